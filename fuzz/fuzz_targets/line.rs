@@ -1,0 +1,11 @@
+//! `cargo +nightly fuzz run line`: no bytes make the reader of messages panic or hang. The bounded run of CI is the property test in
+//! `tests/it/wire_properties.rs`.
+#![no_main]
+
+use callboard::mcp::stdio::message;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    if let Ok(text) = message::text(bytes) {
+        let _ = message::read(text);
+    }
+});

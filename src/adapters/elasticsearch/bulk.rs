@@ -1,0 +1,148 @@
+//! Writing documents: each is accepted or refused on its own.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::{
+    failure::Exception,
+    ordered::Ordered,
+    wire::{Body, Request, Wire, segment},
+};
+use crate::{
+    domain::{
+        json,
+        search::{FailedDocument, Indexed, NewDocuments},
+    },
+    error::{Code, Error},
+};
+
+/// Bytes of one request: engines are quickest with a few megabytes, and refuse beyond a hundred.
+const BYTES_MAX: usize = 8 << 20;
+/// The longest `_id` that engines take.
+const ID_BYTES_MAX: usize = 512;
+/// How long one request may take.
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// A document with its place in the call.
+struct Entry<'a> {
+    position: usize,
+    id: Option<String>,
+    document: &'a RawValue,
+}
+
+#[derive(Deserialize)]
+struct Answered {
+    items: Vec<Ordered<Item>>,
+}
+
+#[derive(Deserialize)]
+struct Item {
+    status: u16,
+    error: Option<Exception>,
+}
+
+pub(super) async fn index(wire: &Wire, new: &NewDocuments) -> Result<Indexed, Error> {
+    let mut indexed = Indexed::default();
+    let mut entries = Vec::with_capacity(new.documents.len());
+    for (position, document) in new.documents.iter().enumerate() {
+        match id_of(document, new.id_field.as_deref()) {
+            Ok(id) => entries.push(Entry { position, id, document }),
+            Err(reason) => {
+                indexed.failed.push(FailedDocument { position, id: None, code: Code::Invalid, reason });
+            }
+        }
+    }
+    let mut is_first = true;
+    while !entries.is_empty() {
+        let (body, taken) = body(&entries);
+        let rest = entries.split_off(taken);
+        match write(wire, new, body).await {
+            Ok(items) => note(&mut indexed, &entries, items),
+            // Nothing was written yet: the call as a whole failed.
+            Err(error) if is_first => return Err(error),
+            Err(error) => {
+                let failed = entries.iter().chain(&rest).map(|entry| FailedDocument {
+                    position: entry.position,
+                    id: entry.id.clone(),
+                    code: error.code,
+                    reason: error.message.clone(),
+                });
+                indexed.failed.extend(failed);
+                break;
+            }
+        }
+        is_first = false;
+        entries = rest;
+    }
+    indexed.failed.sort_by_key(|failed| failed.position);
+    Ok(indexed)
+}
+
+async fn write(wire: &Wire, new: &NewDocuments, body: String) -> Result<Vec<Ordered<Item>>, Error> {
+    // Refreshed at once, not at the next turn: an agent that writes wants to search, and waiting takes up to a second or for ever.
+    let query = [("refresh", if new.refresh { "true" } else { "false" })];
+    let request = Request {
+        writes: true,
+        ..Request::post(format!("{}/_bulk", segment(&new.index)), &query, Body::Text(body)).deadline(DEADLINE)
+    };
+    Ok(wire.ask(request).await?.read::<Answered>()?.items)
+}
+
+/// As many entries as fit into one request, and how many they are.
+fn body(entries: &[Entry<'_>]) -> (String, usize) {
+    let mut body = String::new();
+    let mut taken = 0;
+    for entry in entries {
+        if taken > 0 && body.len() + entry.document.get().len() > BYTES_MAX {
+            break;
+        }
+        match &entry.id {
+            Some(id) => body.push_str(&format!("{{\"index\":{{\"_id\":{}}}}}\n", json::of(id))),
+            // What has no id is new; data streams take nothing else.
+            None => body.push_str("{\"create\":{}}\n"),
+        }
+        // One document is one line. Outside strings a newline is whitespace, and inside them it cannot stand.
+        body.extend(
+            entry.document.get().chars().map(|letter| if matches!(letter, '\n' | '\r') { ' ' } else { letter }),
+        );
+        body.push('\n');
+        taken += 1;
+    }
+    (body, taken)
+}
+
+fn note(indexed: &mut Indexed, entries: &[Entry<'_>], items: Vec<Ordered<Item>>) {
+    let mut items = items.into_iter().filter_map(|Ordered(actions)| actions.into_iter().next().map(|(_, item)| item));
+    for entry in entries {
+        let failed = |code, reason| FailedDocument { position: entry.position, id: entry.id.clone(), code, reason };
+        match items.next() {
+            Some(Item { error: Some(error), status }) => {
+                indexed.failed.push(failed(error.item_code(status), error.words()));
+            }
+            Some(_) => indexed.indexed += 1,
+            None => {
+                indexed.failed.push(failed(Code::OutcomeUnknown, "the engine's answer does not name it".to_owned()))
+            }
+        }
+    }
+}
+
+/// The value of the id field, which becomes `_id`.
+fn id_of(document: &RawValue, field: Option<&str>) -> Result<Option<String>, String> {
+    let members: Ordered<&RawValue> =
+        serde_json::from_str(document.get()).map_err(|_| "a document is a JSON object".to_owned())?;
+    let Some(field) = field else { return Ok(None) };
+    let value = members.0.iter().rev().find(|(name, _)| name == field).map(|(_, value)| value.get());
+    let Some(value) = value else { return Err(format!("it has no field `{field}` for its _id")) };
+    let id = match value.as_bytes().first() {
+        Some(b'"') => serde_json::from_str::<String>(value).map_err(|error| error.to_string())?,
+        Some(b'-' | b'0'..=b'9') => value.to_owned(),
+        _ => return Err(format!("its `{field}` is neither text nor a number, so it cannot be an _id")),
+    };
+    if id.is_empty() || id.len() > ID_BYTES_MAX {
+        return Err(format!("its `{field}` has {} bytes; an _id has 1 to {ID_BYTES_MAX}", id.len()));
+    }
+    Ok(Some(id))
+}

@@ -1,0 +1,88 @@
+//! PostgreSQL. [`pool`] gives connections, [`failure`] reads errors, [`catalog`] finds tables; the rest is one file per thing asked.
+
+pub mod address;
+pub mod catalog;
+pub mod count;
+mod ddl;
+pub mod explain;
+pub mod failure;
+pub mod forbidden;
+mod insert;
+mod load;
+pub mod params;
+pub mod pool;
+pub mod read;
+pub mod status;
+pub mod tls;
+pub mod values;
+
+use std::sync::Arc;
+
+use secrecy::ExposeSecret;
+
+use self::pool::Pool;
+use crate::{
+    background::Background,
+    config::{Access, DatabaseConfig},
+    domain::{
+        ops::BackendStatus,
+        sql::{
+            Condition, Load, Loaded, NewRow, Plan, Read, Rows, TableFilter, TableName, TableSummary, WrittenRow,
+            table::{CreatedTable, NewTable, TableSchema},
+        },
+    },
+    error::Error,
+    ports::sql::SqlDatabase,
+};
+
+/// A PostgreSQL database behind the SQL tools.
+pub struct Postgres {
+    pool: Pool,
+    name: String,
+    access: Arc<Access>,
+}
+
+impl Postgres {
+    /// Connects when first used.
+    ///
+    /// # Errors
+    /// When the URL cannot be read.
+    pub fn new(settings: &DatabaseConfig, access: Arc<Access>, background: Background) -> Result<Self, Error> {
+        Ok(Self {
+            pool: Pool::new(settings.url.expose_secret().parse()?, background)?,
+            name: settings.name.clone(),
+            access,
+        })
+    }
+}
+
+#[async_trait::async_trait]
+impl SqlDatabase for Postgres {
+    async fn query(&self, read: &Read) -> Result<Rows, Error> {
+        self.pool.run(read::query(&self.pool, &self.access, read)).await
+    }
+    async fn explain(&self, read: &Read) -> Result<Plan, Error> {
+        self.pool.run(explain::explain(&self.pool, &self.access, read)).await
+    }
+    async fn tables(&self, filter: &TableFilter) -> Result<Vec<TableSummary>, Error> {
+        self.pool.run(catalog::list::tables(&self.pool, filter)).await
+    }
+    async fn table(&self, name: &TableName) -> Result<TableSchema, Error> {
+        self.pool.run(Box::pin(catalog::describe::table(&self.pool, name))).await
+    }
+    async fn count(&self, table: &TableName, conditions: &[Condition]) -> Result<u64, Error> {
+        self.pool.run(count::count(&self.pool, &self.access, table, conditions)).await
+    }
+    async fn load(&self, load: &Load) -> Result<Loaded, Error> {
+        self.load_rows(load).await
+    }
+    async fn insert(&self, row: &NewRow) -> Result<WrittenRow, Error> {
+        self.insert_row(row).await
+    }
+    async fn create_table(&self, table: &NewTable) -> Result<CreatedTable, Error> {
+        self.make_table(table).await
+    }
+    async fn status(&self) -> BackendStatus {
+        status::status(&self.pool, &self.name).await
+    }
+}

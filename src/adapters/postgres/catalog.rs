@@ -1,0 +1,286 @@
+//! Finding tables by the names that callers write.
+
+pub mod describe;
+pub mod list;
+
+use tokio_postgres::{Client, types::Type};
+
+use super::failure::meaning;
+use crate::{
+    domain::{
+        names::nearest,
+        sql::{TableName, table::Identifier},
+    },
+    error::{Code, Error},
+};
+
+/// A table that was found.
+#[derive(Debug, Clone)]
+pub struct Table {
+    /// Its number in the catalog.
+    pub oid: u32,
+    /// Schema, exactly.
+    pub schema: String,
+    /// Name, exactly.
+    pub name: String,
+    /// `pg_class.relkind`: r, p, v, m, f.
+    pub kind: char,
+    /// In the table's order, dropped ones left out.
+    pub columns: Vec<Column>,
+    /// The primary key first, then the other unique indexes that a conflict can be resolved by (neither partial nor on expressions,
+    /// valid, not deferrable).
+    pub keys: Vec<Key>,
+}
+
+/// A column of a found table.
+#[derive(Debug, Clone)]
+pub struct Column {
+    /// Name, exactly.
+    pub name: String,
+    /// `attnum`.
+    pub number: i16,
+    /// The full type, which can be written after `::` whatever the search path: `character varying(50)`, `numeric(10,2)`, `text[]`.
+    pub type_name: String,
+    /// The type's number; of a domain, the domain's own.
+    pub type_oid: u32,
+    /// The short name of the type behind domains: `varchar`, `numeric`, `_text`.
+    pub base: String,
+    /// `atttypmod`, -1 for none: the length or precision and scale of the type.
+    pub modifier: i32,
+    /// NULL is allowed.
+    pub nullable: bool,
+    /// A missing value is filled in: a default, an identity, or a generated value.
+    pub has_default: bool,
+    /// Of an identity column: `a` for always, `d` for by default.
+    pub identity: Option<char>,
+    /// A value can never be given, because it is computed from others.
+    pub generated: bool,
+}
+
+/// A unique index.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Key {
+    /// Its name, which is also the name of its constraint.
+    pub name: String,
+    /// It is the primary key.
+    pub primary: bool,
+    /// Its columns, in its order.
+    pub columns: Vec<String>,
+}
+
+impl Table {
+    /// `schema.name`, quoted where PostgreSQL needs it, as answers show it.
+    pub fn shown(&self) -> String {
+        format!("{}.{}", shown(&self.schema), shown(&self.name))
+    }
+
+    /// `"schema"."name"`, for statements.
+    pub fn quoted(&self) -> String {
+        format!("{}.{}", quoted(&self.schema), quoted(&self.name))
+    }
+
+    /// A column by the name a caller wrote: the exact spelling, else the folded one.
+    ///
+    /// # Errors
+    /// `not_found` with near names, about `argument`.
+    pub fn column(&self, name: &str, argument: &'static str) -> Result<&Column, Error> {
+        let folded = name.to_ascii_lowercase();
+        let exact = self.columns.iter().find(|column| column.name == name);
+        exact.or_else(|| self.columns.iter().find(|column| column.name == folded)).ok_or_else(|| {
+            let known = self.columns.iter().map(|column| column.name.as_str());
+            Error::new(Code::NotFound, format!("`{}` has no column `{name}`", self.shown()))
+                .argument(argument)
+                .did_you_mean(nearest(name, known))
+                .hint("get_schema shows its columns")
+        })
+    }
+}
+
+/// Any name inside double quotes, for statements.
+pub fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// A name as an answer shows it and a caller can write it again.
+fn shown(name: &str) -> String {
+    if name.contains(['.', '"']) { quoted(name) } else { name.to_owned() }
+}
+
+const FIND: &str = "-- table_find
+SELECT c.oid, n.nspname, c.relname, c.relkind
+FROM pg_catalog.pg_class c
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')
+  AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'
+  AND pg_catalog.has_schema_privilege(n.oid, 'USAGE')
+  AND c.relname IN ($1 /* exact */, $2 /* folded */)
+  AND CASE WHEN $3 /* schema, exact */::text IS NULL THEN pg_catalog.pg_table_is_visible(c.oid)
+           ELSE n.nspname IN ($3, $4 /* schema, folded */) END
+ORDER BY n.nspname = $3 DESC NULLS LAST, c.relname = $1 DESC
+LIMIT 1";
+
+const COLUMNS: &str = "-- table_columns
+WITH RECURSIVE base (start, oid, modifier) AS (
+    SELECT t.oid, t.oid, -1 FROM pg_catalog.pg_type t
+    WHERE t.oid IN (SELECT a.atttypid FROM pg_catalog.pg_attribute a WHERE a.attrelid = $1 AND a.attnum > 0)
+    UNION ALL
+    SELECT b.start, t.typbasetype, CASE WHEN t.typtypmod >= 0 THEN t.typtypmod ELSE b.modifier END
+    FROM base b JOIN pg_catalog.pg_type t ON t.oid = b.oid AND t.typtype = 'd'
+)
+SELECT a.attname, a.attnum, pg_catalog.format_type(a.atttypid, a.atttypmod) AS type_name, a.atttypid,
+       t.typname, CASE WHEN a.atttypmod >= 0 THEN a.atttypmod ELSE b.modifier END,
+       NOT a.attnotnull, a.atthasdef OR a.attidentity <> '', a.attidentity, a.attgenerated <> ''
+FROM pg_catalog.pg_attribute a
+JOIN base b ON b.start = a.atttypid
+JOIN pg_catalog.pg_type t ON t.oid = b.oid AND t.typtype <> 'd'
+WHERE a.attrelid = $1 /* table */ AND a.attnum > 0 AND NOT a.attisdropped
+ORDER BY a.attnum";
+
+const KEYS: &str = "-- table_keys
+SELECT c.relname, i.indisprimary, (
+    SELECT pg_catalog.array_agg(a.attname::text ORDER BY k.place)
+    FROM pg_catalog.unnest(i.indkey::int2[]) WITH ORDINALITY AS k (number, place)
+    JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.number
+    WHERE k.place <= i.indnkeyatts)
+FROM pg_catalog.pg_index i
+JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
+WHERE i.indrelid = $1 /* table */ AND i.indisunique AND i.indisvalid AND i.indimmediate
+  AND i.indpred IS NULL AND i.indexprs IS NULL
+ORDER BY i.indisprimary DESC, c.relname";
+
+const NEAR: &str = "-- table_names
+SELECT n.nspname, c.relname, pg_catalog.pg_table_is_visible(c.oid)
+FROM pg_catalog.pg_class c
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')
+  AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'
+  AND pg_catalog.has_schema_privilege(n.oid, 'USAGE')
+LIMIT 5000";
+
+const SCHEMAS: &str = "-- schema_names
+SELECT n.nspname FROM pg_catalog.pg_namespace n
+WHERE n.nspname <> 'information_schema' AND n.nspname !~ '^pg_' AND pg_catalog.has_schema_privilege(n.oid, 'USAGE')";
+
+/// Finds a table with its columns and keys. The exact spelling wins; an unquoted name is then folded as PostgreSQL folds it.
+///
+/// # Errors
+/// `not_found` about the argument `table`, with near names.
+pub async fn find(client: &Client, name: &TableName) -> Result<Table, Error> {
+    let (exact, folded) = spellings(&name.name);
+    let schema = name.schema.as_ref().map(spellings);
+    let (schema, schema_folded) = match &schema {
+        Some((exact, folded)) => (Some(*exact), Some(folded.as_str())),
+        None => (None, None),
+    };
+    let found = client
+        .query_typed(
+            FIND,
+            &[(&exact, Type::TEXT), (&folded, Type::TEXT), (&schema, Type::TEXT), (&schema_folded, Type::TEXT)],
+        )
+        .await
+        .map_err(meaning)?;
+    let Some(row) = found.first() else { return Err(missing(client, name).await?) };
+    let oid: u32 = row.try_get(0).map_err(meaning)?;
+    let (columns, keys) = tokio::try_join!(columns(client, oid), keys(client, oid))?;
+    Ok(Table {
+        oid,
+        schema: row.try_get(1).map_err(meaning)?,
+        name: row.try_get(2).map_err(meaning)?,
+        kind: character(row.try_get(3).map_err(meaning)?),
+        columns,
+        keys,
+    })
+}
+
+fn spellings(identifier: &Identifier) -> (&str, String) {
+    let exact = identifier.text.as_str();
+    let folded = if identifier.quoted { exact.to_owned() } else { exact.to_ascii_lowercase() };
+    (exact, folded)
+}
+
+async fn columns(client: &Client, table: u32) -> Result<Vec<Column>, Error> {
+    let rows = client.query_typed(COLUMNS, &[(&table, Type::OID)]).await.map_err(meaning)?;
+    rows.iter()
+        .map(|row| {
+            let identity = character(row.try_get(8)?);
+            Ok(Column {
+                name: row.try_get(0)?,
+                number: row.try_get(1)?,
+                type_name: row.try_get(2)?,
+                type_oid: row.try_get(3)?,
+                base: row.try_get(4)?,
+                modifier: row.try_get(5)?,
+                nullable: row.try_get(6)?,
+                has_default: row.try_get(7)?,
+                identity: (identity != '\0').then_some(identity),
+                generated: row.try_get(9)?,
+            })
+        })
+        .collect::<Result<_, tokio_postgres::Error>>()
+        .map_err(meaning)
+}
+
+async fn keys(client: &Client, table: u32) -> Result<Vec<Key>, Error> {
+    let rows = client.query_typed(KEYS, &[(&table, Type::OID)]).await.map_err(meaning)?;
+    rows.iter()
+        .map(|row| {
+            let columns: Option<Vec<String>> = row.try_get(2)?;
+            Ok(Key { name: row.try_get(0)?, primary: row.try_get(1)?, columns: columns.unwrap_or_default() })
+        })
+        .collect::<Result<_, tokio_postgres::Error>>()
+        .map_err(meaning)
+}
+
+async fn missing(client: &Client, name: &TableName) -> Result<Error, Error> {
+    if let Some(schema) = &name.schema {
+        let (exact, folded) = spellings(schema);
+        let rows = client.query_typed(SCHEMAS, &[]).await.map_err(meaning)?;
+        let known: Vec<String> = rows.iter().filter_map(|row| row.try_get(0).ok()).collect();
+        if !known.iter().any(|known| known == exact || *known == folded) {
+            return Ok(Error::new(Code::NotFound, format!("no schema `{exact}`"))
+                .argument("table")
+                .did_you_mean(nearest(exact, known.iter().map(String::as_str)))
+                .hint("list_tables shows the tables with their schemas"));
+        }
+    }
+    Ok(Error::new(Code::NotFound, format!("no table `{name}`"))
+        .argument("table")
+        .did_you_mean(near_tables(client, &name.to_string()).await?)
+        .hint("list_tables shows the tables"))
+}
+
+/// Tables with a name near `given`, written as a caller can use them.
+pub async fn near_tables(client: &Client, given: &str) -> Result<Vec<String>, Error> {
+    let rows = client.query_typed(NEAR, &[]).await.map_err(meaning)?;
+    let mut known = Vec::new();
+    for row in &rows {
+        let (schema, name): (String, String) = (row.try_get(0).map_err(meaning)?, row.try_get(1).map_err(meaning)?);
+        let visible: bool = row.try_get(2).map_err(meaning)?;
+        let alone = shown(&name);
+        let full = format!("{}.{alone}", shown(&schema));
+        known.push((alone, full, visible));
+    }
+    let wanted = given.rsplit('.').next().unwrap_or(given);
+    let candidates =
+        known.iter().map(|(alone, full, _)| if given.contains('.') { full.as_str() } else { alone.as_str() });
+    let mut near = nearest(given, candidates);
+    if near.is_empty() {
+        near = nearest(wanted, known.iter().map(|(alone, _, _)| alone.as_str()));
+    }
+    Ok(near.into_iter().map(|name| reachable(&known, name)).collect())
+}
+
+/// The full name where the short one does not reach it.
+fn reachable(known: &[(String, String, bool)], name: String) -> String {
+    let hidden = known.iter().find(|(alone, _, visible)| *alone == name && !visible);
+    let visible = known.iter().any(|(alone, _, visible)| *alone == name && *visible);
+    match hidden {
+        Some((_, full, _)) if !visible => full.clone(),
+        _ => name,
+    }
+}
+
+/// A `"char"` of the catalog.
+fn character(value: i8) -> char {
+    char::from(value.unsigned_abs())
+}

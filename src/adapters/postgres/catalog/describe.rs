@@ -1,0 +1,175 @@
+//! What a table is made of.
+
+use std::{collections::HashMap, time::Duration};
+
+use tokio_postgres::{Client, Row, types::Type};
+
+use super::Table;
+use crate::{
+    adapters::postgres::{failure::meaning, pool::Pool},
+    domain::sql::{
+        TableName,
+        table::{Check, ColumnSchema, ForeignKey, Index, TableSchema},
+    },
+    error::Error,
+};
+
+const STATEMENT_TIME: Duration = Duration::from_secs(10);
+
+const COLUMNS: &str = "-- column_details
+SELECT a.attname::text,
+       CASE WHEN a.attgenerated = '' THEN pg_catalog.pg_get_expr(d.adbin, d.adrelid) END,
+       CASE WHEN a.attgenerated <> '' THEN pg_catalog.pg_get_expr(d.adbin, d.adrelid) END,
+       pg_catalog.col_description(a.attrelid, a.attnum),
+       (SELECT pg_catalog.array_agg(e.enumlabel::text ORDER BY e.enumsortorder)
+        FROM pg_catalog.pg_type t
+        JOIN pg_catalog.pg_enum e ON e.enumtypid IN (t.oid, t.typelem, t.typbasetype)
+        WHERE t.oid = a.atttypid)
+FROM pg_catalog.pg_attribute a
+LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+WHERE a.attrelid = $1 /* table */ AND a.attnum > 0 AND NOT a.attisdropped";
+
+const INDEXES: &str = "-- table_indexes
+SELECT c.relname::text, pg_catalog.pg_get_indexdef(c.oid)
+FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
+WHERE i.indrelid = $1 /* table */
+ORDER BY i.indisprimary DESC, c.relname::text COLLATE \"C\"";
+
+/// Unique sets of columns, also where the constraint is deferrable and so of no use for conflicts.
+const UNIQUE: &str = "-- table_unique
+SELECT i.indisprimary, (
+    SELECT pg_catalog.array_agg(a.attname::text ORDER BY k.place)
+    FROM pg_catalog.unnest(i.indkey::int2[]) WITH ORDINALITY AS k (number, place)
+    JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.number
+    WHERE k.place <= i.indnkeyatts)
+FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
+WHERE i.indrelid = $1 /* table */ AND i.indisunique AND i.indpred IS NULL AND i.indexprs IS NULL
+ORDER BY c.relname::text COLLATE \"C\"";
+
+const CONSTRAINTS: &str = "-- table_constraints
+SELECT c.conname::text, c.contype = 'f', pg_catalog.pg_get_constraintdef(c.oid, true),
+       (SELECT pg_catalog.array_agg(a.attname::text ORDER BY k.place)
+        FROM pg_catalog.unnest(c.conkey) WITH ORDINALITY AS k (number, place)
+        JOIN pg_catalog.pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = k.number),
+       n.nspname::text, r.relname::text,
+       (SELECT pg_catalog.array_agg(a.attname::text ORDER BY k.place)
+        FROM pg_catalog.unnest(c.confkey) WITH ORDINALITY AS k (number, place)
+        JOIN pg_catalog.pg_attribute a ON a.attrelid = c.confrelid AND a.attnum = k.number)
+FROM pg_catalog.pg_constraint c
+LEFT JOIN pg_catalog.pg_class r ON r.oid = c.confrelid
+LEFT JOIN pg_catalog.pg_namespace n ON n.oid = r.relnamespace
+WHERE c.conrelid = $1 /* table */ AND c.contype IN ('f', 'c')
+ORDER BY c.conname::text COLLATE \"C\"";
+
+const WHOLE: &str = "-- table_whole
+SELECT pg_catalog.obj_description(c.oid, 'pg_class'), c.relispartition,
+       CASE WHEN c.relkind IN ('v', 'm') THEN pg_catalog.pg_get_viewdef(c.oid, true) END,
+       CASE WHEN c.relkind = 'p' THEN pg_catalog.pg_get_partkeydef(c.oid)
+            WHEN c.relispartition THEN pg_catalog.pg_get_expr(c.relpartbound, c.oid) END,
+       (SELECT pg_catalog.array_agg(pg_catalog.concat(n.nspname, '.', p.relname) ORDER BY n.nspname, p.relname)
+        FROM pg_catalog.pg_inherits i
+        JOIN pg_catalog.pg_class p ON p.oid = i.inhrelid
+        JOIN pg_catalog.pg_namespace n ON n.oid = p.relnamespace
+        WHERE i.inhparent = c.oid AND c.relkind = 'p')
+FROM pg_catalog.pg_class c WHERE c.oid = $1 /* table */";
+
+/// Describes a table.
+///
+/// # Errors
+/// `not_found` with near names.
+pub async fn table(pool: &Pool, name: &TableName) -> Result<TableSchema, Error> {
+    let work = pool.read(STATEMENT_TIME).await?;
+    let described = described(&work, name).await;
+    work.rollback().await;
+    described
+}
+
+async fn described(client: &Client, name: &TableName) -> Result<TableSchema, Error> {
+    let table = super::find(client, name).await?;
+    let ask = async |sql: &str| client.query_typed(sql, &[(&table.oid, Type::OID)]).await;
+    let (columns, indexes, unique, constraints, whole) =
+        tokio::try_join!(ask(COLUMNS), ask(INDEXES), ask(UNIQUE), ask(CONSTRAINTS), ask(WHOLE)).map_err(meaning)?;
+    assemble(&table, [&columns, &indexes, &unique, &constraints, &whole]).map_err(meaning)
+}
+
+fn assemble(
+    table: &Table,
+    [columns, indexes, unique, constraints, whole]: [&Vec<Row>; 5],
+) -> Result<TableSchema, tokio_postgres::Error> {
+    let mut schema = TableSchema { table: table.shown(), kind: kind(table.kind), ..TableSchema::default() };
+    schema.columns = column_schemas(table, columns)?;
+    for row in unique {
+        let columns: Option<Vec<String>> = row.try_get(1)?;
+        let columns = columns.unwrap_or_default();
+        if row.try_get(0)? {
+            schema.primary_key = columns;
+        } else if !schema.unique.contains(&columns) {
+            schema.unique.push(columns);
+        }
+    }
+    for row in indexes {
+        schema.indexes.push(Index { name: row.try_get(0)?, definition: row.try_get(1)? });
+    }
+    for row in constraints {
+        if !row.try_get::<_, bool>(1)? {
+            schema.checks.push(Check { name: row.try_get(0)?, definition: expression(row.try_get(2)?) });
+            continue;
+        }
+        let (other_schema, other): (String, String) = (row.try_get(4)?, row.try_get(5)?);
+        schema.foreign_keys.push(ForeignKey {
+            name: row.try_get(0)?,
+            columns: row.try_get::<_, Option<_>>(3)?.unwrap_or_default(),
+            references: format!("{}.{}", super::shown(&other_schema), super::shown(&other)),
+            referenced_columns: row.try_get::<_, Option<_>>(6)?.unwrap_or_default(),
+        });
+    }
+    if let Some(row) = whole.first() {
+        schema.comment = row.try_get(0)?;
+        if row.try_get(1)? {
+            schema.kind = "partition";
+        }
+        schema.definition = row.try_get::<_, Option<String>>(2)?.map(|query| query.trim().to_owned());
+        schema.partitioning = row.try_get(3)?;
+        schema.partitions = row.try_get::<_, Option<_>>(4)?.unwrap_or_default();
+    }
+    Ok(schema)
+}
+
+fn column_schemas(table: &Table, details: &[Row]) -> Result<Vec<ColumnSchema>, tokio_postgres::Error> {
+    let mut by_name = HashMap::new();
+    for row in details {
+        let name: String = row.try_get(0)?;
+        by_name.insert(name, row);
+    }
+    let mut columns = Vec::new();
+    for column in &table.columns {
+        let Some(row) = by_name.get(&column.name) else { continue };
+        columns.push(ColumnSchema {
+            name: column.name.clone(),
+            type_name: column.type_name.clone(),
+            nullable: column.nullable,
+            default: row.try_get(1)?,
+            identity: column.identity.map(|identity| if identity == 'a' { "always" } else { "by default" }),
+            generated: row.try_get(2)?,
+            comment: row.try_get(3)?,
+            enum_labels: row.try_get::<_, Option<_>>(4)?.unwrap_or_default(),
+        });
+    }
+    Ok(columns)
+}
+
+/// `CHECK ((price > 0))` → `price > 0`, as far as the outer parentheses belong together.
+fn expression(definition: String) -> String {
+    let inner = definition.strip_prefix("CHECK (").and_then(|rest| rest.strip_suffix(')'));
+    inner.map_or_else(|| definition.clone(), str::to_owned)
+}
+
+fn kind(letter: char) -> &'static str {
+    match letter {
+        'p' => "partitioned table",
+        'v' => "view",
+        'm' => "materialized view",
+        'f' => "foreign table",
+        _ => "table",
+    }
+}

@@ -1,0 +1,207 @@
+//! The driver's errors by their meaning. The only place that reads SQLSTATE.
+
+use std::{error::Error as _, io, time::Duration};
+
+use tokio_postgres::error::{DbError, ErrorPosition};
+
+use crate::error::{Code, Error, Place};
+
+/// The meaning of a failure on an open connection. Keeps PostgreSQL's own sentence, DETAIL, HINT and SQLSTATE.
+///
+/// A position counts in the statement that was sent; whoever put the caller's text into a larger one uses [`in_text`].
+pub fn meaning(error: tokio_postgres::Error) -> Error {
+    let Some(reported) = error.as_db_error() else { return without_words(error) };
+    let code = code_of(reported);
+    let place = place_of(reported);
+    let retry_after = match code {
+        Code::Busy => Some(Duration::from_millis(200)),
+        Code::Unavailable => Some(Duration::from_secs(1)),
+        _ => None,
+    };
+    let hint = reported.hint().map(str::to_owned).or_else(|| own_hint(reported.code().code()).map(str::to_owned));
+    let message = match login_refused(reported.code().code()) {
+        true => credentials(reported.message()),
+        false => reported.message().to_owned(),
+    };
+    let mut meaning = Error::new(code, message).place(place);
+    if let Some(hint) = hint {
+        meaning = meaning.hint(hint);
+    }
+    if let Some(wait) = retry_after {
+        meaning = meaning.retry_after(wait);
+    }
+    meaning.cause(error)
+}
+
+/// The same for a statement that holds the caller's text from character `before` on: the position counts in the caller's text, and
+/// what is wrong behind its end is the end.
+pub fn in_text(error: tokio_postgres::Error, before: usize, text: &str, argument: &'static str) -> Error {
+    let mut place = error.as_db_error().map(place_of).unwrap_or_default();
+    let length = text.chars().count();
+    let parameter = error.as_db_error().and_then(parameter_of);
+    let behind = place.position.is_some_and(|position| position as usize > before + length);
+    place.position = place.position.and_then(|position| {
+        let own = (position as usize).checked_sub(before).filter(|own| *own > 0)?;
+        u32::try_from(own.min(length.max(1))).ok()
+    });
+    let syntax = place.backend_code.as_deref() == Some("42601");
+    let meaning = meaning(error);
+    if matches!(meaning.code, Code::Unavailable | Code::OutcomeUnknown | Code::Internal) {
+        return meaning;
+    }
+    let mut answer = match syntax && behind {
+        true => Error::new(meaning.code, "the statement ends where more is expected"),
+        false => Error::new(meaning.code, meaning.message.clone()),
+    };
+    if let Some(hint) = &meaning.hint {
+        answer = answer.hint(hint.clone());
+    }
+    if let Some(wait) = meaning.retry_after {
+        answer = answer.retry_after(wait);
+    }
+    match parameter {
+        Some(number) if number > 0 => answer = answer.argument(format!("params[{}]", number - 1)),
+        _ if matches!(meaning.code, Code::Timeout | Code::Busy | Code::Cancelled) => {}
+        _ => answer = answer.argument(argument),
+    }
+    answer.place(place).cause(meaning)
+}
+
+/// The parameter that a failure is about, which only its context tells: `unnamed portal parameter $1 = '…'`.
+fn parameter_of(reported: &DbError) -> Option<usize> {
+    let (_, rest) = reported.where_()?.split_once("portal parameter $")?;
+    rest.split(|character: char| !character.is_ascii_digit()).next()?.parse().ok()
+}
+
+/// The connection broke while COMMIT was under way.
+pub fn in_commit(error: tokio_postgres::Error) -> Error {
+    if error.as_db_error().is_some_and(|reported| !reported.code().code().starts_with("57P")) {
+        return meaning(error);
+    }
+    Error::new(Code::OutcomeUnknown, "the connection broke during COMMIT; the write may or may not stand")
+        .hint("repeat the call with the same idempotency_key, or look whether the rows are there")
+        .cause(error)
+}
+
+/// Why no connection came about. Never names the host.
+pub fn no_connection(error: tokio_postgres::Error) -> Error {
+    if error.as_db_error().is_some() {
+        let refused = meaning(error);
+        // Whatever a server says before it serves, it does not serve.
+        return match refused.code {
+            Code::Unavailable => refused,
+            _ => unreachable_because(&refused.message.clone()).place(refused.place.clone()).cause(refused),
+        };
+    }
+    let words = error.to_string();
+    let cause = error.source().map(ToString::to_string).unwrap_or_default();
+    if cause.contains("password missing") || words.contains("authentication") {
+        return Error::new(Code::Unavailable, credentials("the database asks for a password that is not set"))
+            .hint("the operator sets the user and password in DATABASE_URL")
+            .cause(error);
+    }
+    if words.contains("TLS") {
+        return unreachable_because(&format!("TLS failed ({cause})"))
+            .hint("sslmode and sslrootcert of DATABASE_URL say what is asked of the server's certificate")
+            .cause(error);
+    }
+    let kind = error.source().and_then(|source| source.downcast_ref::<io::Error>()).map(io::Error::kind);
+    let why = match kind {
+        Some(io::ErrorKind::ConnectionRefused) => "connection refused",
+        Some(io::ErrorKind::TimedOut) => "no answer in time",
+        Some(io::ErrorKind::ConnectionReset | io::ErrorKind::UnexpectedEof) => "the connection was closed",
+        Some(io::ErrorKind::NotFound) => "nothing listens on its socket",
+        Some(io::ErrorKind::PermissionDenied) => "its socket may not be used",
+        _ if words.contains("connecting") => "its name or address cannot be reached",
+        _ => "the connection was closed",
+    };
+    unreachable_because(why).cause(error)
+}
+
+/// The connection ended, said or unsaid, before it did anything.
+pub fn is_parting(error: &tokio_postgres::Error) -> bool {
+    error.as_db_error().is_none_or(|reported| reported.code().code().starts_with("57P"))
+}
+
+/// The database does not answer.
+pub fn unreachable_because(why: &str) -> Error {
+    Error::new(Code::Unavailable, format!("the database cannot be reached: {why}"))
+        .hint("get_server_info shows the state of every backend")
+        .retry_after(Duration::from_secs(1))
+}
+
+/// SQLSTATE of a failure, where the server gave one.
+pub fn sqlstate(error: &Error) -> Option<&str> {
+    error.place.backend_code.as_deref()
+}
+
+fn without_words(error: tokio_postgres::Error) -> Error {
+    let words = error.to_string();
+    if error.is_closed() || words.contains("communicating") || words.contains("connection closed") {
+        return Error::new(Code::Unavailable, "the connection to the database broke")
+            .retry_after(Duration::from_millis(200))
+            .cause(error);
+    }
+    Error::new(Code::Internal, "the database answered in a way that cannot be read").cause(error)
+}
+
+/// Says at once that it is the server's own login that failed: agents take "authentication failed" for theirs.
+fn credentials(words: &str) -> String {
+    format!("backend_credentials_rejected: the database did not accept this server's login ({words})")
+}
+
+fn login_refused(state: &str) -> bool {
+    state.starts_with("28")
+}
+
+fn code_of(reported: &DbError) -> Code {
+    let state = reported.code().code();
+    match state {
+        // Says so in the server's language; only the timeout and a user's request exist.
+        "57014" if reported.message().contains("timeout") => Code::Timeout,
+        "57014" => Code::Cancelled,
+        "55P03" | "40001" | "40P01" | "55006" | "25P03" => Code::Busy,
+        "42P01" | "42703" | "42883" | "3F000" | "42704" => Code::NotFound,
+        "42501" | "25006" => Code::Denied,
+        "23505" | "42P07" | "42710" | "42P06" => Code::Conflict,
+        "53400" => Code::Limit,
+        "3D000" => Code::Unavailable,
+        _ => match state.get(..2).unwrap_or_default() {
+            "08" | "28" | "53" | "57" | "58" => Code::Unavailable,
+            "54" => Code::Limit,
+            "XX" | "F0" => Code::Internal,
+            _ => Code::Invalid,
+        },
+    }
+}
+
+fn own_hint(state: &str) -> Option<&'static str> {
+    Some(match state {
+        "57014" => "narrow the query, ask explain_query for what is slow, or raise timeout_ms",
+        "55P03" => "another session holds a lock on it; try again",
+        "40001" | "40P01" => "another transaction was in the way; try again",
+        "42P01" => "list_tables shows the tables",
+        "42703" => "get_schema shows the columns of a table",
+        "42501" => "the database's role of this server lacks that right; the operator can grant it",
+        "25006" => "reading tools only read; use insert_data or bulk_insert to write",
+        "3D000" => "the operator sets the database's name in DATABASE_URL",
+        "22P02" => "the value does not fit the type; cast it or pass another",
+        "42P18" => "write its type: $1::int",
+        _ if login_refused(state) => "the operator sets the user and password in DATABASE_URL",
+        _ => return None,
+    })
+}
+
+fn place_of(reported: &DbError) -> Place {
+    let position = match reported.position() {
+        Some(ErrorPosition::Original(position)) => Some(*position),
+        _ => None,
+    };
+    Place {
+        position,
+        line: None,
+        column: None,
+        detail: reported.detail().map(str::to_owned),
+        backend_code: Some(reported.code().code().to_owned()),
+    }
+}

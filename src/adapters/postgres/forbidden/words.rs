@@ -1,0 +1,135 @@
+//! The words that need no look into the catalog.
+
+use crate::domain::sql::guard::SETTINGS;
+
+/// Why a volatile or SECURITY DEFINER function is refused.
+pub const MORE_THAN_READS: &str = "it is a function that may do more than read";
+/// Why an operator or type is refused.
+pub const CALLS_MORE: &str = "it calls a function that may do more than read";
+/// Why a relation or setting is refused.
+pub const HOLDS_SECRETS: &str = "it holds secrets, paths, or what other users do";
+const RUNS_TEXT: &str = "it runs SQL that it is given as text";
+const READS_FILES: &str = "it reaches files, large objects or other servers";
+const SHOWS_SESSIONS: &str = "it shows what other users do";
+
+/// Volatile functions of PostgreSQL itself that only compute or look.
+pub const HARMLESS: [&str; 24] = [
+    "array_sample",
+    "array_shuffle",
+    "clock_timestamp",
+    "current_query",
+    "gen_random_uuid",
+    "pg_blocking_pids",
+    "pg_collation_actual_version",
+    "pg_current_wal_lsn",
+    "pg_database_size",
+    "pg_indexes_size",
+    "pg_is_in_recovery",
+    "pg_jit_available",
+    "pg_partition_ancestors",
+    "pg_partition_tree",
+    "pg_relation_size",
+    "pg_sequence_last_value",
+    "pg_table_size",
+    "pg_tablespace_size",
+    "pg_total_relation_size",
+    "random",
+    "random_normal",
+    "timeofday",
+    "uuidv4",
+    "uuidv7",
+];
+
+/// Relations that hold secrets, or samples of what tables hold whatever the rights on those.
+const SECRETS: [&str; 37] = [
+    "foreign_server_options",
+    "foreign_table_options",
+    "pg_authid",
+    "pg_config",
+    "pg_db_role_setting",
+    "pg_dist_authinfo",
+    "pg_file_settings",
+    "pg_foreign_server",
+    "pg_foreign_table",
+    "pg_hba_file_rules",
+    "pg_ident_file_mappings",
+    "pg_largeobject",
+    "pg_prepared_statements",
+    "pg_prepared_xacts",
+    "pg_settings",
+    "pg_shadow",
+    "pg_show_all_file_settings",
+    "pg_show_all_settings",
+    "pg_stat_activity",
+    "pg_stat_gssapi",
+    "pg_stat_monitor",
+    "pg_stat_replication",
+    "pg_stat_ssl",
+    "pg_stat_statements",
+    "pg_stat_subscription",
+    "pg_stat_wal_receiver",
+    "pg_statistic",
+    "pg_statistic_ext_data",
+    "pg_stats",
+    "pg_stats_ext",
+    "pg_stats_ext_exprs",
+    "pg_subscription",
+    "pg_tablespace_location",
+    "pg_user_mapping",
+    "pg_user_mappings",
+    "user_mapping_options",
+    "user_mappings",
+];
+
+/// Functions that are refused whatever the catalog says of them, by name or by how the name begins.
+const ALWAYS: [(&str, &str); 24] = [
+    ("connectby", RUNS_TEXT),
+    ("crosstab*", RUNS_TEXT),
+    ("cursor_to_xml*", RUNS_TEXT),
+    ("database_to_xml*", RUNS_TEXT),
+    ("query_to_xml*", RUNS_TEXT),
+    ("schema_to_xml*", RUNS_TEXT),
+    ("table_to_xml*", RUNS_TEXT),
+    ("ts_stat", RUNS_TEXT),
+    ("xpath_table", RUNS_TEXT),
+    ("dblink*", READS_FILES),
+    ("pg_current_logfile", READS_FILES),
+    ("pg_file_*", READS_FILES),
+    ("pg_get_wal_*", READS_FILES),
+    ("pg_logdir_ls", READS_FILES),
+    ("pg_ls_*", READS_FILES),
+    ("pg_read_*", READS_FILES),
+    ("pg_stat_file", READS_FILES),
+    ("xslt_process", READS_FILES),
+    ("pg_cursor", SHOWS_SESSIONS),
+    ("pg_prepared_statement", SHOWS_SESSIONS),
+    ("pg_stat_get_activity", SHOWS_SESSIONS),
+    ("pg_stat_get_backend_*", SHOWS_SESSIONS),
+    ("pg_stat_get_wal_*", SHOWS_SESSIONS),
+    ("pg_stat_get_subscription*", SHOWS_SESSIONS),
+];
+
+/// Why a word is refused wherever it stands, if it is.
+pub fn always(word: &str) -> Option<&'static str> {
+    if SECRETS.contains(&word) {
+        return Some(HOLDS_SECRETS);
+    }
+    let of = |(name, why): &(&str, &'static str)| {
+        let is = match name.strip_suffix('*') {
+            Some(beginning) => word.starts_with(beginning) && !is_role(word),
+            None => word == *name,
+        };
+        is.then_some(*why)
+    };
+    ALWAYS.iter().find_map(of)
+}
+
+/// `pg_read_all_data` and its like are roles: `pg_has_role('pg_read_all_data', …)` names them in a string, a query may in a name.
+fn is_role(word: &str) -> bool {
+    matches!(word, "pg_read_all_data" | "pg_read_all_settings" | "pg_read_all_stats")
+}
+
+/// Whether `current_setting` may be asked for it.
+pub fn is_harmless_setting(setting: &str) -> bool {
+    SETTINGS.iter().any(|known| known.eq_ignore_ascii_case(setting))
+}

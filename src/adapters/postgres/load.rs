@@ -1,0 +1,387 @@
+//! Writing rows. Bulk first: one statement, or a COPY into a staging table and one statement. A unit that fails is written again row by
+//! row in one block on the server, which gives every row its own reason. All of it is one transaction.
+
+mod batch;
+mod binary;
+mod cell;
+mod documents;
+mod one_by_one;
+mod refusal;
+mod statement;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::SinkExt;
+use tokio_postgres::{Client, types::Type};
+
+use self::{
+    batch::{Batch, Body, Unit},
+    refusal::refusal,
+    statement::{Conflict, Source, write},
+};
+use super::{
+    Postgres,
+    catalog::{self, Table, quoted},
+    failure::{meaning, sqlstate},
+};
+use crate::{
+    domain::{
+        json,
+        names::nearest,
+        sql::{
+            Duplicates, Load, Loaded, OnConflict, OnError, Reject,
+            rows::{Fault, readable},
+        },
+    },
+    error::{Code, Error},
+};
+
+/// For one statement; the call's own deadline ends it earlier by dropping it.
+pub(super) const WRITE_TIME: Duration = Duration::from_secs(600);
+/// Bytes of a COPY that go out at once.
+const CHUNK: usize = 64 * 1024;
+/// Rounds for rows that refer to each other; a chain longer than this in one call, in the wrong order, is not followed.
+const ROUNDS_MAX: usize = 32;
+
+/// Before any row: values without a zone are in UTC, deferred constraints speak at once.
+pub(super) const BEGIN: &str = "-- load_begin
+SET LOCAL TimeZone = 'UTC'; SET CONSTRAINTS ALL IMMEDIATE; SAVEPOINT callboard_unit";
+const KEEP: &str = "-- load_unit_keep\nRELEASE SAVEPOINT callboard_unit; SAVEPOINT callboard_unit";
+/// After a statement that failed for a reason of a row.
+pub(super) const UNDO: &str = "-- load_unit_undo\nROLLBACK TO SAVEPOINT callboard_unit";
+
+/// Rows written so far.
+#[derive(Default)]
+struct Progress {
+    inserted: u64,
+    updated: u64,
+    /// Rows that failed, with the unit they belong to.
+    faults: Vec<(usize, usize, Fault)>,
+}
+
+impl Postgres {
+    /// Writes rows in one transaction.
+    pub(super) async fn load_rows(&self, load: &Load) -> Result<Loaded, Error> {
+        self.pool
+            .run(async {
+                let work = self.pool.write(WRITE_TIME).await?;
+                match self.load_in(&work, load).await {
+                    Ok(loaded) => work.commit().await.map(|()| loaded),
+                    Err(error) => {
+                        work.rollback().await;
+                        Err(error)
+                    }
+                }
+            })
+            .await
+    }
+
+    async fn load_in(&self, client: &Client, load: &Load) -> Result<Loaded, Error> {
+        let begin = async { client.batch_execute(BEGIN).await.map_err(meaning) };
+        let ((), table) = tokio::try_join!(begin, catalog::find(client, &load.table))?;
+        self.allowed(&table.schema)?;
+        let conflict = conflict(&table, &load.on_conflict)?;
+        let mut batch =
+            Batch::new(&table, &load.rows, told_apart_by(&table, &conflict, load.duplicates), load.duplicates);
+        batch.fill().await;
+        let abort = load.on_error == OnError::Abort;
+        let mut faults = std::mem::take(&mut batch.faults);
+        if abort && let Some((position, fault)) = faults.first() {
+            return Err(refusal(&table, &format!("rows[{position}]"), fault));
+        }
+        let mut units = std::mem::take(&mut batch.units);
+        let mut progress = Progress::default();
+        for (number, unit) in units.iter_mut().enumerate() {
+            write_unit(client, &batch, number, unit, &conflict, abort, &mut progress).await?;
+        }
+        heal(client, &batch, &units, &conflict, &mut progress).await?;
+        faults.extend(progress.faults.into_iter().map(|(_, position, fault)| (position, fault)));
+        faults.sort_by_key(|(position, _)| *position);
+        if abort && let Some((position, fault)) = faults.first() {
+            return Err(refusal(&table, &format!("rows[{position}]"), fault));
+        }
+        let given = load.rows.len() as u64;
+        let known = progress.inserted + progress.updated + batch.merged + faults.len() as u64;
+        Ok(Loaded {
+            table: table.shown(),
+            inserted: progress.inserted,
+            updated: progress.updated,
+            unchanged: given.saturating_sub(known),
+            merged: batch.merged,
+            rejected: faults.into_iter().map(|(position, fault)| reject(load, position, fault)).collect(),
+        })
+    }
+
+    /// A name without a schema may have been found where this server may not write.
+    pub(super) fn allowed(&self, schema: &str) -> Result<(), Error> {
+        if self.access.schemas.allow(schema) {
+            return Ok(());
+        }
+        Err(Error::new(Code::Denied, format!("schema `{schema}` is outside what this server may use"))
+            .argument("table")
+            .hint("CALLBOARD_SCHEMAS names the allowed schemas"))
+    }
+}
+
+/// In bulk, and if that fails for a reason of the rows, row by row.
+async fn write_unit(
+    client: &Client,
+    batch: &Batch<'_>,
+    number: usize,
+    unit: &mut Unit,
+    conflict: &Conflict,
+    abort: bool,
+    progress: &mut Progress,
+) -> Result<(), Error> {
+    if number > 0 {
+        client.batch_execute(KEEP).await.map_err(meaning)?;
+    }
+    if !unit.columns.is_empty() {
+        match in_bulk(client, batch, number, unit, conflict).await {
+            Ok((inserted, updated)) => {
+                progress.inserted += inserted;
+                progress.updated += updated;
+                return Ok(());
+            }
+            Err(error) if of_a_row(&error) => client.batch_execute(UNDO).await.map_err(meaning)?,
+            Err(error) => return Err(error),
+        }
+    }
+    let outcome = one_by_one::run(client, batch, unit, &unit.positions, conflict, abort).await?;
+    progress.inserted += outcome.inserted;
+    progress.updated += outcome.updated;
+    progress.faults.extend(outcome.faults.into_iter().map(|(position, fault)| (number, position, fault)));
+    Ok(())
+}
+
+/// Rows that refer to rows which were written after them are tried again.
+async fn heal(
+    client: &Client,
+    batch: &Batch<'_>,
+    units: &[Unit],
+    conflict: &Conflict,
+    progress: &mut Progress,
+) -> Result<(), Error> {
+    for _ in 0..ROUNDS_MAX {
+        let (again, rest): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut progress.faults).into_iter().partition(|(_, _, fault)| fault.code == "23503");
+        progress.faults = rest;
+        if again.is_empty() {
+            return Ok(());
+        }
+        let before = again.len();
+        let mut left = Vec::new();
+        for (number, unit) in units.iter().enumerate() {
+            let positions: Vec<usize> =
+                again.iter().filter(|(of, _, _)| *of == number).map(|(_, position, _)| *position).collect();
+            if positions.is_empty() {
+                continue;
+            }
+            let outcome = one_by_one::run(client, batch, unit, &positions, conflict, false).await?;
+            progress.inserted += outcome.inserted;
+            progress.updated += outcome.updated;
+            left.extend(outcome.faults.into_iter().map(|(position, fault)| (number, position, fault)));
+        }
+        let done = left.len() == before;
+        progress.faults.extend(left);
+        if done {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+async fn in_bulk(
+    client: &Client,
+    batch: &Batch<'_>,
+    number: usize,
+    unit: &mut Unit,
+    conflict: &Conflict,
+) -> Result<(u64, u64), Error> {
+    let body = match std::mem::replace(&mut unit.body, Body::Json(String::new())) {
+        Body::Json(mut rows) => {
+            rows.push(']');
+            rows
+        }
+        Body::Binary(stream) => {
+            let staging = format!("pg_temp.callboard_load_{number}");
+            match stage(client, batch.table, unit, &staging, stream).await {
+                Ok(()) => return from_staging(client, batch.table, unit, &staging, conflict).await,
+                // No right to make temporary tables.
+                Err(error) if sqlstate(&error) == Some("42501") => {
+                    client.batch_execute(UNDO).await.map_err(meaning)?;
+                    documents(batch, unit)
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    };
+    let statement = write(batch.table, &unit.columns, conflict, Source::Recordset);
+    if !statement.counts {
+        let written = client.execute_typed(&statement.text, &[(&body, Type::TEXT)]).await.map_err(meaning)?;
+        return Ok((written, 0));
+    }
+    let counted = client.query_typed(&statement.text, &[(&body, Type::TEXT)]).await.map_err(meaning)?;
+    counts(&counted)
+}
+
+async fn stage(client: &Client, table: &Table, unit: &Unit, staging: &str, stream: Vec<u8>) -> Result<(), Error> {
+    let columns: Vec<_> = unit.columns.iter().filter_map(|place| table.columns.get(*place)).collect();
+    let typed: Vec<String> =
+        columns.iter().map(|column| format!("{} {}", quoted(&column.name), column.type_name)).collect();
+    let create = format!("-- load_stage\nCREATE TEMPORARY TABLE {staging} ({}) ON COMMIT DROP", typed.join(", "));
+    client.batch_execute(&create).await.map_err(meaning)?;
+    let copy = format!("-- load_copy\nCOPY {staging} FROM STDIN (FORMAT binary)");
+    let sink = client.copy_in::<_, Bytes>(&copy).await.map_err(meaning)?;
+    let mut sink = std::pin::pin!(sink);
+    let mut stream = Bytes::from(stream);
+    while !stream.is_empty() {
+        let chunk = stream.split_to(CHUNK.min(stream.len()));
+        sink.feed(chunk).await.map_err(meaning)?;
+    }
+    sink.feed(Bytes::from_static(&binary::TRAILER)).await.map_err(meaning)?;
+    sink.finish().await.map_err(meaning)?;
+    Ok(())
+}
+
+async fn from_staging(
+    client: &Client,
+    table: &Table,
+    unit: &Unit,
+    staging: &str,
+    conflict: &Conflict,
+) -> Result<(u64, u64), Error> {
+    let statement = write(table, &unit.columns, conflict, Source::Staging(staging));
+    if statement.counts {
+        return counts(&client.query_typed(&statement.text, &[]).await.map_err(meaning)?);
+    }
+    Ok((client.execute_typed(&statement.text, &[]).await.map_err(meaning)?, 0))
+}
+
+/// One row of insert_data, ready to send.
+pub(super) struct Single {
+    /// Without RETURNING; the document is its $1.
+    pub(super) statement: String,
+    /// A JSON array of one.
+    pub(super) document: String,
+    /// It names no column, so nothing is bound.
+    pub(super) empty: bool,
+}
+
+/// Prepares one row.
+///
+/// # Errors
+/// What is wrong with it, about `row.column`.
+pub(super) fn single(table: &Table, row: &json::Json) -> Result<Single, Error> {
+    let rows = std::slice::from_ref(row);
+    let batch = Batch::new(table, rows, Vec::new(), Duplicates::Refuse);
+    let columns = batch.columns(0).map_err(|fault| refusal(table, "row", &fault))?;
+    let document = batch.document(0).map_err(|fault| refusal(table, "row", &fault))?;
+    Ok(Single {
+        statement: write(table, &columns, &Conflict::Error, Source::Recordset).text,
+        document: format!("[{document}]"),
+        empty: columns.is_empty(),
+    })
+}
+
+/// Why one row was refused, with its column; None when it would pass now.
+pub(super) async fn reason(client: &Client, table: &Table, row: &json::Json) -> Result<Option<Error>, Error> {
+    let batch = Batch::new(table, std::slice::from_ref(row), Vec::new(), Duplicates::Refuse);
+    let Ok(columns) = batch.columns(0) else { return Ok(None) };
+    let unit = Unit { columns, positions: vec![0], body: Body::Json(String::new()) };
+    let outcome = one_by_one::run(client, &batch, &unit, &[0], &Conflict::Error, true).await?;
+    Ok(outcome.faults.first().map(|(_, fault)| refusal(table, "row", fault)))
+}
+
+fn counts(rows: &[tokio_postgres::Row]) -> Result<(u64, u64), Error> {
+    let missing = || Error::new(Code::Internal, "the database did not count what it wrote");
+    let row = rows.first().ok_or_else(missing)?;
+    let count = |place: usize| -> Result<u64, Error> {
+        let count: i64 = row.try_get(place).map_err(meaning)?;
+        u64::try_from(count).map_err(|_| missing())
+    };
+    Ok((count(0)?, count(1)?))
+}
+
+fn documents(batch: &Batch<'_>, unit: &Unit) -> String {
+    let rows: Vec<String> = unit.positions.iter().filter_map(|position| batch.document(*position).ok()).collect();
+    format!("[{}]", rows.join(","))
+}
+
+/// Whether one of the rows is to blame, and the others could stand.
+pub(super) fn of_a_row(error: &Error) -> bool {
+    let state = sqlstate(error).unwrap_or_default();
+    match state.get(..2).unwrap_or_default() {
+        "" | "08" | "0A" | "25" | "26" | "28" | "3D" | "3F" | "40" | "53" | "54" | "55" | "57" | "58" | "F0" | "XX" => {
+            false
+        }
+        "42" => matches!(state, "42804" | "428C9"),
+        _ => true,
+    }
+}
+
+/// The columns by which rows of one call are told apart. A plain insert leaves it to the table's own keys.
+fn told_apart_by(table: &Table, conflict: &Conflict, duplicates: Duplicates) -> Vec<usize> {
+    match (conflict, duplicates) {
+        (Conflict::Update(key), _) => key.clone(),
+        (Conflict::Error, Duplicates::Refuse) => Vec::new(),
+        (Conflict::Ignore | Conflict::Error, _) => {
+            let primary = table.keys.iter().find(|key| key.primary);
+            primary.map(|key| places(table, &key.columns)).unwrap_or_default()
+        }
+    }
+}
+
+fn places(table: &Table, names: &[String]) -> Vec<usize> {
+    names.iter().filter_map(|name| table.columns.iter().position(|column| column.name == *name)).collect()
+}
+
+fn conflict(table: &Table, asked: &OnConflict) -> Result<Conflict, Error> {
+    let names = match asked {
+        OnConflict::Error => return Ok(Conflict::Error),
+        OnConflict::Ignore => return Ok(Conflict::Ignore),
+        OnConflict::Update(names) if names.is_empty() => {
+            let primary = table.keys.iter().find(|key| key.primary);
+            return primary.map(|key| Conflict::Update(places(table, &key.columns))).ok_or_else(|| {
+                let message = format!("`{}` has no primary key to find existing rows by", table.shown());
+                Error::invalid("conflict_columns", message).hint(unique_sets(table))
+            });
+        }
+        OnConflict::Update(names) => names,
+    };
+    let mut wanted = Vec::new();
+    for name in names {
+        let column = table.column(name, "conflict_columns")?;
+        let place = table.columns.iter().position(|known| known.name == column.name);
+        wanted.extend(place.filter(|place| !wanted.contains(place)));
+    }
+    let mut sorted = wanted.clone();
+    sorted.sort_unstable();
+    let unique = table.keys.iter().any(|key| {
+        let mut places = places(table, &key.columns);
+        places.sort_unstable();
+        places == sorted
+    });
+    if unique {
+        return Ok(Conflict::Update(wanted));
+    }
+    let sets: Vec<String> = table.keys.iter().map(|key| key.columns.join(", ")).collect();
+    let message = format!("no unique index of `{}` is on exactly `{}`", table.shown(), names.join(", "));
+    Err(Error::invalid("conflict_columns", message)
+        .did_you_mean(nearest(&names.join(", "), sets.iter().map(String::as_str)))
+        .hint(unique_sets(table)))
+}
+
+fn unique_sets(table: &Table) -> String {
+    if table.keys.is_empty() {
+        return "it has no unique index, so existing rows cannot be found: use on_conflict `error`".to_owned();
+    }
+    let sets: Vec<String> = table.keys.iter().map(|key| format!("`{}`", key.columns.join(", "))).collect();
+    format!("its unique column sets are: {}", sets.join("; "))
+}
+
+fn reject(load: &Load, position: usize, fault: Fault) -> Reject {
+    let row = load.rows.get(position).map_or_else(json::null, readable);
+    Reject { position, column: fault.column, code: fault.code, reason: fault.reason, row }
+}

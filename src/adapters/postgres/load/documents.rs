@@ -1,0 +1,163 @@
+//! Rows as JSON for json_to_recordset: each value in the form that its column's own input function reads.
+
+use std::fmt::Write;
+
+use serde_json::value::RawValue;
+
+use super::cell::{Kind, Scalar, Value, hexadecimal, look, mismatch};
+use crate::domain::sql::{
+    moment::{DAY, civil},
+    rows::{Fault, unescaped},
+};
+
+/// Writes the value of a column.
+pub(super) fn write(kind: Kind, column: &str, type_name: &str, json: &str, out: &mut String) -> Result<(), Fault> {
+    match kind.array {
+        None => one(kind.scalar, column, type_name, unwrapped(kind.scalar, json), out),
+        Some(_) if json == "null" || literal(json) => {
+            out.push_str(json);
+            Ok(())
+        }
+        Some(_) if json.starts_with('[') => elements(kind.scalar, column, type_name, json, out),
+        // Elasticsearch writes an array of one as the value alone.
+        Some(_) => {
+            out.push('[');
+            one(kind.scalar, column, type_name, json, out)?;
+            out.push(']');
+            Ok(())
+        }
+    }
+}
+
+/// `[12.5]` for a column of single values is 12.5: Elasticsearch makes no difference between the two.
+pub(super) fn unwrapped(scalar: Scalar, json: &str) -> &str {
+    if !json.starts_with('[') || matches!(scalar, Scalar::Json | Scalar::Jsonb | Scalar::Other) {
+        return json;
+    }
+    match serde_json::from_str::<[&RawValue; 1]>(json) {
+        Ok([single]) => single.get(),
+        Err(_) => json,
+    }
+}
+
+/// `"{a,b}"`: PostgreSQL's own way to write an array.
+pub(super) fn literal(json: &str) -> bool {
+    json.starts_with("\"{") && json.ends_with("}\"")
+}
+
+fn elements(scalar: Scalar, column: &str, type_name: &str, json: &str, out: &mut String) -> Result<(), Fault> {
+    let elements: Vec<&RawValue> = serde_json::from_str(json).map_err(|_| mismatch(column, type_name))?;
+    let nested = !matches!(scalar, Scalar::Json | Scalar::Jsonb | Scalar::Other);
+    out.push('[');
+    for (place, element) in elements.iter().map(|element| element.get()).enumerate() {
+        if place > 0 {
+            out.push(',');
+        }
+        if nested && element.starts_with('[') {
+            elements_nested(scalar, column, type_name, element, out)?;
+        } else {
+            one(scalar, column, type_name, element, out)?;
+        }
+    }
+    out.push(']');
+    Ok(())
+}
+
+/// Depth is bounded by the JSON parser's own limit.
+fn elements_nested(scalar: Scalar, column: &str, type_name: &str, json: &str, out: &mut String) -> Result<(), Fault> {
+    elements(scalar, column, type_name, json, out)
+}
+
+fn one(scalar: Scalar, column: &str, type_name: &str, json: &str, out: &mut String) -> Result<(), Fault> {
+    if scalar == Scalar::Bytea && hexadecimal(json) {
+        out.push_str(json);
+        return Ok(());
+    }
+    match look(scalar, column, type_name, json)? {
+        Value::Null => out.push_str("null"),
+        Value::Raw(raw) if scalar == Scalar::Bytea => return Err(not_bytes(column, raw)),
+        Value::Raw(raw) | Value::Float(_, raw) | Value::Number(_, raw) | Value::Uuid(_, raw) | Value::Time(_, raw) => {
+            out.push_str(raw)
+        }
+        Value::Bool(value) => append(out, format_args!("{value}")),
+        Value::Integer(value) => append(out, format_args!("{value}")),
+        Value::Bytes(bytes) => {
+            out.push_str("\"\\\\x");
+            for byte in bytes {
+                append(out, format_args!("{byte:02x}"));
+            }
+            out.push('"');
+        }
+        Value::Date(days) => {
+            let (year, month, day) = civil(days);
+            append(out, format_args!("\"{year:04}-{month:02}-{day:02}\""));
+        }
+        Value::Moment(micros) => {
+            let zone = if matches!(scalar, Scalar::TimestampTz(_)) { "Z" } else { "" };
+            moment(micros, zone, out);
+        }
+    }
+    Ok(())
+}
+
+fn moment(micros: i64, zone: &str, out: &mut String) {
+    let (year, month, day) = civil(micros.div_euclid(DAY));
+    // Only an offset at the very end of the year 9999 or before the year 1 leads outside; PostgreSQL writes such years otherwise.
+    if year < 1 {
+        append(out, format_args!("\"{:04}-{month:02}-{day:02}", 1 - year));
+    } else {
+        append(out, format_args!("\"{year:04}-{month:02}-{day:02}"));
+    }
+    let time = micros.rem_euclid(DAY);
+    let (seconds, fraction) = (time / 1_000_000, time % 1_000_000);
+    append(
+        out,
+        format_args!("T{:02}:{:02}:{:02}.{fraction:06}{zone}", seconds / 3600, seconds / 60 % 60, seconds % 60),
+    );
+    out.push_str(if year < 1 { " BC\"" } else { "\"" });
+}
+
+fn not_bytes(column: &str, json: &str) -> Fault {
+    let text = unescaped(json).unwrap_or_default();
+    Fault::of(column, "22P02", format!("invalid input syntax for type bytea: \"{text}\" is neither base64 nor \\x…"))
+}
+
+/// Writing to a String does not fail.
+fn append(out: &mut String, what: std::fmt::Arguments<'_>) {
+    let _ = out.write_fmt(what);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Kind, Scalar, write};
+
+    fn written(scalar: Scalar, array: bool, json: &str) -> String {
+        let mut out = String::new();
+        match write(Kind { scalar, array: array.then_some(1) }, "c", "t", json, &mut out) {
+            Ok(()) => out,
+            Err(fault) => fault.code,
+        }
+    }
+
+    #[test]
+    fn values_take_the_form_that_postgresql_reads() {
+        for (scalar, array, json, wanted) in [
+            (Scalar::Int4, false, "12.0", "12"),
+            (Scalar::Numeric(Some(2)), false, "29.99", "29.99"),
+            (Scalar::Numeric(Some(2)), false, "[29.99]", "29.99"),
+            (Scalar::Numeric(Some(2)), false, "[29.99,1]", "42804"),
+            (Scalar::Bytea, false, "\"AP8=\"", r#""\\x00ff""#),
+            (Scalar::Bytea, false, r#""\\x00FF""#, r#""\\x00FF""#),
+            (Scalar::Bytea, false, r#""\\y""#, "22P02"),
+            (Scalar::Timestamp(6), false, "\"2024-01-01T01:00:00.5+02:00\"", "\"2023-12-31T23:00:00.500000\""),
+            (Scalar::TimestampTz(6), false, "\"2024-01-01\"", "\"2024-01-01T00:00:00.000000Z\""),
+            (Scalar::Text, true, "\"usb\"", "[\"usb\"]"),
+            (Scalar::Text, true, "\"{a,b}\"", "\"{a,b}\""),
+            (Scalar::Int4, true, "[[1,2.0],[3,null]]", "[[1,2],[3,null]]"),
+            (Scalar::Numeric(Some(1)), true, "[1.25]", "22003"),
+            (Scalar::Jsonb, false, "[1, {\"a\":1}]", "[1, {\"a\":1}]"),
+        ] {
+            assert_eq!(written(scalar, array, json), wanted, "{scalar:?} {json}");
+        }
+    }
+}

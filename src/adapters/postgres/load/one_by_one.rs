@@ -1,0 +1,134 @@
+//! The slow way, for a unit whose statement failed: one block on the server that tries each row on its own and keeps every reason.
+
+use serde::Deserialize;
+use tokio_postgres::{Client, types::Type};
+
+use super::{
+    batch::{Batch, Unit},
+    statement::{Conflict, Source, Statement, write},
+};
+use crate::{
+    adapters::postgres::failure::meaning,
+    domain::sql::rows::Fault,
+    error::{Code, Error},
+};
+
+/// What became of the rows of a unit.
+#[derive(Debug, Default)]
+pub(super) struct Outcome {
+    pub(super) inserted: u64,
+    pub(super) updated: u64,
+    pub(super) faults: Vec<(usize, Fault)>,
+}
+
+/// What the block leaves in `callboard.outcome`.
+#[derive(Deserialize)]
+struct Report {
+    inserted: u64,
+    updated: u64,
+    faults: Vec<(usize, String, String, String, Option<String>)>,
+}
+
+/// Reasons that are not the row's own: they end the call.
+const NOT_THE_ROWS: &str = "'25','40','42501','53','54','55','57','58','F0','XX'";
+
+/// Tries the rows at `positions` of a unit. With `first_only` it stops at the first that fails for a reason that cannot heal.
+pub(super) async fn run(
+    client: &Client,
+    batch: &Batch<'_>,
+    unit: &Unit,
+    positions: &[usize],
+    conflict: &Conflict,
+    first_only: bool,
+) -> Result<Outcome, Error> {
+    let mut rows = String::from("[");
+    let mut outcome = Outcome::default();
+    for position in positions {
+        match batch.document(*position) {
+            Ok(document) => {
+                if rows.len() > 1 {
+                    rows.push(',');
+                }
+                rows.push_str(&format!("[{position},{document}]"));
+            }
+            Err(fault) => outcome.faults.push((*position, fault)),
+        }
+    }
+    rows.push(']');
+    let give =
+        "-- load_rows_given\nSELECT pg_catalog.length(pg_catalog.set_config('callboard.rows', $1 /* rows */, true))";
+    client.query_typed(give, &[(&rows, Type::TEXT)]).await.map_err(meaning)?;
+    let statement = write(batch.table, &unit.columns, conflict, Source::Record("callboard_row"));
+    client.batch_execute(&block(batch, unit, &statement, first_only)).await.map_err(meaning)?;
+    let ask = "-- load_outcome\nSELECT pg_catalog.current_setting('callboard.outcome')";
+    let answer = client.query_typed(ask, &[]).await.map_err(meaning)?;
+    let text: String = answer.first().map_or(Ok(String::new()), |row| row.try_get(0)).map_err(meaning)?;
+    let report: Report = serde_json::from_str(&text)
+        .map_err(|error| Error::new(Code::Internal, "the rows' outcome cannot be read").cause(error))?;
+    outcome.inserted = report.inserted;
+    outcome.updated = report.updated;
+    for (position, code, reason, column, detail) in report.faults {
+        let column = (!column.is_empty()).then_some(column);
+        outcome.faults.push((position, Fault { column, code, reason, detail }));
+    }
+    Ok(outcome)
+}
+
+/// No value of the caller stands in this text; names and types come from the catalog, in quotes.
+fn block(batch: &Batch<'_>, unit: &Unit, statement: &Statement, first_only: bool) -> String {
+    let columns: Vec<_> = unit.columns.iter().filter_map(|place| batch.table.columns.get(*place)).collect();
+    let names: Vec<String> = columns.iter().map(|column| text(&column.name)).collect();
+    let types: Vec<String> = columns.iter().map(|column| text(&column.type_name)).collect();
+    let written = if statement.counts {
+        format!("{} INTO callboard_new, callboard_changed;", statement.text)
+    } else {
+        format!("{};\nGET DIAGNOSTICS callboard_new = ROW_COUNT; callboard_changed := 0;", statement.text)
+    };
+    let body = format!(
+        "#variable_conflict use_column
+DECLARE
+  callboard_position integer; callboard_row json; callboard_new bigint; callboard_changed bigint;
+  callboard_inserted bigint := 0; callboard_updated bigint := 0; callboard_faults json[] := '{{}}';
+  callboard_code text; callboard_reason text; callboard_column text; callboard_detail text; callboard_place integer;
+  callboard_names text[] := ARRAY[{names}]::text[]; callboard_types text[] := ARRAY[{types}]::text[];
+BEGIN
+FOR callboard_position, callboard_row IN
+  SELECT (item->>0)::integer, item->1
+  FROM pg_catalog.json_array_elements(pg_catalog.current_setting('callboard.rows')::json) AS item
+LOOP
+  BEGIN
+{written}
+    callboard_inserted := callboard_inserted + callboard_new;
+    callboard_updated := callboard_updated + callboard_changed;
+  EXCEPTION WHEN OTHERS THEN
+    GET STACKED DIAGNOSTICS callboard_code = RETURNED_SQLSTATE, callboard_reason = MESSAGE_TEXT,
+      callboard_column = COLUMN_NAME, callboard_detail = PG_EXCEPTION_DETAIL;
+    IF callboard_code = '42501' OR pg_catalog.left(callboard_code, 2) IN ({NOT_THE_ROWS}) THEN RAISE; END IF;
+    IF callboard_column = '' AND pg_catalog.left(callboard_code, 2) IN ('22', '23') THEN
+      FOR callboard_place IN 1 .. pg_catalog.cardinality(callboard_names) LOOP
+        BEGIN
+          EXECUTE pg_catalog.format('SELECT g.%1$I FROM pg_catalog.json_to_record($1) AS g (%1$I %2$s)',
+            callboard_names[callboard_place], callboard_types[callboard_place]) USING callboard_row;
+        EXCEPTION WHEN OTHERS THEN
+          callboard_column := callboard_names[callboard_place]; EXIT;
+        END;
+      END LOOP;
+    END IF;
+    callboard_faults := callboard_faults || pg_catalog.json_build_array(callboard_position, callboard_code, callboard_reason,
+      callboard_column, CASE WHEN callboard_detail = '' THEN NULL ELSE callboard_detail END);
+    IF {first_only} AND callboard_code <> '23503' THEN EXIT; END IF;
+  END;
+END LOOP;
+PERFORM pg_catalog.set_config('callboard.outcome', pg_catalog.json_build_object('inserted', callboard_inserted,
+  'updated', callboard_updated, 'faults', pg_catalog.array_to_json(callboard_faults))::text, true);
+END",
+        names = names.join(", "),
+        types = types.join(", "),
+    );
+    format!("-- load_one_by_one\nDO LANGUAGE plpgsql {}", text(&body))
+}
+
+/// A string literal.
+pub(in crate::adapters::postgres) fn text(value: &str) -> String {
+    format!("'{}'", value.replace('\'', "''"))
+}

@@ -1,0 +1,170 @@
+//! Parameters: JSON values in the text form that PostgreSQL's own input functions read, each as the type that the server inferred. So a
+//! value is valid exactly when PostgreSQL says so.
+
+use std::error::Error as StdError;
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use bytes::BytesMut;
+use tokio_postgres::types::{Format, IsNull, Kind, ToSql, Type, to_sql_checked};
+
+use crate::{domain::json::Json, error::Error};
+
+/// A value on its way to the server, in text form; `None` is NULL.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parameter(pub Option<String>);
+
+impl ToSql for Parameter {
+    fn to_sql(&self, _: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn StdError + Sync + Send>> {
+        Ok(match &self.0 {
+            Some(text) => {
+                out.extend_from_slice(text.as_bytes());
+                IsNull::No
+            }
+            None => IsNull::Yes,
+        })
+    }
+
+    fn accepts(_: &Type) -> bool {
+        true
+    }
+
+    fn encode_format(&self, _: &Type) -> Format {
+        Format::Text
+    }
+
+    to_sql_checked!();
+}
+
+/// Binds `given` to the types a statement wants.
+///
+/// # Errors
+/// `invalid` about `params`: another number of them is wanted, or one cannot be that type.
+pub fn bind(given: &[Json], wanted: &[Type]) -> Result<Vec<(Parameter, Type)>, Error> {
+    if given.len() != wanted.len() {
+        let noun = if wanted.len() == 1 { "parameter" } else { "parameters" };
+        return Err(Error::invalid(
+            "params",
+            format!("the statement takes {} {noun}; `params` holds {}", wanted.len(), given.len()),
+        )
+        .hint("params holds one value for each of $1, $2, … in order"));
+    }
+    let bound = given.iter().zip(wanted).enumerate();
+    bound.map(|(place, (value, of))| Ok((text_of(value, of, &format!("params[{place}]"))?, of.clone()))).collect()
+}
+
+/// The text form of `value` as a value of type `of`; `argument` names it in a refusal.
+///
+/// # Errors
+/// `invalid` when it cannot be one.
+pub fn text_of(value: &Json, of: &Type, argument: &str) -> Result<Parameter, Error> {
+    let text = value.get().trim();
+    if text == "null" {
+        return Ok(Parameter(None));
+    }
+    let of = behind_domains(of);
+    if *of == Type::JSON || *of == Type::JSONB {
+        return Ok(Parameter(Some(json_text(text))));
+    }
+    if let (Kind::Array(element), true) = (of.kind(), text.starts_with('[')) {
+        let mut literal = String::new();
+        array_literal(value, element, argument, &mut literal)?;
+        return Ok(Parameter(Some(literal)));
+    }
+    let Ok(string) = serde_json::from_str::<String>(text) else {
+        if text.starts_with('"') {
+            return Err(Error::invalid(argument.to_owned(), format!("`{argument}` holds half a surrogate pair")));
+        }
+        if text.starts_with(['{', '[']) && takes_no_structure(of) {
+            let what = if text.starts_with('{') { "an object" } else { "an array" };
+            return Err(Error::invalid(
+                argument.to_owned(),
+                format!("`{argument}` is {what}; the statement takes {}", of.name()),
+            ));
+        }
+        // A number, a boolean, or JSON for a text column: its text as it stands.
+        return Ok(Parameter(Some(text.to_owned())));
+    };
+    if *of == Type::BYTEA {
+        return bytes(string, argument);
+    }
+    Ok(Parameter(Some(string)))
+}
+
+fn behind_domains(of: &Type) -> &Type {
+    let mut of = of;
+    while let Kind::Domain(base) = of.kind() {
+        of = base;
+    }
+    of
+}
+
+fn takes_no_structure(of: &Type) -> bool {
+    matches!(
+        *of,
+        Type::BOOL
+            | Type::INT2
+            | Type::INT4
+            | Type::INT8
+            | Type::FLOAT4
+            | Type::FLOAT8
+            | Type::NUMERIC
+            | Type::DATE
+            | Type::TIMESTAMP
+            | Type::TIMESTAMPTZ
+            | Type::UUID
+            | Type::BYTEA
+    ) || matches!(of.kind(), Kind::Enum(_))
+}
+
+/// A string that holds an object or array is meant as that: hosts like to send structure as text. Any other string is a JSON string.
+fn json_text(text: &str) -> String {
+    let inner = serde_json::from_str::<String>(text).ok();
+    let structure = inner.filter(|inner| {
+        inner.trim_start().starts_with(['{', '[']) && serde_json::from_str::<serde::de::IgnoredAny>(inner).is_ok()
+    });
+    structure.unwrap_or_else(|| text.to_owned())
+}
+
+/// Base64, as answers give it; PostgreSQL's own `\x…` is taken too.
+fn bytes(string: String, argument: &str) -> Result<Parameter, Error> {
+    if string.starts_with("\\x") {
+        return Ok(Parameter(Some(string)));
+    }
+    let decoded = STANDARD.decode(&string).map_err(|error| {
+        Error::invalid(argument.to_owned(), format!("`{argument}` is not base64, which a bytea takes")).cause(error)
+    })?;
+    let digits: String = decoded.iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(Parameter(Some(format!("\\x{digits}"))))
+}
+
+/// `{1,NULL,"a \"b\""}`; inner arrays become inner braces.
+fn array_literal(value: &Json, element: &Type, argument: &str, out: &mut String) -> Result<(), Error> {
+    let items: Vec<Json> = serde_json::from_str(value.get())
+        .map_err(|error| Error::invalid(argument.to_owned(), format!("`{argument}` cannot be read")).cause(error))?;
+    out.push('{');
+    for (place, item) in items.iter().enumerate() {
+        if place > 0 {
+            out.push(',');
+        }
+        let json = matches!(*behind_domains(element), Type::JSON | Type::JSONB);
+        if item.get().starts_with('[') && !json {
+            array_literal(item, element, argument, out)?;
+            continue;
+        }
+        match text_of(item, element, argument)?.0 {
+            None => out.push_str("NULL"),
+            Some(text) => {
+                out.push('"');
+                for character in text.chars() {
+                    if matches!(character, '"' | '\\') {
+                        out.push('\\');
+                    }
+                    out.push(character);
+                }
+                out.push('"');
+            }
+        }
+    }
+    out.push('}');
+    Ok(())
+}

@@ -1,0 +1,340 @@
+//! Reading statements: one code path for all of them, in a transaction that cannot write and always ends with ROLLBACK.
+//!
+//! The caller's text stands inside `SELECT … FROM (text) LIMIT n`: only a source of rows can stand there. It is described first, which
+//! gives the types of its columns and parameters, and then run with an expression for each column that fetches a form we can read.
+
+use std::{fmt::Write as _, pin::pin, time::Duration};
+
+use futures_util::{FutureExt, StreamExt, TryStreamExt, future::BoxFuture};
+use tokio::time::timeout;
+use tokio_postgres::{Row, Statement as Described, types::Type};
+
+use super::{
+    catalog,
+    failure::{in_text, meaning, sqlstate},
+    forbidden,
+    params::{self, Parameter},
+    pool::{Pool, Work},
+    values::{self, Rendering},
+};
+use crate::{
+    config::Access,
+    domain::{
+        json::Json,
+        names::nearest,
+        page::Bounds,
+        sql::{Column, Read, Rows, guard::Form},
+    },
+    error::{Code, Error},
+};
+
+/// Before the caller's text while it is described.
+const DESCRIBE: &str = "SELECT * FROM (\n";
+/// Bytes that are read and thrown away to keep a connection whose answer was cut; for more the statement is stopped instead.
+const DISCARDED_MAX: usize = 1 << 20;
+/// A pooler hands other sessions' connections on; so often a statement of an unlucky name is tried on another one.
+const CONNECTIONS_TRIED: usize = 12;
+
+/// A statement, checked and described.
+pub(super) struct Prepared {
+    described: Described,
+    /// Values for its parameters.
+    pub(super) bound: Vec<(Parameter, Type)>,
+}
+
+/// Whether the connection can be used again.
+pub(super) enum Left {
+    /// Everything was read.
+    Clean,
+    /// The server still works on it.
+    Running,
+}
+
+/// What is done with a checked statement.
+pub(super) type Run<T> = for<'a> fn(&'a Work, &'a Read, Prepared) -> BoxFuture<'a, Result<(T, Left), Error>>;
+
+/// Runs `read`.
+///
+/// # Errors
+/// Every refusal and failure that a statement can meet, with its place in the caller's text.
+pub async fn query(pool: &Pool, access: &Access, read: &Read) -> Result<Rows, Error> {
+    in_transaction(pool, access, read, |work, read, prepared| match read.statement.form() {
+        Form::Rows => rows(work, read, prepared).boxed(),
+        Form::Explain | Form::Show => directly(work, read, prepared).boxed(),
+    })
+    .await
+}
+
+/// Runs `run` with the checked statement in a transaction of its own.
+///
+/// # Errors
+/// Those of the checks, of `run`, and `timeout` when the server does not stop in time.
+pub(super) async fn in_transaction<T>(pool: &Pool, access: &Access, read: &Read, run: Run<T>) -> Result<T, Error> {
+    let mut forget = false;
+    for _ in 0..CONNECTIONS_TRIED {
+        let work = pool.read(read.timeout).await?;
+        let whole = async {
+            if forget {
+                work.batch_execute("-- forget\nDEALLOCATE ALL").await.map_err(meaning)?;
+            }
+            let prepared = prepare(&work, access, read).await?;
+            run(&work, read, prepared).await
+        };
+        match timeout(read.timeout + Duration::from_secs(1), whole).await {
+            Ok(Ok((answer, Left::Clean))) => {
+                work.rollback().await;
+                return Ok(answer);
+            }
+            Ok(Ok((answer, Left::Running))) => return Ok(answer),
+            // Behind a pooler: the name of a statement is taken, or was another connection's.
+            Ok(Err(error)) if matches!(sqlstate(&error), Some("26000" | "42P05")) => forget = true,
+            Ok(Err(error)) => {
+                let error = helped(&work, read, error).await;
+                work.rollback().await;
+                return Err(error);
+            }
+            Err(_elapsed) => {
+                return Err(Error::new(Code::Timeout, "the database did not stop the statement in time"));
+            }
+        }
+    }
+    Err(Error::new(Code::Unavailable, "the pooler before the database mixes its sessions up")
+        .hint("the operator can point DATABASE_URL at the database itself"))
+}
+
+/// Checks the words of the statement and describes it, both at once.
+async fn prepare(work: &Work, access: &Access, read: &Read) -> Result<Prepared, Error> {
+    if !access.schemas.as_slice().is_empty()
+        && let Some(path) = forbidden::search_path(work, access).await?
+    {
+        work.query_typed(
+            "-- search_path\nSELECT pg_catalog.set_config('search_path', $1, true)",
+            &[(&path, Type::TEXT)],
+        )
+        .await
+        .map_err(meaning)?;
+    }
+    let text = read.statement.text();
+    let wrapped = read.statement.form() == Form::Rows;
+    let sent = if wrapped { format!("{DESCRIBE}{text}\n) AS q") } else { text.to_owned() };
+    let before = if wrapped { DESCRIBE.len() } else { 0 };
+    let (checked, described) = tokio::join!(forbidden::check(work, &read.statement, access), work.prepare(&sent));
+    checked?;
+    let described = described.map_err(|error| in_text(error, before, text, "query"))?;
+    let bound = params::bind(&read.params, described.params())?;
+    Ok(Prepared { described, bound })
+}
+
+async fn rows(work: &Work, read: &Read, prepared: Prepared) -> Result<(Rows, Left), Error> {
+    let columns = columns(&prepared.described);
+    let renderings: Vec<Rendering> =
+        prepared.described.columns().iter().map(|column| Rendering::of(column.type_())).collect();
+    let (sent, before) = statement(read, &renderings);
+    let flagged = renderings.iter().any(|rendering| rendering.left_out("").is_some());
+    let of_text = |error| in_text(error, before, read.statement.text(), "query");
+    let stream = work.query_typed_raw(&sent, prepared.bound).await.map_err(of_text)?;
+    let mut stream = pin!(stream);
+    let mut answer = Gathered::new(read.bounds, columns);
+    while let Some(row) = stream.try_next().await.map_err(of_text)? {
+        if flagged && row.try_get(renderings.len()).map_err(meaning)? {
+            return Err(too_long());
+        }
+        if !answer.take(&renderings, &row)? {
+            let left = drained(&mut stream).await;
+            return Ok((answer.rows, left));
+        }
+    }
+    Ok((answer.rows, Left::Clean))
+}
+
+/// EXPLAIN and SHOW: they cannot stand inside another statement, and they answer with few rows.
+async fn directly(work: &Work, read: &Read, prepared: Prepared) -> Result<(Rows, Left), Error> {
+    let text = read.statement.text();
+    let mut answer = Gathered::new(read.bounds, columns(&prepared.described));
+    let rows: Vec<Row> = work
+        .query_typed_raw(text, prepared.bound)
+        .await
+        .map_err(|error| in_text(error, 0, text, "query"))?
+        .try_collect()
+        .await
+        .map_err(|error| in_text(error, 0, text, "query"))?;
+    let renderings: Vec<Rendering> =
+        prepared.described.columns().iter().map(|column| Rendering::of(column.type_())).collect();
+    for row in rows.iter().skip(usize::try_from(read.offset).unwrap_or(usize::MAX)) {
+        if !answer.take(&renderings, row)? {
+            break;
+        }
+    }
+    Ok((answer.rows, Left::Clean))
+}
+
+fn columns(described: &Described) -> Vec<Column> {
+    let column = |column: &tokio_postgres::Column| Column {
+        name: column.name().to_owned(),
+        type_name: values::short_name(column.type_()),
+    };
+    described.columns().iter().map(column).collect()
+}
+
+/// What is sent, and the characters in it before the caller's text. Columns get names of our own, so that theirs may repeat.
+fn statement(read: &Read, renderings: &[Rendering]) -> (String, usize) {
+    let mut sent = String::from("-- query\nSELECT ");
+    let mut names = String::new();
+    let mut left_out = Vec::new();
+    for (place, rendering) in renderings.iter().enumerate() {
+        let name = format!("c{place}");
+        let comma = if place > 0 { ", " } else { "" };
+        // Writing into a string cannot fail.
+        write!(sent, "{comma}{}", rendering.expression(&name)).ok();
+        write!(names, "{comma}{name}").ok();
+        left_out.extend(rendering.left_out(&name));
+    }
+    if !left_out.is_empty() {
+        write!(sent, ", {}", left_out.join(" OR ")).ok();
+    }
+    sent.push_str(" FROM (\n");
+    let before = sent.chars().count();
+    sent.push_str(read.statement.text());
+    let alias = if renderings.is_empty() { "q".to_owned() } else { format!("q ({names})") };
+    write!(sent, "\n) AS {alias} OFFSET {} LIMIT {}", read.offset, read.bounds.rows_max.saturating_add(1)).ok();
+    (sent, before)
+}
+
+/// An answer that grows until a bound is reached.
+struct Gathered {
+    rows: Rows,
+    bounds: Bounds,
+    bytes: usize,
+}
+
+impl Gathered {
+    fn new(bounds: Bounds, columns: Vec<Column>) -> Self {
+        Self { rows: Rows { columns, rows: Vec::new(), truncated: false }, bounds, bytes: 2 }
+    }
+
+    /// Takes a row; false when it is one too many.
+    fn take(&mut self, renderings: &[Rendering], row: &Row) -> Result<bool, Error> {
+        if self.rows.rows.len() >= self.bounds.rows_max {
+            self.rows.truncated = true;
+            return Ok(false);
+        }
+        let text = values::row_text(renderings, row)?;
+        self.bytes += text.len() + 1;
+        if self.bytes > self.bounds.bytes_max {
+            if self.rows.rows.is_empty() {
+                return Err(row_too_long(text.len(), self.bounds.bytes_max));
+            }
+            self.rows.truncated = true;
+            return Ok(false);
+        }
+        self.rows.rows.push(values::json(text)?);
+        Ok(true)
+    }
+}
+
+fn row_too_long(bytes: usize, most: usize) -> Error {
+    let at_least = if bytes > 1 << 20 { "over 1 MiB".to_owned() } else { format!("{bytes} bytes") };
+    Error::new(Code::Limit, format!("one row of the answer takes {at_least}; `max_bytes` is {most}"))
+        .argument("max_bytes")
+        .hint("select fewer columns, shorten them with left(column, 500), or raise max_bytes (at most 1048576)")
+}
+
+fn too_long() -> Error {
+    Error::new(Code::Limit, "an array of the answer is larger than 4 MiB")
+        .argument("query")
+        .hint("take a part of it: column[1:100], or unnest(column)")
+}
+
+/// Reads on to the end if that is near, so that the connection can be used again.
+async fn drained<S>(stream: &mut std::pin::Pin<&mut S>) -> Left
+where
+    S: futures_util::Stream<Item = Result<Row, tokio_postgres::Error>>,
+{
+    let mut discarded = 0;
+    while let Some(row) = stream.next().await {
+        let Ok(row) = row else { return Left::Running };
+        discarded += row.raw_size_bytes();
+        if discarded > DISCARDED_MAX {
+            return Left::Running;
+        }
+    }
+    Left::Clean
+}
+
+/// Adds near names to what was not found. The transaction has failed, so it begins again.
+async fn helped(work: &Work, read: &Read, error: Error) -> Error {
+    let again = "-- near_names\nROLLBACK; BEGIN READ ONLY; SET LOCAL statement_timeout = 1000";
+    let near = async {
+        let name = unknown_name(&error)?;
+        work.batch_execute(again).await.ok()?;
+        match sqlstate(&error) {
+            Some("42P01") => catalog::near_tables(work, &name).await.ok(),
+            Some("42703") => near_columns(work, read, &name).await,
+            Some("42883") => near_functions(work, &name).await,
+            _ => None,
+        }
+    };
+    match near.await {
+        Some(near) if !near.is_empty() => error.did_you_mean(near),
+        _ => error,
+    }
+}
+
+/// The name in PostgreSQL's own sentence: `relation "x" does not exist`, `column p.x does not exist`.
+fn unknown_name(error: &Error) -> Option<String> {
+    let message = error.message.as_str();
+    if !matches!(sqlstate(error), Some("42P01" | "42703" | "42883")) || message.starts_with("operator") {
+        return None;
+    }
+    if let Some((_, rest)) = message.split_once('"') {
+        return rest.split_once('"').map(|(name, _)| name.to_owned());
+    }
+    let name = message.split(' ').nth(1)?;
+    let name = name.split('(').next()?;
+    Some(name.to_owned())
+}
+
+/// Columns of the tables whose names stand in the statement.
+async fn near_columns(work: &Work, read: &Read, name: &str) -> Option<Vec<String>> {
+    let sql = "-- near_columns
+SELECT DISTINCT a.attname::text
+FROM pg_catalog.pg_attribute a
+JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
+WHERE c.relname = ANY ($1 /* names in the statement */) AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
+  AND a.attnum > 0 AND NOT a.attisdropped
+LIMIT 2000";
+    let words: Vec<&str> = read.statement.names().map(|name| name.name).collect();
+    known_near(work, sql, words, name).await
+}
+
+async fn near_functions(work: &Work, name: &str) -> Option<Vec<String>> {
+    let sql = "-- near_functions
+SELECT DISTINCT p.proname::text FROM pg_catalog.pg_proc p
+WHERE pg_catalog.pg_function_is_visible(p.oid) AND p.provolatile <> 'v' AND p.prokind <> 'p'
+  AND $1 /* unused */::name[] IS NOT NULL AND p.proname !~ '^_|(in|out|recv|send|sel|cmp|support)$'";
+    known_near(work, sql, Vec::new(), name).await
+}
+
+async fn known_near(work: &Work, sql: &str, words: Vec<&str>, name: &str) -> Option<Vec<String>> {
+    let rows = work.query_typed(sql, &[(&words, Type::NAME_ARRAY)]).await.ok()?;
+    let known: Vec<String> = rows.iter().filter_map(|row| row.try_get(0).ok()).collect();
+    let wanted = name.rsplit('.').next().unwrap_or(name);
+    Some(nearest(wanted, known.iter().map(String::as_str)))
+}
+
+/// One value of JSON type, for EXPLAIN (FORMAT JSON).
+pub(super) async fn one_json(
+    work: &Work,
+    sent: &str,
+    prepared: Prepared,
+    before: usize,
+    text: &str,
+) -> Result<Json, Error> {
+    let stream =
+        work.query_typed_raw(sent, prepared.bound).await.map_err(|error| in_text(error, before, text, "query"))?;
+    let rows: Vec<Row> = stream.try_collect().await.map_err(|error| in_text(error, before, text, "query"))?;
+    let row = rows.first().ok_or_else(|| Error::new(Code::Internal, "the database gave no plan"))?;
+    let mut out = Vec::new();
+    Rendering::of(&Type::JSON).write(row, 0, &mut out)?;
+    values::json(out)
+}

@@ -1,0 +1,129 @@
+//! TLS to the server, with the meanings that `sslmode` has everywhere else: `require` encrypts and trusts anyone, unless an authority is
+//! named; `verify-ca` asks who signed the certificate, `verify-full` also for whom.
+
+use std::{path::Path, sync::Arc};
+
+use rustls::{
+    ClientConfig, DigitallySignedStruct, Error as TlsError, RootCertStore, SignatureScheme,
+    client::{
+        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+        verify_server_cert_signed_by_trust_anchor,
+    },
+    crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature},
+    pki_types::{CertificateDer, ServerName, UnixTime},
+    server::ParsedCertificate,
+};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use crate::error::{Code, Error};
+
+/// How a connection is encrypted.
+#[derive(Clone)]
+pub enum Tls {
+    /// Not at all: `sslmode=disable`, or a unix socket.
+    Plain,
+    /// By rustls.
+    Rustls(MakeRustlsConnect),
+}
+
+/// What is asked of the server's certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trust {
+    /// Nothing.
+    Anyone,
+    /// It is signed by a known authority.
+    Authority,
+    /// It is signed by a known authority for this host.
+    Host,
+}
+
+impl Tls {
+    /// A connector.
+    ///
+    /// # Errors
+    /// `invalid` when the file with authorities cannot be used.
+    pub fn new(trust: Trust, authorities: Option<&Path>) -> Result<Self, Error> {
+        let provider = Arc::new(ring::default_provider());
+        let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .map_err(|error| Error::new(Code::Internal, "TLS cannot be set up").cause(error))?;
+        let config = match trust {
+            Trust::Host => builder.with_root_certificates(roots(authorities)?).with_no_client_auth(),
+            Trust::Authority => {
+                let verifier = Arc::new(Signed { roots: Some(roots(authorities)?), provider });
+                builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth()
+            }
+            Trust::Anyone => {
+                let verifier = Arc::new(Signed { roots: None, provider });
+                builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth()
+            }
+        };
+        Ok(Self::Rustls(MakeRustlsConnect::new(config)))
+    }
+}
+
+fn roots(authorities: Option<&Path>) -> Result<RootCertStore, Error> {
+    let mut roots = RootCertStore::empty();
+    let Some(path) = authorities else {
+        let native = rustls_native_certs::load_native_certs();
+        roots.add_parsable_certificates(native.certs);
+        return Ok(roots);
+    };
+    let refuse = || Error::invalid("sslrootcert", "`sslrootcert` names a file that holds no certificate in PEM form");
+    let file = std::fs::read(path).map_err(|error| refuse().cause(error))?;
+    for certificate in rustls_pemfile::certs(&mut file.as_slice()) {
+        let certificate = certificate.map_err(|error| refuse().cause(error))?;
+        roots.add(certificate).map_err(|error| refuse().cause(error))?;
+    }
+    if roots.is_empty() {
+        return Err(refuse());
+    }
+    Ok(roots)
+}
+
+/// Asks who signed the certificate, or nothing, but never for whom.
+#[derive(Debug)]
+struct Signed {
+    roots: Option<RootCertStore>,
+    provider: Arc<CryptoProvider>,
+}
+
+impl ServerCertVerifier for Signed {
+    fn verify_server_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        _server: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, TlsError> {
+        if let Some(roots) = &self.roots {
+            let certificate = ParsedCertificate::try_from(certificate)?;
+            let algorithms = self.provider.signature_verification_algorithms.all;
+            verify_server_cert_signed_by_trust_anchor(&certificate, roots, intermediates, now, algorithms)?;
+        }
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, TlsError> {
+        verify_tls12_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, TlsError> {
+        verify_tls13_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}

@@ -1,0 +1,10 @@
+//! SQLite: the embedded databases. `file.rs` opens them so that several processes can share one; `sql.rs` serves the SQL tools, `records.rs`
+//! keeps the server's own records in another file, which nothing that a caller writes can reach.
+
+mod collations;
+mod decimal;
+mod failure;
+mod file;
+mod instants;
+pub mod records;
+pub mod sql;

@@ -1,0 +1,159 @@
+//! Exact decimals. SQLite has none: a number is kept as INTEGER or REAL when it comes back from there digit for digit, so that comparing and
+//! adding work in any query, and as marked text when it does not.
+
+use std::cmp::Ordering;
+
+use rusqlite::types::Value;
+
+/// Ends a number kept as text. Without it SQLite would turn the text into a double, because the column's affinity is numeric; with it,
+/// arithmetic still reads the digits before it.
+pub(super) const MARK: char = '\u{a0}';
+
+/// Digits before and after the point beyond which a number is no number: what PostgreSQL's numeric holds.
+const INTEGER_DIGITS_MAX: i64 = 131_072;
+const FRACTION_DIGITS_MAX: i64 = 16_383;
+
+/// A decimal number: ± 0.DIGITS × 10^point.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Decimal {
+    negative: bool,
+    /// No zeros at either end; empty for zero.
+    digits: Vec<u8>,
+    /// Where the point stands, counted from the first digit.
+    point: i64,
+}
+
+impl Decimal {
+    /// Reads `-12.50e3` and its like; spaces around it and the mark are passed over.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let text = text.trim_end_matches(MARK).trim_matches([' ', '\t', '\n', '\r']);
+        let (negative, rest) = match text.strip_prefix(['-', '+']) {
+            Some(rest) => (text.starts_with('-'), rest),
+            None => (false, text),
+        };
+        let (mantissa, exponent) = match rest.split_once(['e', 'E']) {
+            Some((mantissa, exponent)) => (mantissa, exponent.parse::<i64>().ok().filter(|_| exponent.len() <= 8)?),
+            None => (rest, 0),
+        };
+        let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+        if whole.len() + fraction.len() == 0 || !whole.bytes().chain(fraction.bytes()).all(|byte| byte.is_ascii_digit())
+        {
+            return None;
+        }
+        let all: Vec<u8> = whole.bytes().chain(fraction.bytes()).collect();
+        let leading = all.iter().take_while(|digit| **digit == b'0').count();
+        let point = i64::try_from(whole.len()).ok()? + exponent - i64::try_from(leading).ok()?;
+        let mut digits: Vec<u8> = all.into_iter().skip(leading).collect();
+        while digits.last() == Some(&b'0') {
+            digits.pop();
+        }
+        if digits.is_empty() {
+            return Some(Self { negative: false, digits, point: 0 });
+        }
+        Some(Self { negative, digits, point })
+    }
+
+    /// Digits after the point that are needed to write it.
+    pub(super) fn scale(&self) -> i64 {
+        (i64::try_from(self.digits.len()).unwrap_or(i64::MAX) - self.point).max(0)
+    }
+
+    /// Digits before the point that are needed to write it.
+    pub(super) fn whole_digits(&self) -> i64 {
+        self.point.max(0)
+    }
+
+    /// Whether PostgreSQL's numeric could hold it.
+    pub(super) fn is_storable(&self) -> bool {
+        self.whole_digits() <= INTEGER_DIGITS_MAX && self.scale() <= FRACTION_DIGITS_MAX
+    }
+
+    /// Written out without an exponent, with at least `scale` digits after the point.
+    pub(super) fn text(&self, scale: i64) -> String {
+        let mut text = String::new();
+        if self.negative {
+            text.push('-');
+        }
+        let digit =
+            |at: i64| usize::try_from(at).ok().and_then(|at| self.digits.get(at)).map_or('0', |byte| char::from(*byte));
+        if self.point <= 0 {
+            text.push('0');
+        }
+        (0..self.point).for_each(|at| text.push(digit(at)));
+        let scale = scale.max(self.scale());
+        if scale > 0 {
+            text.push('.');
+            (self.point..self.point + scale).for_each(|at| text.push(digit(at)));
+        }
+        text
+    }
+
+    /// How SQLite shall keep it.
+    pub(super) fn value(&self) -> Value {
+        let text = self.text(0);
+        if let Ok(integer) = text.parse::<i64>() {
+            return Value::Integer(integer);
+        }
+        match text.parse::<f64>() {
+            Ok(double) if double.is_finite() && Self::parse(&double.to_string()).as_ref() == Some(self) => {
+                Value::Real(double)
+            }
+            _ => Value::Text(format!("{text}{MARK}")),
+        }
+    }
+}
+
+impl Ord for Decimal {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let sign = |number: &Self| if number.digits.is_empty() { 0 } else { 1 - 2 * i8::from(number.negative) };
+        let size = |a: &Self, b: &Self| a.point.cmp(&b.point).then_with(|| a.digits.cmp(&b.digits));
+        match (sign(self), sign(other)) {
+            (1, 1) => size(self, other),
+            (-1, -1) => size(other, self),
+            (a, b) => a.cmp(&b),
+        }
+    }
+}
+
+impl PartialOrd for Decimal {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::types::Value;
+
+    use super::Decimal;
+
+    #[test]
+    fn digits_survive_and_order_is_numeric() {
+        for (given, scale, written) in [
+            ("29.9", 2, "29.90"),
+            ("-0.00", 0, "0"),
+            ("1e3", 0, "1000"),
+            ("1.5E-3", 0, "0.0015"),
+            ("12345678901234567890.120", 0, "12345678901234567890.12"),
+            (".5", 1, "0.5"),
+        ] {
+            assert_eq!(Decimal::parse(given).unwrap().text(scale), written, "{given}");
+        }
+        let mut numbers =
+            ["10", "9", "-3", "0.25", "-12", "0", "12345678901234567890"].map(|text| Decimal::parse(text).unwrap());
+        numbers.sort();
+        assert_eq!(numbers.map(|number| number.text(0)).join(" "), "-12 -3 0 0.25 9 10 12345678901234567890");
+        for bad in ["", "free", "1,5", "0x10", "--1", "1e", "e5", ".", "1e999999999"] {
+            assert_eq!(Decimal::parse(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_double_is_made_only_when_it_gives_the_digits_back() {
+        let value = |text: &str| Decimal::parse(text).unwrap().value();
+        assert_eq!(value("10.00"), Value::Integer(10));
+        assert_eq!(value("9007199254740993"), Value::Integer(9_007_199_254_740_993));
+        assert_eq!(value("29.99"), Value::Real(29.99));
+        assert_eq!(value("0.1234567890123456789"), Value::Text("0.1234567890123456789\u{a0}".to_owned()));
+    }
+}

@@ -1,0 +1,131 @@
+//! The one place where SQLite's errors get their meaning.
+
+use rusqlite::ErrorCode;
+
+use super::file::Call;
+use crate::error::{Code, Error, Place};
+
+/// What a failure means for the call in which it came up.
+pub(super) fn of(error: rusqlite::Error, call: &Call) -> Error {
+    let text = words(&error);
+    let meaning = match code_of(&error) {
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::OperationInterrupted) => over(call),
+        Some(ErrorCode::AuthorizationForStatementDenied) => denied(&text),
+        Some(ErrorCode::ReadOnly) => denied("this statement writes"),
+        Some(ErrorCode::DiskFull) => {
+            Error::new(Code::Unavailable, "the disk is full").hint("free space; nothing was written")
+        }
+        Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
+            Error::new(Code::Unavailable, "the embedded database cannot be opened")
+                .hint("CALLBOARD_DATA_DIR names the folder it lives in; that must exist and be writable")
+        }
+        Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
+            Error::new(Code::Unavailable, "the file of the embedded database is damaged or no SQLite database")
+                .hint("move it out of CALLBOARD_DATA_DIR and restore it from a copy")
+        }
+        Some(ErrorCode::SystemIoFailure) => Error::new(Code::Unavailable, "the disk failed"),
+        Some(ErrorCode::TooBig) => Error::new(Code::Limit, "a value or the statement is too big").argument("query"),
+        Some(ErrorCode::OutOfMemory) => Error::new(Code::Limit, "the statement needs too much memory"),
+        Some(ErrorCode::Unknown) => statement(&error, &text),
+        Some(ErrorCode::TypeMismatch | ErrorCode::ConstraintViolation) => Error::new(Code::Invalid, text.clone()),
+        _ => match &error {
+            rusqlite::Error::MultipleStatement => denied("it holds more than one statement"),
+            _ => Error::new(Code::Internal, "the embedded database failed"),
+        },
+    };
+    meaning.cause(without_statement(error))
+}
+
+/// The driver repeats the caller's statement, which belongs in no log.
+fn without_statement(error: rusqlite::Error) -> rusqlite::Error {
+    match error {
+        rusqlite::Error::SqlInputError { error, msg, .. } => rusqlite::Error::SqliteFailure(error, Some(msg)),
+        other => other,
+    }
+}
+
+fn code_of(error: &rusqlite::Error) -> Option<ErrorCode> {
+    match error {
+        rusqlite::Error::SqliteFailure(error, _) | rusqlite::Error::SqlInputError { error, .. } => Some(error.code),
+        _ => None,
+    }
+}
+
+/// Whether another process has the file.
+pub(super) fn is_busy(error: &rusqlite::Error) -> bool {
+    matches!(code_of(error), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
+}
+
+/// The call ended before its work.
+pub(super) fn over(call: &Call) -> Error {
+    if call.is_cancelled() {
+        return Error::new(Code::Cancelled, "cancelled by the caller");
+    }
+    Error::new(Code::Timeout, format!("the statement did not end within {} ms", call.allowed.as_millis())).hint(
+        "ask for less, use explain_query to see what is slow, or give execute_query a longer timeout_ms; nothing was changed",
+    )
+}
+
+/// SQLite's own words.
+pub(super) fn words(error: &rusqlite::Error) -> String {
+    match error {
+        // Not "token:", which looks like a secret's name.
+        rusqlite::Error::SqlInputError { msg, .. } => msg.replace("unrecognized token:", "unrecognized characters"),
+        rusqlite::Error::SqliteFailure(_, Some(text)) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+fn denied(what: &str) -> Error {
+    Error::new(Code::Denied, format!("`execute_query` only reads; {what}"))
+        .argument("query")
+        .hint("use insert_data, bulk_insert or create_table to write")
+        .place(Place { backend_code: Some("42501".to_owned()), ..Place::default() })
+}
+
+/// A statement that SQLite does not understand. The codes are PostgreSQL's, so that callers meet the same on every backend.
+fn statement(error: &rusqlite::Error, text: &str) -> Error {
+    let position = match error {
+        rusqlite::Error::SqlInputError { sql, offset, .. } => usize::try_from(*offset)
+            .ok()
+            .and_then(|offset| sql.get(..offset))
+            .and_then(|before| u32::try_from(before.chars().count() + 1).ok()),
+        _ => None,
+    };
+    let (sqlstate, hint) = match text {
+        text if text.starts_with("no such table") => ("42P01", Some("list_tables shows the tables")),
+        text if text.starts_with("no such column") => ("42703", Some("get_schema shows the columns of a table")),
+        text if text.starts_with("no such function") || text.contains("arguments") => {
+            ("42883", Some("this database is SQLite, with its functions"))
+        }
+        text if text.starts_with("ambiguous column") => ("42702", None),
+        text if text.contains("syntax error")
+            || text.contains("unrecognized characters")
+            || text.starts_with("incomplete") =>
+        {
+            (
+                "42601",
+                Some("this database is SQLite: cast(x as type) for `::`, LIKE ignores case, json_each() for arrays"),
+            )
+        }
+        text if text.contains("overflow") => ("22003", None),
+        text if text.contains("JSON") => ("22P02", None),
+        text if text.contains("prohibited") || text.starts_with("not authorized") => return denied(text),
+        text if text.contains("too many") || text.contains("too large") || text.contains("too deep") => {
+            return Error::new(Code::Limit, text.to_owned())
+                .argument("query")
+                .place(Place { position, ..Place::default() });
+        }
+        _ => ("42000", None),
+    };
+    let code = if matches!(sqlstate, "42P01" | "42703" | "42883") { Code::NotFound } else { Code::Invalid };
+    let refused = Error::new(code, text.to_owned()).argument("query").place(Place {
+        position,
+        backend_code: Some(sqlstate.to_owned()),
+        ..Place::default()
+    });
+    match hint {
+        Some(hint) => refused.hint(hint),
+        None => refused,
+    }
+}

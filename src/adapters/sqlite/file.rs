@@ -1,0 +1,240 @@
+//! A database file that several processes share: opened so that none of them ever sees it locked, and worked on beside the runtime.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use rusqlite::{Connection, OpenFlags, config::DbConfig};
+
+use super::{collations, failure};
+use crate::error::{Code, Error};
+
+/// Virtual machine steps between two looks at the clock.
+const STEPS_BETWEEN_LOOKS: i32 = 1_000;
+/// Waiting for another process: SQLite's own back-off starves one of them for seconds.
+const BUSY_STEP: Duration = Duration::from_micros(400);
+
+/// One call: when it must end, and whether its caller has gone.
+#[derive(Debug)]
+pub(super) struct Call {
+    cancelled: AtomicBool,
+    deadline: Instant,
+    /// The time it was given.
+    pub allowed: Duration,
+}
+
+impl Call {
+    /// A call that starts now.
+    pub(super) fn new(allowed: Duration) -> Arc<Self> {
+        Arc::new(Self { cancelled: AtomicBool::new(false), deadline: Instant::now() + allowed, allowed })
+    }
+
+    /// Whether to stop.
+    pub(super) fn is_over(&self) -> bool {
+        self.cancelled.load(Ordering::Relaxed) || Instant::now() >= self.deadline
+    }
+
+    /// Whether the caller has gone.
+    pub(super) fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::Relaxed)
+    }
+}
+
+/// Tells the work to stop when the future that waits for it is dropped.
+struct StopOnDrop(Arc<Call>);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.cancelled.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Runs `work` on a thread that may block. Dropping the future stops the work.
+pub(super) async fn beside<T, F>(call: Arc<Call>, work: F) -> Result<T, Error>
+where
+    T: Send + 'static,
+    F: FnOnce(&Arc<Call>) -> Result<T, Error> + Send + 'static,
+{
+    let _stop = StopOnDrop(Arc::clone(&call));
+    let done = tokio::task::spawn_blocking(move || work(&call)).await;
+    done.unwrap_or_else(|panic| {
+        Err(Error::new(Code::Internal, "the embedded database failed unexpectedly").cause(panic))
+    })
+}
+
+/// The file of a database, and the connections to it that are not in use.
+pub(super) struct File {
+    path: PathBuf,
+    /// Makes a new file what it shall be; run once, in the first writing connection.
+    prepare: fn(&mut Connection) -> Result<(), Error>,
+    /// Makes a reading connection one that can only read.
+    restrict: fn(&mut Connection, &Path) -> rusqlite::Result<()>,
+    /// Held open from the first use to the end: as long as it is, other processes that come and go leave the log in place.
+    writer: Mutex<Option<Connection>>,
+    readers: Mutex<Vec<Connection>>,
+}
+
+/// Idle reading connections to keep.
+const READERS_KEPT: usize = 8;
+
+impl File {
+    pub(super) fn new(
+        path: PathBuf,
+        prepare: fn(&mut Connection) -> Result<(), Error>,
+        restrict: fn(&mut Connection, &Path) -> rusqlite::Result<()>,
+    ) -> Self {
+        Self { path, prepare, restrict, writer: Mutex::new(None), readers: Mutex::new(Vec::new()) }
+    }
+
+    /// The path, for answers to the operator.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Runs `work` with the writing connection, which only one call of this process has at a time. A panic in `work` costs the connection,
+    /// not the file.
+    pub(super) fn write<T>(
+        &self,
+        call: &Arc<Call>,
+        work: impl FnOnce(&mut Connection) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        if call.is_over() {
+            return Err(failure::over(call));
+        }
+        let mut connection = match writer.take() {
+            Some(connection) => connection,
+            None => self.open_writer(call)?,
+        };
+        watch(&mut connection, call).map_err(|error| failure::of(error, call))?;
+        let done = work(&mut connection);
+        if connection.is_autocommit() {
+            *writer = Some(connection);
+        }
+        done
+    }
+
+    /// Runs `work` with a reading connection of its own.
+    pub(super) fn read<T>(
+        &self,
+        call: &Arc<Call>,
+        work: impl FnOnce(&Connection) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let kept = self.readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let mut connection = match kept {
+            Some(connection) => connection,
+            None => self.open_reader(call)?,
+        };
+        watch(&mut connection, call).map_err(|error| failure::of(error, call))?;
+        let done = work(&connection);
+        let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
+        if connection.is_autocommit() && readers.len() < READERS_KEPT {
+            readers.push(connection);
+        }
+        done
+    }
+
+    fn open_writer(&self, call: &Arc<Call>) -> Result<Connection, Error> {
+        if let Some(folder) = self.path.parent() {
+            std::fs::create_dir_all(folder).map_err(|error| self.unusable("its folder cannot be made").cause(error))?;
+            self.refuse_network(folder)?;
+        }
+        let mut connection = until_free(call, || {
+            let flags =
+                OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+            let mut connection = Connection::open_with_flags(&self.path, flags)?;
+            watch(&mut connection, call)?;
+            connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+            collations::register(&connection)?;
+            // Reading the schema makes the log's index file, without which no reading connection can be opened.
+            connection.execute_batch(
+                "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF; \
+                 SELECT count(*) FROM sqlite_schema;",
+            )?;
+            Ok(connection)
+        })?;
+        (self.prepare)(&mut connection)?;
+        Ok(connection)
+    }
+
+    fn open_reader(&self, call: &Arc<Call>) -> Result<Connection, Error> {
+        // The writing connection comes first: it makes the file and keeps it readable.
+        {
+            let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+            if writer.is_none() {
+                *writer = Some(self.open_writer(call)?);
+            }
+        }
+        until_free(call, || {
+            let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+            let mut connection = Connection::open_with_flags(&self.path, flags)?;
+            watch(&mut connection, call)?;
+            collations::register(&connection)?;
+            (self.restrict)(&mut connection, &self.path)?;
+            Ok(connection)
+        })
+    }
+
+    fn unusable(&self, why: &str) -> Error {
+        Error::new(Code::Unavailable, format!("the embedded database cannot be opened: {why}"))
+            .hint("CALLBOARD_DATA_DIR names the folder it lives in; that must exist and be writable")
+    }
+
+    /// Shared memory, which the write-ahead log needs, does not reach across machines.
+    #[cfg(target_os = "linux")]
+    fn refuse_network(&self, folder: &Path) -> Result<(), Error> {
+        const NETWORK: [(u32, &str); 5] =
+            [(0x6969, "NFS"), (0x517b, "SMB"), (0xff53_4d42, "CIFS"), (0xfe53_4d42, "SMB 2"), (0x5346_414f, "AFS")];
+        let Ok(found) = rustix::fs::statfs(folder) else { return Ok(()) };
+        match NETWORK.iter().find(|(number, _)| i128::from(found.f_type) & 0xffff_ffff == i128::from(*number)) {
+            None => Ok(()),
+            Some((_, kind)) => Err(Error::new(
+                Code::Unavailable,
+                format!("the embedded database cannot be on a network file system, and this folder is on {kind}"),
+            )
+            .hint("set CALLBOARD_DATA_DIR to a folder on a local disk, or use PostgreSQL")),
+        }
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn refuse_network(&self, _folder: &Path) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+/// Makes the connection's statements and its waiting for others end with the call.
+fn watch(connection: &mut Connection, call: &Arc<Call>) -> rusqlite::Result<()> {
+    let watched = Arc::clone(call);
+    connection.progress_handler(STEPS_BETWEEN_LOOKS, Some(move || watched.is_over()))?;
+    let watched = Arc::clone(call);
+    connection.busy_handler(Some(move |times: i32| {
+        pause(times);
+        !watched.is_over()
+    }))
+}
+
+/// Some steps of opening answer "busy" without asking the busy handler.
+fn until_free<T>(call: &Arc<Call>, mut open: impl FnMut() -> rusqlite::Result<T>) -> Result<T, Error> {
+    let mut times = 0;
+    loop {
+        match open() {
+            Err(error) if failure::is_busy(&error) && !call.is_over() => {
+                pause(times);
+                times += 1;
+            }
+            other => return other.map_err(|error| failure::of(error, call)),
+        }
+    }
+}
+
+/// Short and uneven, so that waiting processes do not keep step.
+fn pause(times: i32) {
+    let uneven = u32::try_from(times).unwrap_or_default().wrapping_mul(2_654_435_761) ^ std::process::id();
+    thread::sleep(BUSY_STEP + Duration::from_micros(u64::from(uneven % 401)));
+}

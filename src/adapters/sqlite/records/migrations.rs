@@ -1,0 +1,78 @@
+//! The record store's tables, version by version. Forward only; a released file is never edited.
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use crate::error::{Code, Error};
+
+/// Every version in order; the first is 1.
+const MIGRATIONS: [&str; 1] = [include_str!("../../../../migrations/sqlite/0001_idempotency.sql")];
+
+/// The newest version.
+pub(super) const NEWEST: usize = MIGRATIONS.len();
+
+/// Brings a file up to date, under the write lock, so that of several processes one does it.
+///
+/// # Errors
+/// `unavailable` when a newer server has written the file.
+pub(super) fn apply(connection: &mut Connection) -> Result<(), Error> {
+    match migrate(connection) {
+        Ok(version) if version <= NEWEST => Ok(()),
+        Ok(version) => Err(newer(version)),
+        Err(error) => Err(Error::new(Code::Unavailable, "the record store cannot be brought up to date").cause(error)),
+    }
+}
+
+/// Holds a file to the newest version; only a new one is filled.
+///
+/// # Errors
+/// `unavailable` when the file is of another version.
+pub(super) fn hold(connection: &mut Connection) -> Result<(), Error> {
+    match found(connection)
+        .map_err(|error| Error::new(Code::Unavailable, "the record store cannot be read").cause(error))?
+    {
+        0 => apply(connection),
+        version if version < NEWEST => Err(Error::new(
+            Code::Unavailable,
+            format!("the record store has version {version}, and this server needs {NEWEST}"),
+        )
+        .hint("CALLBOARD_MIGRATE=never keeps it from being changed: run `callboard migrate`")),
+        NEWEST => Ok(()),
+        version => Err(newer(version)),
+    }
+}
+
+fn newer(version: usize) -> Error {
+    Error::new(Code::Unavailable, format!("the record store has version {version}, and this server knows {NEWEST}"))
+        .hint("a newer callboard has written it: update this one, or set CALLBOARD_DATA_DIR to another folder")
+}
+
+/// The version a file has; 0 for a new one.
+pub(super) fn found(connection: &Connection) -> rusqlite::Result<usize> {
+    let is_new: bool = connection.query_row(
+        "-- schema_version_exists\nSELECT NOT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'schema_version')",
+        [],
+        |row| row.get(0),
+    )?;
+    if is_new {
+        return Ok(0);
+    }
+    let newest = "-- schema_version\nSELECT coalesce(max(version), 0) FROM schema_version";
+    let found: i64 = connection.query_row(newest, [], |row| row.get(0))?;
+    Ok(usize::try_from(found).unwrap_or(usize::MAX))
+}
+
+/// The version the file has afterwards.
+fn migrate(connection: &mut Connection) -> rusqlite::Result<usize> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    transaction.execute_batch(
+        "-- schema_version_create\nCREATE TABLE IF NOT EXISTS schema_version (version INTEGER PRIMARY KEY NOT NULL) STRICT",
+    )?;
+    let found = found(&transaction)?;
+    for (place, migration) in MIGRATIONS.iter().enumerate().skip(found) {
+        transaction.execute_batch(migration)?;
+        transaction
+            .execute("-- schema_version_add\nINSERT INTO schema_version (version) VALUES (?1)", [place as i64 + 1])?;
+    }
+    transaction.commit()?;
+    Ok(found.max(NEWEST))
+}

@@ -1,0 +1,192 @@
+//! The embedded SQL database behind the SQL tools: `data.db`.
+
+mod catalog;
+mod count;
+mod ddl;
+mod declared;
+mod definition;
+mod encode;
+mod guard;
+mod insert;
+mod load;
+mod read;
+mod values;
+mod write;
+
+use std::{
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use rusqlite::Connection;
+use tokio::sync::Semaphore;
+
+use super::{
+    failure,
+    file::{Call, File, beside},
+};
+use crate::{
+    domain::{
+        ops::{BackendStatus, State},
+        sql::{
+            Condition, Load, Loaded, NewRow, Plan, Read, Rows, TableFilter, TableName, TableSummary, WrittenRow,
+            table::{CreatedTable, NewTable, TableSchema},
+        },
+    },
+    error::{Code, Error},
+    ports::sql::SqlDatabase,
+};
+
+/// Statements that run at once; more wait for their turn.
+const READS_MAX: usize = 8;
+/// For what has no time of its own: a second less than a call has.
+const TIME: Duration = Duration::from_secs(24);
+
+/// The embedded database, one file.
+pub struct DataFile {
+    file: Arc<File>,
+    reading: Semaphore,
+    /// One at a time: waiting here costs no thread.
+    writing: Semaphore,
+}
+
+impl DataFile {
+    /// Opened when first used.
+    pub fn new(path: PathBuf) -> Self {
+        Self {
+            file: Arc::new(File::new(path, |_| Ok(()), guard::restrict)),
+            reading: Semaphore::new(READS_MAX),
+            writing: Semaphore::new(1),
+        }
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        time: Duration,
+        work: impl FnOnce(&Connection, &Call) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let _turn = self.reading.acquire().await.map_err(|_| stopping())?;
+        let file = Arc::clone(&self.file);
+        beside(Call::new(time), move |call| file.read(call, |connection| work(connection, call))).await
+    }
+
+    async fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Connection, &Call) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let _turn = self.writing.acquire().await.map_err(|_| stopping())?;
+        let file = Arc::clone(&self.file);
+        beside(Call::new(TIME), move |call| file.write(call, |connection| work(connection, call))).await
+    }
+}
+
+fn stopping() -> Error {
+    Error::new(Code::Unavailable, "the server is stopping")
+}
+
+/// Looks a table up.
+fn table(connection: &Connection, name: &TableName, call: &Call) -> Result<catalog::Table, Error> {
+    catalog::find(connection, name).map_err(|error| failure::of(error, call))?
+}
+
+#[async_trait::async_trait]
+impl SqlDatabase for DataFile {
+    async fn query(&self, read: &Read) -> Result<Rows, Error> {
+        let (statement, params) = (read.statement.text().to_owned(), read.params.clone());
+        let (bounds, offset) = (read.bounds, read.offset);
+        self.read(read.timeout, move |connection, call| {
+            read::query(connection, &read::Asked { statement: &statement, params: &params, bounds, offset }, call)
+        })
+        .await
+    }
+
+    async fn explain(&self, read: &Read) -> Result<Plan, Error> {
+        let (statement, params) = (read.statement.text().to_owned(), read.params.clone());
+        self.read(read.timeout, move |connection, call| read::explain(connection, &statement, &params, call)).await
+    }
+
+    async fn tables(&self, filter: &TableFilter) -> Result<Vec<TableSummary>, Error> {
+        let filter = TableFilter { schema: filter.schema.clone(), pattern: filter.pattern.clone() };
+        self.read(TIME, move |connection, call| {
+            catalog::list(connection, &filter).map_err(|error| failure::of(error, call))
+        })
+        .await
+    }
+
+    async fn table(&self, name: &TableName) -> Result<TableSchema, Error> {
+        let name = name.clone();
+        self.read(TIME, move |connection, call| {
+            let table = table(connection, &name, call)?;
+            catalog::describe(connection, &table).map_err(|error| failure::of(error, call))
+        })
+        .await
+    }
+
+    async fn count(&self, name: &TableName, conditions: &[Condition]) -> Result<u64, Error> {
+        let name = name.clone();
+        let conditions: Vec<Condition> = conditions
+            .iter()
+            .map(|given| Condition {
+                column: given.column.clone(),
+                operator: given.operator,
+                value: given.value.clone(),
+            })
+            .collect();
+        self.read(TIME, move |connection, call| {
+            count::count(connection, &table(connection, &name, call)?, &conditions, call)
+        })
+        .await
+    }
+
+    async fn load(&self, load: &Load) -> Result<Loaded, Error> {
+        let load = Load {
+            table: load.table.clone(),
+            rows: load.rows.clone(),
+            on_conflict: load.on_conflict.clone(),
+            on_error: load.on_error,
+            duplicates: load.duplicates,
+        };
+        self.write(move |connection, call| load::load(connection, load, call)).await
+    }
+
+    async fn insert(&self, row: &NewRow) -> Result<WrittenRow, Error> {
+        let row = NewRow { table: row.table.clone(), row: row.row.clone(), returning: row.returning.clone() };
+        self.write(move |connection, call| insert::insert(connection, &row, call)).await
+    }
+
+    async fn create_table(&self, new: &NewTable) -> Result<CreatedTable, Error> {
+        let statement = ddl::statement(new)?;
+        if new.dry_run {
+            catalog::check_schema(&new.table)?;
+            return Ok(CreatedTable { table: statement.table, created: false, ddl: statement.text, note: None });
+        }
+        let (name, if_not_exists) = (new.table.clone(), new.if_not_exists);
+        self.write(move |connection, call| ddl::create(connection, &name, statement, if_not_exists, call)).await
+    }
+
+    async fn status(&self) -> BackendStatus {
+        let started = Instant::now();
+        let looked = self
+            .read(Duration::from_secs(2), |connection, call| {
+                connection
+                    .query_row("-- status\nSELECT sqlite_version()", [], |row| row.get::<_, String>(0))
+                    .map_err(|error| failure::of(error, call))
+            })
+            .await;
+        let (state, version, problem) = match looked {
+            Ok(version) => (State::Up, Some(version), None),
+            Err(error) => (State::Down, None, Some(error)),
+        };
+        BackendStatus {
+            name: "sql".to_owned(),
+            kind: "sqlite",
+            state,
+            version,
+            latency_ms: started.elapsed().as_secs_f64() * 1_000.0,
+            problem,
+            notes: vec![format!("embedded, in {}", self.file.path().display())],
+            remedy: None,
+        }
+    }
+}

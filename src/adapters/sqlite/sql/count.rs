@@ -1,0 +1,114 @@
+//! Counting rows that meet conditions. Names come from the catalog and values are bound; no text of the caller is SQL.
+
+use rusqlite::{Connection, params_from_iter, types::Value};
+use serde_json::value::RawValue;
+
+use super::{
+    catalog::{Column, Table, quote},
+    encode,
+};
+use crate::{
+    adapters::sqlite::{collations, failure, file::Call},
+    domain::sql::{
+        Condition, Operator,
+        column_types::{BaseType, ColumnType},
+    },
+    error::{Error, Place},
+};
+
+/// Counts.
+pub(super) fn count(
+    connection: &Connection,
+    table: &Table,
+    conditions: &[Condition],
+    call: &Call,
+) -> Result<u64, Error> {
+    let mut clauses = Vec::new();
+    let mut bound: Vec<Value> = Vec::new();
+    for condition in conditions {
+        let column = table.wanted(&condition.column, format!("where.{}", condition.column))?;
+        clauses.push(clause(column, condition, &mut bound)?);
+    }
+    let restriction = if clauses.is_empty() { String::new() } else { format!(" WHERE {}", clauses.join(" AND ")) };
+    let sql = format!("-- count_rows\nSELECT count(*) FROM {}{restriction}", table.quoted());
+    let counted: i64 = connection
+        .query_row(&sql, params_from_iter(bound), |row| row.get(0))
+        .map_err(|error| failure::of(error, call))?;
+    Ok(counted.unsigned_abs())
+}
+
+fn clause(column: &Column, condition: &Condition, bound: &mut Vec<Value>) -> Result<String, Error> {
+    let name = quote(&column.name);
+    let wrong = |fault: encode::Fault| {
+        Error::invalid(format!("where.{}", condition.column), fault.reason)
+            .place(Place { backend_code: Some(fault.code.to_owned()), ..Place::default() })
+    };
+    let mut value = |json: &RawValue| -> Result<String, Error> {
+        bound.push(comparable(json, column.column_type.as_ref()).map_err(wrong)?);
+        Ok(format!("?{}", bound.len()))
+    };
+    let sign = match condition.operator {
+        Operator::IsNull => {
+            return Ok(format!("{name} IS {}NULL", if condition.value.get() == "true" { "" } else { "NOT " }));
+        }
+        Operator::Like | Operator::Ilike => {
+            let Ok(pattern) = serde_json::from_str::<String>(condition.value.get()) else {
+                return Err(Error::invalid(format!("where.{}", condition.column), "the pattern cannot be read"));
+            };
+            bound.push(Value::Text(pattern));
+            let fold = i32::from(condition.operator == Operator::Ilike);
+            return Ok(format!("callboard_like({name}, ?{}, {fold})", bound.len()));
+        }
+        Operator::In => {
+            let list: Vec<&RawValue> = serde_json::from_str(condition.value.get()).map_err(|error| {
+                Error::invalid(format!("where.{}", condition.column), "the list cannot be read").cause(error)
+            })?;
+            let mut parts = vec!["0".to_owned()];
+            for json in list {
+                let place = value(json)?;
+                parts.push(comparison(&name, column, "=", &place));
+            }
+            return Ok(format!("({})", parts.join(" OR ")));
+        }
+        Operator::Eq => "=",
+        Operator::Ne => "<>",
+        Operator::Gt => ">",
+        Operator::Gte => ">=",
+        Operator::Lt => "<",
+        Operator::Lte => "<=",
+    };
+    let place = value(&condition.value)?;
+    Ok(comparison(&name, column, sign, &place))
+}
+
+/// A value to compare with: more digits than the column keeps are no mistake here.
+fn comparable(json: &RawValue, column: Option<&ColumnType>) -> Result<Value, encode::Fault> {
+    match column {
+        Some(ColumnType { base, dimensions: 0, identity }) => {
+            let base = match base {
+                BaseType::Numeric(_) => BaseType::Numeric(None),
+                BaseType::SmallInt | BaseType::Integer | BaseType::BigInt => BaseType::Numeric(None),
+                BaseType::Varchar(_) => BaseType::Text,
+                other => *other,
+            };
+            encode::encode(json, Some(&ColumnType { base, dimensions: 0, identity: *identity }))
+        }
+        other => encode::encode(json, other),
+    }
+}
+
+fn comparison(name: &str, column: &Column, sign: &str, place: &str) -> String {
+    match column.column_type {
+        Some(ColumnType { base: BaseType::Numeric(_), dimensions: 0, .. }) => {
+            format!("callboard_compare({name}, {place}) {sign} 0")
+        }
+        Some(ColumnType {
+            base: BaseType::Timestamp(_) | BaseType::TimestampTz(_) | BaseType::Date,
+            dimensions: 0,
+            ..
+        }) => {
+            format!("{name} COLLATE {} {sign} {place}", collations::INSTANT)
+        }
+        _ => format!("{name} {sign} {place}"),
+    }
+}

@@ -1,0 +1,219 @@
+//! Reading: one statement, its parameters, its rows as JSON, and its plan.
+
+use std::borrow::Cow;
+
+use rusqlite::{Connection, Statement, types::Value};
+use serde_json::value::RawValue;
+
+use super::{catalog, declared, encode, values};
+use crate::{
+    adapters::sqlite::{failure, file::Call},
+    domain::{
+        json::{self, Json},
+        names::nearest,
+        page::Bounds,
+        sql::{Column, Plan, Rows, Scan, column_types::ColumnType},
+    },
+    error::{Code, Error, Place},
+};
+
+/// A query to run.
+pub(super) struct Asked<'a> {
+    pub statement: &'a str,
+    pub params: &'a [Json],
+    pub bounds: Bounds,
+    pub offset: u64,
+}
+
+/// Runs a query.
+pub(super) fn query(connection: &Connection, asked: &Asked<'_>, call: &Call) -> Result<Rows, Error> {
+    let wrong = |error| failure::of(error, call);
+    let mut statement = prepare(connection, asked.statement, call)?;
+    bind(&mut statement, asked.params, call)?;
+    let declared: Vec<Option<ColumnType>> =
+        statement.columns().map(|column| column.decl_type().and_then(declared::read)).collect();
+    let names: Vec<String> = statement.column_names().map(str::to_owned).collect();
+    let mut kinds: Vec<Option<&'static str>> = vec![None; names.len()];
+    let mut answer = Rows::default();
+    let mut bytes = 0;
+    let mut passed = 0;
+    let mut rows = statement.raw_query();
+    while let Some(row) = rows.next().map_err(wrong)? {
+        if passed < asked.offset {
+            passed += 1;
+            continue;
+        }
+        if answer.rows.len() >= asked.bounds.rows_max {
+            answer.truncated = true;
+            break;
+        }
+        let mut text = String::from("[");
+        for (at, (declared, kind)) in declared.iter().zip(&mut kinds).enumerate() {
+            if at > 0 {
+                text.push(',');
+            }
+            let value = row.get_ref(at).map_err(wrong)?;
+            *kind = kind.or_else(|| values::kind(value));
+            values::render(&mut text, value, declared.as_ref());
+        }
+        text.push(']');
+        bytes += text.len() + 1;
+        if bytes > asked.bounds.bytes_max {
+            if answer.rows.is_empty() {
+                return Err(too_big(text.len()));
+            }
+            answer.truncated = true;
+            break;
+        }
+        let row = RawValue::from_string(text);
+        answer
+            .rows
+            .push(row.map_err(|error| Error::new(Code::Internal, "a row could not be written as JSON").cause(error))?);
+    }
+    let columns = names.into_iter().zip(declared).zip(kinds);
+    answer.columns = columns
+        .map(|((name, declared), kind)| Column {
+            name,
+            type_name: declared
+                .map_or_else(|| kind.unwrap_or("text").to_owned(), |declared| declared::short_name(&declared)),
+        })
+        .collect();
+    Ok(answer)
+}
+
+fn too_big(bytes: usize) -> Error {
+    Error::new(Code::Limit, format!("one row alone has {bytes} bytes"))
+        .argument("max_bytes")
+        .hint("raise max_bytes, or select fewer columns or parts of them with substr()")
+}
+
+/// SQLite has no TABLE statement, no statement in parentheses, and its EXPLAIN gives machine code: the text that stands for them, and how
+/// many characters longer it is.
+fn spelled(text: &str) -> (Cow<'_, str>, u32) {
+    let trimmed = text.trim_start();
+    if trimmed.starts_with('(') {
+        return (Cow::Owned(format!("SELECT * FROM {text}")), 14);
+    }
+    if let Some((word, rest)) = trimmed.get(..7).zip(trimmed.get(7..))
+        && word.eq_ignore_ascii_case("explain")
+        && !rest.trim_start().get(..5).is_some_and(|next| next.eq_ignore_ascii_case("query"))
+    {
+        return (Cow::Owned(format!("EXPLAIN QUERY PLAN{rest}")), 11);
+    }
+    match trimmed.get(..5).zip(trimmed.get(5..)) {
+        Some((word, rest)) if word.eq_ignore_ascii_case("table") && rest.starts_with(char::is_whitespace) => {
+            (Cow::Owned(format!("SELECT * FROM{rest}")), 8)
+        }
+        _ => (Cow::Borrowed(text), 0),
+    }
+}
+
+fn prepare<'c>(connection: &'c Connection, text: &str, call: &Call) -> Result<Statement<'c>, Error> {
+    let (spelled, longer) = spelled(text);
+    let statement = connection.prepare(&spelled).map_err(|error| {
+        let error = failure::of(error, call);
+        let position = error.place.position.map(|position| position.saturating_sub(longer).max(1));
+        let place = Place { position, ..error.place.clone() };
+        explained(connection, error.place(place))
+    })?;
+    if statement.column_count() == 0 || !statement.readonly() {
+        return Err(Error::new(Code::Denied, "`execute_query` only reads; this statement gives no rows")
+            .argument("query")
+            .hint("use insert_data or bulk_insert to write"));
+    }
+    Ok(statement)
+}
+
+/// Adds the names that may have been meant.
+fn explained(connection: &Connection, error: Error) -> Error {
+    let name = |prefix| {
+        error.message.strip_prefix(prefix).map(|name: &str| name.split('.').next_back().unwrap_or(name).to_owned())
+    };
+    let listed = |sql: &str| -> Vec<String> {
+        let names = connection.prepare(sql).and_then(|mut statement| {
+            statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<Vec<String>>>()
+        });
+        names.unwrap_or_default()
+    };
+    let (given, known) = if let Some(given) = name("no such table: ") {
+        (given, listed("SELECT name FROM main.sqlite_schema WHERE type IN ('table', 'view')"))
+    } else if let Some(given) = name("no such column: ") {
+        let columns = "SELECT DISTINCT c.name FROM main.sqlite_schema s JOIN pragma_table_info(s.name, 'main') c WHERE s.type = 'table' LIMIT 1000";
+        (given, listed(columns))
+    } else {
+        return error;
+    };
+    let near = nearest(&given, known.iter().map(String::as_str));
+    error.did_you_mean(near)
+}
+
+/// Binds values to `$1`, `?1` and plain `?`.
+fn bind(statement: &mut Statement<'_>, params: &[Json], call: &Call) -> Result<(), Error> {
+    let mut places = Vec::new();
+    for index in 1..=statement.parameter_count() {
+        let number = match statement.parameter_name(index) {
+            None => index,
+            Some(name) => name
+                .get(1..)
+                .and_then(|number| number.parse::<usize>().ok())
+                .filter(|number| *number > 0)
+                .ok_or_else(|| {
+                    Error::invalid("query", format!("`{name}` is no parameter")).hint("write parameters as $1, $2, …")
+                })?,
+        };
+        places.push((index, number));
+    }
+    let wanted = places.iter().map(|(_, number)| *number).max().unwrap_or(0);
+    if wanted != params.len() {
+        let noun = if wanted == 1 { "parameter" } else { "parameters" };
+        return Err(Error::invalid(
+            "params",
+            format!("the statement takes {wanted} {noun}; `params` holds {}", params.len()),
+        ));
+    }
+    for (index, number) in places {
+        let Some(param) = params.get(number - 1) else { continue };
+        let value: Value = encode::untyped(param.get())
+            .map_err(|fault| Error::invalid(format!("params[{}]", number - 1), fault.reason))?;
+        statement.raw_bind_parameter(index, value).map_err(|error| failure::of(error, call))?;
+    }
+    Ok(())
+}
+
+/// Says how a query would be run.
+pub(super) fn explain(connection: &Connection, text: &str, params: &[Json], call: &Call) -> Result<Plan, Error> {
+    let wrong = |error| failure::of(error, call);
+    // The statement itself must be one that can run.
+    bind(&mut prepare(connection, text, call)?, params, call)?;
+    let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {}", spelled(text).0)).map_err(wrong)?;
+    let mut steps = Vec::new();
+    let mut rows = statement.raw_query();
+    while let Some(row) = rows.next().map_err(wrong)? {
+        let (id, parent, detail): (i64, i64, String) =
+            (row.get(0).map_err(wrong)?, row.get(1).map_err(wrong)?, row.get(3).map_err(wrong)?);
+        steps.push((id, parent, detail));
+    }
+    let lower = text.to_lowercase();
+    let is_conditional =
+        [" where ", "\nwhere ", " join ", "\njoin ", " where(", " where\n"].iter().any(|word| lower.contains(word));
+    let counted = catalog::has_statistics(connection).map_err(wrong)?;
+    let mut scans = Vec::new();
+    for (_, _, detail) in &steps {
+        let Some(table) = detail.strip_prefix("SCAN ").filter(|_| is_conditional) else { continue };
+        let table = table.split(' ').next().unwrap_or_default().to_owned();
+        if table.is_empty() || table.starts_with('(') || table == "CONSTANT" {
+            continue;
+        }
+        let rows = if counted { catalog::estimated_rows(connection, &table).map_err(wrong)? } else { None };
+        scans.push(Scan { table, estimated_rows: rows.map(|rows| rows as f64), filter: None });
+    }
+    #[derive(serde::Serialize)]
+    struct Step<'a> {
+        id: i64,
+        parent: i64,
+        detail: &'a str,
+    }
+    let plan: Vec<Step<'_>> =
+        steps.iter().map(|(id, parent, detail)| Step { id: *id, parent: *parent, detail }).collect();
+    Ok(Plan { plan: json::of(&plan), cost: None, estimated_rows: None, scans })
+}

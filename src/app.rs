@@ -1,0 +1,132 @@
+//! The composition root: settings become adapters, adapters become services. The only file that names adapters.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Instant,
+};
+
+use crate::{
+    adapters::{
+        elasticsearch::Elasticsearch, embedded_search::EmbeddedSearch, export_folder::ExportFolder, postgres::Postgres,
+        sqlite,
+    },
+    background::Background,
+    clock::SystemClock,
+    config::{Answers, Config, Limits, Toolsets, view},
+    domain::ops::Migration,
+    error::Error,
+    ports::{search::SearchEngine, sql::SqlDatabase},
+    services::{
+        exports::Exports,
+        idempotency::Idempotency,
+        ops::{Facts, Ops},
+        search::SearchService,
+        sql::{Database, Sql},
+    },
+};
+
+/// The services. Tools and the command line start here.
+#[derive(Clone)]
+pub struct App {
+    /// SQL databases.
+    pub sql: Sql,
+    /// The search engine.
+    pub search: SearchService,
+    /// Exports of whole result sets.
+    pub exports: Exports,
+    /// This server.
+    pub ops: Ops,
+    /// Calls that may be repeated.
+    pub idempotency: Idempotency,
+    /// Bounds.
+    pub limits: Limits,
+    /// Groups of tools served.
+    pub toolsets: Toolsets,
+    /// How answers are shaped.
+    pub answers: Answers,
+    /// What runs beside the calls.
+    pub background: Background,
+}
+
+/// Brings the record store to the newest schema, or only looks.
+///
+/// # Errors
+/// When it cannot be opened, or a newer server has written it.
+pub fn migrate(config: &Config, dry_run: bool) -> Result<Migration, Error> {
+    sqlite::records::RecordStore::migrate(&record_store(&config.data_dir), dry_run)
+}
+
+fn record_store(data_dir: &Path) -> PathBuf {
+    data_dir.join("callboard.db")
+}
+
+impl App {
+    /// Builds everything. Opens nothing that can be down: a backend is reached when it is first used.
+    ///
+    /// # Errors
+    /// When a setting cannot be used.
+    pub fn new(config: Config) -> Result<Self, Error> {
+        let background = Background::default();
+        let limits = config.limits;
+        let access = Arc::new(config.access);
+        let mut databases = Vec::new();
+        for (place, settings) in config.databases.iter().enumerate() {
+            let writes: Arc<dyn SqlDatabase> =
+                Arc::new(Postgres::new(settings, Arc::clone(&access), background.clone())?);
+            let reads: Arc<dyn SqlDatabase> = match (&config.query_database, place) {
+                (Some(reader), 0) => Arc::new(Postgres::new(reader, Arc::clone(&access), background.clone())?),
+                _ => Arc::clone(&writes),
+            };
+            databases.push(Database {
+                name: settings.name.clone(),
+                description: settings.description.clone(),
+                reads,
+                writes,
+            });
+        }
+        if databases.is_empty() {
+            let embedded: Arc<dyn SqlDatabase> = Arc::new(sqlite::sql::DataFile::new(config.data_dir.join("data.db")));
+            databases.push(Database {
+                name: "main".to_owned(),
+                description: None,
+                reads: Arc::clone(&embedded),
+                writes: embedded,
+            });
+        }
+        let engine: Arc<dyn SearchEngine> = match &config.search {
+            Some(settings) => Arc::new(Elasticsearch::new(settings, background.clone())?),
+            None => Arc::new(EmbeddedSearch::new(&config.data_dir)),
+        };
+        let sql = Sql::new(databases, Arc::clone(&access), limits);
+        let search = SearchService::new(Arc::clone(&engine), Arc::clone(&access), limits);
+        let exports = Exports::new(
+            Arc::clone(&engine),
+            search.clone(),
+            Arc::new(ExportFolder::new(config.data_dir.join("exports"))),
+            limits,
+        );
+        let facts = Facts {
+            started: Instant::now(),
+            read_only: access.read_only,
+            data_dir: config.data_dir.display().to_string(),
+            toolsets: config.toolsets.served(),
+            limits: view::limits_json(&limits),
+            settings: view::settings_json(&config.shown),
+        };
+        let ops = Ops::new(sql.clone(), engine, facts);
+        let record_store = Arc::new(sqlite::records::RecordStore::new(record_store(&config.data_dir), config.migrate));
+        let idempotency = Idempotency::new(record_store, Arc::new(SystemClock));
+        Ok(Self {
+            sql,
+            search,
+            exports,
+            ops,
+            idempotency,
+            limits,
+            toolsets: config.toolsets,
+            answers: config.answers,
+            background,
+        })
+    }
+}

@@ -1,0 +1,213 @@
+//! What doctor found, for people and for programs.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use super::{directory::Directory, reach::Reached};
+use crate::{
+    cli::setup::ClientEntry,
+    config::{Flags, Shown},
+    domain::ops::{BackendStatus, State},
+    error::Code,
+    redaction::redact,
+    tools::ops::BackendView,
+};
+
+/// How it is, all in all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// Everything works.
+    Good,
+    /// Something works, but should be mended.
+    Degraded,
+    /// Something does not work.
+    Wrong,
+}
+
+/// Everything found.
+#[derive(Serialize)]
+pub struct Report {
+    verdict: Verdict,
+    version: String,
+    backends: Vec<Backend>,
+    data_dir: Directory,
+    record_store: RecordStore,
+    clients: Vec<ClientEntry>,
+    settings: Vec<Shown>,
+    settings_files: Vec<PathBuf>,
+    warnings: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Backend {
+    #[serde(flatten)]
+    status: BackendView,
+    #[serde(skip)]
+    state: State,
+    #[serde(skip)]
+    line: String,
+    /// None for an embedded backend.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    way: Option<Reached>,
+    login: &'static str,
+}
+
+#[derive(Serialize)]
+struct RecordStore {
+    kind: &'static str,
+    path: PathBuf,
+    why: &'static str,
+}
+
+impl Report {
+    /// Puts it together.
+    #[expect(clippy::too_many_arguments, reason = "one call, and each is a part of the report")]
+    pub fn new(
+        statuses: Vec<BackendStatus>,
+        mut reached: Vec<Reached>,
+        data_dir: Directory,
+        clients: Vec<ClientEntry>,
+        settings: Vec<Shown>,
+        mut warnings: Vec<String>,
+        settings_files: Vec<PathBuf>,
+        flags: &Flags,
+    ) -> Self {
+        if flags.read_only {
+            warnings.push("`--read-only` holds for this run of doctor; a client's entry needs it too".to_owned());
+        }
+        let mut backends = Vec::new();
+        for status in statuses {
+            let way = reached.iter().position(|way| way.backend == status.name).map(|at| reached.swap_remove(at));
+            backends.push(Backend {
+                state: status.state,
+                line: line(&status),
+                login: login(&status, way.is_some()),
+                status: status.into(),
+                way,
+            });
+        }
+        let later: Vec<&str> = settings.iter().filter(|one| one.note.is_some()).map(|one| one.name.as_str()).collect();
+        let why = if later.contains(&"CALLBOARD_STORE_URL") {
+            "this version keeps records in the data directory; CALLBOARD_STORE_URL is not used yet"
+        } else {
+            "this version keeps records in the data directory"
+        };
+        let record_store = RecordStore { kind: "embedded", path: data_dir.path.join("callboard.db"), why };
+        let verdict = verdict(&backends, &data_dir, &warnings);
+        let version = crate::cli::arguments::version();
+        Self { verdict, version, backends, data_dir, record_store, clients, settings, settings_files, warnings }
+    }
+
+    /// How it is, all in all.
+    pub fn verdict(&self) -> Verdict {
+        self.verdict
+    }
+
+    /// For programs.
+    pub fn json(&self) -> String {
+        // Redacted value by value below would miss what a backend says about itself; the text as a whole is not missed.
+        redact(&serde_json::to_string_pretty(self).unwrap_or_default()).into_owned()
+    }
+
+    /// For people.
+    pub fn text(&self) -> String {
+        let mut text = format!("callboard {}\n\nBackends\n", self.version);
+        for backend in &self.backends {
+            text.push_str(&backend.line);
+            if let Some(way) = &backend.way {
+                text.push_str(&format!("      address   {}\n", way.address));
+                for (name, step) in [("dns", &way.dns), ("tcp", &way.tcp)] {
+                    let word = if step.ok { "ok" } else { "FAILED" };
+                    text.push_str(&format!("      {name:<9} {word}, {:.1} ms: {}\n", step.latency_ms, step.detail));
+                }
+                text.push_str(&format!("      tls       {}\n      login     {}\n", way.tls, backend.login));
+            }
+        }
+        text.push_str(&self.local_text());
+        text.push_str("\nSettings\n");
+        for one in &self.settings {
+            let note = one.note.map(|note| format!(" ({note})")).unwrap_or_default();
+            text.push_str(&format!("  {} = {}   from {}{note}\n", one.name, one.value, one.source));
+        }
+        for warning in &self.warnings {
+            text.push_str(&format!("  warning: {warning}\n"));
+        }
+        text.push_str(match self.verdict {
+            Verdict::Good => "\nEverything works.",
+            Verdict::Degraded => "\nEverything answers; something above should be mended.",
+            Verdict::Wrong => "\nSomething above does not work.",
+        });
+        redact(&text).into_owned()
+    }
+
+    fn local_text(&self) -> String {
+        let directory = &self.data_dir;
+        let state = match (&directory.problem, directory.exists) {
+            (Some(problem), _) => format!("FAILED: {problem}"),
+            (None, true) => "writable".to_owned(),
+            (None, false) => "made when first used".to_owned(),
+        };
+        let room = directory.free_bytes.map(|bytes| format!(", {} MiB free", bytes >> 20)).unwrap_or_default();
+        let mut text = format!(
+            "\nData directory\n  {}: {state}{room}\n  record store: {}: {}\n\nClients\n",
+            directory.path.display(),
+            self.record_store.kind,
+            self.record_store.why
+        );
+        for client in &self.clients {
+            text.push_str(&format!("  {:<15} {}\n", client.client, client.state_text()));
+        }
+        text
+    }
+}
+
+fn verdict(backends: &[Backend], data_dir: &Directory, warnings: &[String]) -> Verdict {
+    let backends = backends.iter().map(|backend| match backend.state {
+        State::Up => Verdict::Good,
+        State::Degraded => Verdict::Degraded,
+        State::Down => Verdict::Wrong,
+    });
+    let directory = if data_dir.writable { Verdict::Good } else { Verdict::Wrong };
+    let settings = if warnings.is_empty() { Verdict::Good } else { Verdict::Degraded };
+    backends.chain([directory, settings]).max().unwrap_or(Verdict::Good)
+}
+
+fn line(status: &BackendStatus) -> String {
+    let version = status.version.as_deref().unwrap_or("version unknown");
+    let mut text = format!(
+        "  {:<6} {} {version}: {}, {:.1} ms\n",
+        status.name,
+        status.kind,
+        status.state.as_str(),
+        status.latency_ms
+    );
+    if let Some(problem) = &status.problem {
+        text.push_str(&format!("      problem   {}: {}\n", problem.code.as_str(), problem.message));
+        if let Some(hint) = &problem.hint {
+            text.push_str(&format!("      to do     {hint}\n"));
+        }
+    }
+    for note in &status.notes {
+        text.push_str(&format!("      note      {note}\n"));
+    }
+    if let Some(remedy) = &status.remedy {
+        text.push_str("      run this as an administrator for a role that may only read:\n");
+        for statement in remedy.lines() {
+            text.push_str(&format!("        {statement}\n"));
+        }
+    }
+    text
+}
+
+/// How far logging in came, as far as the status tells.
+fn login(status: &BackendStatus, remote: bool) -> &'static str {
+    let Some(problem) = &status.problem else { return if remote { "ok" } else { "none needed" } };
+    match problem.code {
+        _ if problem.message.contains("credentials") => "refused",
+        Code::Denied => "refused",
+        _ if status.state == State::Down => "not reached",
+        _ => "ok",
+    }
+}

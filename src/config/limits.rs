@@ -1,0 +1,123 @@
+//! Bounds of calls and answers.
+
+use std::time::Duration;
+
+use crate::{
+    domain::json::Json,
+    error::{Code, Error},
+};
+
+/// Bounds that callers can lower or raise up to a maximum.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Rows of an answer when the caller says nothing.
+    pub rows_default: usize,
+    /// Rows of an answer at the most.
+    pub rows_max: usize,
+    /// Bytes of the bulky part of an answer when the caller says nothing.
+    pub bytes_default: usize,
+    /// The same at the most.
+    pub bytes_max: usize,
+    /// A whole call.
+    pub call_time: Duration,
+    /// A statement or search in the backend.
+    pub statement_time: Duration,
+    /// Rows of one bulk_insert.
+    pub load_rows_max: usize,
+    /// Bytes of one bulk_insert.
+    pub load_bytes_max: usize,
+    /// Documents of one index_documents.
+    pub documents_max: usize,
+    /// Calls worked on at once.
+    pub calls_in_flight_max: usize,
+    /// Calls waiting beyond those.
+    pub calls_waiting_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            rows_default: 200,
+            rows_max: 10_000,
+            bytes_default: 24_000,
+            bytes_max: 1 << 20,
+            call_time: Duration::from_secs(25),
+            statement_time: Duration::from_secs(20),
+            load_rows_max: 100_000,
+            load_bytes_max: 16 << 20,
+            documents_max: 5_000,
+            calls_in_flight_max: 64,
+            calls_waiting_max: 1_024,
+        }
+    }
+}
+
+impl Limits {
+    /// Rows to answer.
+    ///
+    /// # Errors
+    /// `invalid` outside 1 to the maximum.
+    pub fn rows(&self, asked: Option<u64>, argument: &'static str) -> Result<usize, Error> {
+        within(asked, argument, self.rows_default.min(self.rows_max), self.rows_max)
+    }
+
+    /// Bytes to answer.
+    ///
+    /// # Errors
+    /// `invalid` outside 1 to the maximum.
+    pub fn bytes(&self, asked: Option<u64>) -> Result<usize, Error> {
+        within(asked, "max_bytes", self.bytes_default.min(self.bytes_max), self.bytes_max)
+    }
+
+    /// Time for a statement: a second less than a call has, so that the reason arrives.
+    ///
+    /// # Errors
+    /// `invalid` outside 1 ms to the call's time less a second.
+    pub fn statement_time(&self, asked: Option<Duration>) -> Result<Duration, Error> {
+        let most = self.call_time.saturating_sub(Duration::from_secs(1)).max(Duration::from_millis(100));
+        let Some(asked) = asked else { return Ok(self.statement_time.min(most)) };
+        if asked.is_zero() || asked > most {
+            return Err(Error::invalid(
+                "timeout_ms",
+                format!("`timeout_ms` is {}; it takes 1 to {}", asked.as_millis(), most.as_millis()),
+            ));
+        }
+        Ok(asked)
+    }
+
+    /// Whether rows can be loaded in one call.
+    ///
+    /// # Errors
+    /// `limit` naming the bound, `invalid` for none at all.
+    pub fn load(&self, rows: &[Json]) -> Result<(), Error> {
+        if rows.is_empty() {
+            return Err(Error::invalid("rows", "`rows` is empty; it takes at least one row"));
+        }
+        let bytes: usize = rows.iter().map(|row| row.get().len()).sum();
+        if rows.len() > self.load_rows_max {
+            return Err(Error::new(
+                Code::Limit,
+                format!("`rows` holds {} rows; one call takes {}", rows.len(), self.load_rows_max),
+            )
+            .argument("rows")
+            .hint("split them over several calls"));
+        }
+        if bytes > self.load_bytes_max {
+            return Err(Error::new(
+                Code::Limit,
+                format!("`rows` holds {bytes} bytes; one call takes {}", self.load_bytes_max),
+            )
+            .argument("rows")
+            .hint("split them over several calls"));
+        }
+        Ok(())
+    }
+}
+
+fn within(asked: Option<u64>, argument: &'static str, default: usize, most: usize) -> Result<usize, Error> {
+    let Some(asked) = asked else { return Ok(default) };
+    match usize::try_from(asked) {
+        Ok(asked) if (1..=most).contains(&asked) => Ok(asked),
+        _ => Err(Error::invalid(argument, format!("`{argument}` is {asked}; it takes 1 to {most}"))),
+    }
+}

@@ -1,0 +1,201 @@
+//! From sources to [`Config`].
+
+use std::{path::PathBuf, time::Duration};
+
+use super::{
+    Access, Answers, Config, Limits, Migrate, Toolsets, database, environment::Environment, search, sources::Sources,
+    table, value, view,
+};
+use crate::{
+    domain::search::Patterns,
+    error::{Code, Error},
+};
+
+/// What the command line says. Secrets are never here.
+#[derive(Debug, Clone, Default)]
+pub struct Flags {
+    /// `--read-only`.
+    pub read_only: bool,
+    /// `--toolsets`.
+    pub toolsets: Option<String>,
+    /// `--data-dir`.
+    pub data_dir: Option<PathBuf>,
+}
+
+/// Settings with what an operator should see once.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The settings.
+    pub config: Config,
+    /// For stderr.
+    pub warnings: Vec<String>,
+    /// Settings files that were read, the strongest first.
+    pub files: Vec<PathBuf>,
+}
+
+impl Config {
+    /// Reads every source.
+    ///
+    /// # Errors
+    /// `invalid` for whatever is unknown or cannot be read: a typo must not leave a setting off.
+    pub fn load(environment: &Environment, flags: &Flags) -> Result<Loaded, Error> {
+        let mut sources = Sources::read(environment, &flags.listed())?;
+        for setting in table::SETTINGS {
+            if let Some(found) = sources.get(setting) {
+                value::check(setting, &found.name, &found.text)?;
+            }
+        }
+        let databases = database::databases(&sources, environment)?;
+        let query_database = database::query_database(&sources, environment, &databases)?;
+        let search = search::search(&mut sources, environment)?;
+        let data_dir = data_dir(&mut sources, environment)?;
+        let toolsets = toolsets(&mut sources)?;
+        let read = Read(&sources);
+        let config = Self {
+            query_database,
+            search,
+            access: read.access()?,
+            limits: read.limits()?,
+            answers: read.answers()?,
+            toolsets,
+            log: read.text("CALLBOARD_LOG").unwrap_or(table::LOG_DEFAULT).trim().to_owned(),
+            migrate: if read.text("CALLBOARD_MIGRATE").is_some_and(|word| word.eq_ignore_ascii_case("never")) {
+                Migrate::Never
+            } else {
+                Migrate::Auto
+            },
+            shown: view::shown(&sources, &databases, &data_dir),
+            databases,
+            data_dir,
+        };
+        Ok(Loaded { config, warnings: sources.warnings, files: sources.files })
+    }
+}
+
+impl Flags {
+    fn listed(&self) -> Vec<(&'static str, String)> {
+        let mut listed = Vec::new();
+        if self.read_only {
+            listed.push(("CALLBOARD_READ_ONLY", "true".to_owned()));
+        }
+        if let Some(toolsets) = &self.toolsets {
+            listed.push(("CALLBOARD_TOOLSETS", toolsets.clone()));
+        }
+        if let Some(data_dir) = &self.data_dir {
+            listed.push(("CALLBOARD_DATA_DIR", data_dir.display().to_string()));
+        }
+        listed
+    }
+}
+
+/// Where data lives. Without a home it is a directory that need not survive, which is said.
+fn data_dir(sources: &mut Sources, environment: &Environment) -> Result<PathBuf, Error> {
+    if let Some(found) = sources.get_name("CALLBOARD_DATA_DIR") {
+        let path = environment.path(found.text.trim());
+        if path.exists() && !path.is_dir() {
+            return Err(Error::new(
+                Code::Invalid,
+                format!("`CALLBOARD_DATA_DIR` is `{}`, which is not a directory", path.display()),
+            )
+            .argument("CALLBOARD_DATA_DIR"));
+        }
+        return Ok(path);
+    }
+    if let Some(home) = environment.data_home() {
+        return Ok(home.join("callboard"));
+    }
+    let path = environment.temporary_dir.join(format!("callboard-{}", rustix::process::geteuid().as_raw()));
+    sources.warnings.push(format!(
+        "there is no home directory: data goes to `{}` and may be lost; set CALLBOARD_DATA_DIR",
+        path.display()
+    ));
+    Ok(path)
+}
+
+/// The groups to serve. Where all that was asked for comes with later versions, ops is served, so that a client sees why.
+fn toolsets(sources: &mut Sources) -> Result<Toolsets, Error> {
+    let name = "CALLBOARD_TOOLSETS";
+    let Some(found) = sources.get_name(name) else { return Ok(Toolsets::default()) };
+    let mut groups = value::words(name, &found.text, table::TOOLSETS)?;
+    if groups.is_empty() || groups.contains(&"all") {
+        return Ok(Toolsets::default());
+    }
+    if Toolsets::new(Some(groups.iter().map(|group| (*group).to_owned()).collect())).served().is_empty() {
+        sources.warnings.push(format!("this version has none of the groups in `{name}`; it serves `ops` alone"));
+        groups.push("ops");
+    }
+    Ok(Toolsets::new(Some(groups.into_iter().map(str::to_owned).collect())))
+}
+
+/// Values by name; each was held to its kind before.
+struct Read<'a>(&'a Sources);
+
+impl Read<'_> {
+    fn text(&self, name: &str) -> Option<&str> {
+        table::find(name).and_then(|setting| self.0.get(setting)).map(|found| found.text.as_str())
+    }
+
+    fn switch(&self, name: &str) -> Result<bool, Error> {
+        self.text(name).map_or(Ok(false), |text| value::switch(name, text))
+    }
+
+    fn list(&self, name: &str) -> Vec<String> {
+        self.text(name).map(value::list).unwrap_or_default()
+    }
+
+    fn number(&self, name: &str, default: usize) -> Result<usize, Error> {
+        let read = match self.text(name) {
+            Some(text) => value::number(name, text, 0, u64::MAX)?,
+            None => return Ok(default),
+        };
+        Ok(usize::try_from(read).unwrap_or(usize::MAX))
+    }
+
+    fn bytes(&self, name: &str, default: usize) -> Result<usize, Error> {
+        let read = match self.text(name) {
+            Some(text) => value::bytes(name, text, 0, u64::MAX)?,
+            None => return Ok(default),
+        };
+        Ok(usize::try_from(read).unwrap_or(usize::MAX))
+    }
+
+    fn duration(&self, name: &str, default: Duration) -> Result<Duration, Error> {
+        self.text(name).map_or(Ok(default), |text| value::duration(name, text, 0, u64::MAX))
+    }
+
+    fn access(&self) -> Result<Access, Error> {
+        Ok(Access {
+            read_only: self.switch("CALLBOARD_READ_ONLY")?,
+            indices: Patterns::new(self.list("CALLBOARD_INDICES")),
+            schemas: Patterns::new(self.list("CALLBOARD_SCHEMAS")),
+            functions: self.list("CALLBOARD_ALLOW_FUNCTIONS"),
+        })
+    }
+
+    fn limits(&self) -> Result<Limits, Error> {
+        let default = Limits::default();
+        Ok(Limits {
+            rows_default: self.number("CALLBOARD_DEFAULT_ROWS", default.rows_default)?,
+            rows_max: self.number("CALLBOARD_MAX_ROWS", default.rows_max)?,
+            bytes_default: self.bytes("CALLBOARD_DEFAULT_BYTES", default.bytes_default)?,
+            bytes_max: self.bytes("CALLBOARD_MAX_BYTES", default.bytes_max)?,
+            call_time: self.duration("CALLBOARD_CALL_TIMEOUT_MS", default.call_time)?,
+            statement_time: self.duration("CALLBOARD_STATEMENT_TIMEOUT_MS", default.statement_time)?,
+            load_rows_max: self.number("CALLBOARD_MAX_LOAD_ROWS", default.load_rows_max)?,
+            load_bytes_max: self.bytes("CALLBOARD_MAX_LOAD_BYTES", default.load_bytes_max)?,
+            documents_max: self.number("CALLBOARD_MAX_DOCUMENTS", default.documents_max)?,
+            calls_in_flight_max: self.number("CALLBOARD_MAX_CALLS", default.calls_in_flight_max)?,
+            calls_waiting_max: self.number("CALLBOARD_MAX_WAITING_CALLS", default.calls_waiting_max)?,
+        })
+    }
+
+    fn answers(&self) -> Result<Answers, Error> {
+        let name = "CALLBOARD_ANSWERS";
+        let Some(text) = self.text(name) else { return Ok(Answers::default()) };
+        Ok(match value::choice(name, text, &["both", "text", "structured"])? {
+            "text" => Answers::Text,
+            "structured" => Answers::Structured,
+            _ => Answers::Both,
+        })
+    }
+}

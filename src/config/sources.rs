@@ -1,0 +1,272 @@
+//! Where values come from: flag, environment, secret files, settings files. The first source that sets a name wins.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use super::{
+    environment::Environment,
+    table::{self, Setting},
+};
+use crate::{
+    domain::names::nearest,
+    error::{Code, Error},
+};
+
+/// A value and where it was found.
+#[derive(Debug, Clone)]
+pub struct Found {
+    /// Its text.
+    pub text: String,
+    /// The name it was set under.
+    pub name: String,
+    /// Where.
+    pub source: Source,
+}
+
+/// Where a value was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// On the command line.
+    Flag,
+    /// An environment variable.
+    Environment,
+    /// A file that holds the secret alone.
+    SecretFile(PathBuf),
+    /// A settings file.
+    File(PathBuf),
+}
+
+impl std::fmt::Display for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Flag => f.write_str("flag"),
+            Self::Environment => f.write_str("environment"),
+            Self::SecretFile(path) | Self::File(path) => write!(f, "{}", path.display()),
+        }
+    }
+}
+
+/// All sources, the strongest first.
+#[derive(Debug, Default)]
+pub struct Sources {
+    layers: Vec<BTreeMap<String, Found>>,
+    /// What an operator should see once.
+    pub warnings: Vec<String>,
+    /// Settings files that were read.
+    pub files: Vec<PathBuf>,
+}
+
+impl Sources {
+    /// Reads all of them.
+    ///
+    /// # Errors
+    /// `invalid` for an unknown name, or a file that cannot be read.
+    pub fn read(environment: &Environment, flags: &[(&'static str, String)]) -> Result<Self, Error> {
+        let mut sources = Self::default();
+        let flags = flags.iter().map(|(name, text)| ((*name).to_owned(), text.clone(), Source::Flag));
+        sources.add(flags.collect());
+        let variables = from_environment(environment)?;
+        sources.add(variables);
+        if let Some(found) = sources.get_name("CALLBOARD_CONFIG") {
+            let path = environment.path(&found.text);
+            sources.add_file(&path, true)?;
+        }
+        sources.add_file(&environment.project_file(), false)?;
+        if let Some(path) = environment.user_file() {
+            sources.add_file(&path, false)?;
+        }
+        Ok(sources)
+    }
+
+    /// The value of a setting under any of its names.
+    pub fn get(&self, setting: &Setting) -> Option<&Found> {
+        self.layers.iter().find_map(|layer| setting.names().find_map(|name| layer.get(name)))
+    }
+
+    /// The value under one name.
+    pub fn get_name(&self, name: &str) -> Option<&Found> {
+        self.layers.iter().find_map(|layer| layer.get(name))
+    }
+
+    /// Every name that begins with `prefix`, with what follows it, in order.
+    pub fn beginning(&self, prefix: &str) -> BTreeMap<String, &Found> {
+        let mut all = BTreeMap::new();
+        for layer in &self.layers {
+            for (name, found) in layer {
+                if let Some(rest) = name.strip_prefix(prefix) {
+                    all.entry(rest.to_owned()).or_insert(found);
+                }
+            }
+        }
+        all
+    }
+
+    fn add(&mut self, values: Vec<(String, String, Source)>) {
+        let mut layer = BTreeMap::new();
+        for (name, text, source) in values {
+            let trimmed = text.trim();
+            if trimmed.is_empty() {
+                continue;
+            }
+            if trimmed.starts_with("${") && trimmed.ends_with('}') {
+                self.warnings.push(format!(
+                    "`{name}` is the literal text `{trimmed}`, which nothing filled in; it counts as not set"
+                ));
+                continue;
+            }
+            let found = Found { text, name: name.clone(), source };
+            layer.insert(name, found);
+        }
+        self.layers.push(layer);
+    }
+
+    fn add_file(&mut self, path: &Path, required: bool) -> Result<(), Error> {
+        let unreadable = |error: std::io::Error| {
+            Error::new(Code::Invalid, format!("the settings file `{}` cannot be read: {error}", path.display()))
+        };
+        let text = match std::fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !required => return Ok(()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Err(unreadable(error).argument("CALLBOARD_CONFIG"));
+            }
+            // A file that nobody named must not stop the start when it is merely out of reach.
+            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied && !required => {
+                self.warnings.push(unreadable(error).message.clone());
+                return Ok(());
+            }
+            Err(error) => return Err(unreadable(error)),
+        };
+        let values = from_toml(path, &text)?;
+        self.add(values);
+        self.files.push(path.to_owned());
+        Ok(())
+    }
+}
+
+/// Whether a name is one of ours, in any form; the setting it belongs to where the table has it.
+fn known(name: &str) -> bool {
+    table::find(name).is_some() || more_database(name) || name.strip_suffix("_FILE").is_some_and(secret)
+}
+
+fn more_database(name: &str) -> bool {
+    [table::MORE_DATABASES, table::DATABASE_DESCRIPTIONS]
+        .iter()
+        .any(|prefix| name.strip_prefix(prefix).is_some_and(|rest| !rest.is_empty()))
+}
+
+fn secret(name: &str) -> bool {
+    table::find(name).is_some_and(|setting| setting.secret)
+        || name.strip_prefix(table::MORE_DATABASES).is_some_and(|rest| !rest.is_empty() && rest != "FILE")
+}
+
+fn from_environment(environment: &Environment) -> Result<Vec<(String, String, Source)>, Error> {
+    let mut values = Vec::new();
+    for (name, value) in &environment.variables {
+        if name.starts_with("CALLBOARD_") && !known(name) && !service_link(environment, name) {
+            return Err(unknown("variable", name, table::SETTINGS.iter().flat_map(Setting::names)));
+        }
+        if !known(name) {
+            continue;
+        }
+        let Ok(text) = value else {
+            return Err(Error::new(Code::Invalid, format!("the value of `{name}` is not UTF-8")).argument(name.clone()));
+        };
+        match name.strip_suffix("_FILE").filter(|secret_name| secret(secret_name)) {
+            Some(_) if text.trim().is_empty() || text.starts_with("${") => {}
+            Some(secret_name) if environment.text(secret_name).is_none() => {
+                values.push(secret_file(secret_name, environment.path(text), name)?);
+            }
+            Some(_) => {}
+            None => values.push((name.clone(), text.clone(), Source::Environment)),
+        }
+    }
+    for name in mounted_secrets(environment) {
+        if environment.text(&name).is_none() && environment.text(&format!("{name}_FILE")).is_none() {
+            let path = environment.secrets_dir.join(&name);
+            values.push(secret_file(&name, path, &name)?);
+        }
+    }
+    Ok(values)
+}
+
+/// Whether Kubernetes has set a variable for a service whose name begins with `callboard`: `X_SERVICE_HOST` comes with `X_SERVICE_PORT…` and `X_PORT…`.
+fn service_link(environment: &Environment, name: &str) -> bool {
+    let services = environment.variables.keys().filter_map(|name| name.strip_suffix("_SERVICE_HOST"));
+    let mut kinds = services.filter_map(|service| name.strip_prefix(service));
+    kinds.any(|kind| kind.starts_with("_SERVICE_") || kind.starts_with("_PORT"))
+}
+
+/// Names of files in the directory of mounted secrets that are secrets of ours.
+fn mounted_secrets(environment: &Environment) -> Vec<String> {
+    let Ok(entries) = std::fs::read_dir(&environment.secrets_dir) else { return Vec::new() };
+    let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+    names.filter(|name| secret(name)).collect()
+}
+
+fn secret_file(name: &str, path: PathBuf, argument: &str) -> Result<(String, String, Source), Error> {
+    match std::fs::read_to_string(&path) {
+        Ok(text) => Ok((name.to_owned(), text.trim_end_matches(['\n', '\r']).to_owned(), Source::SecretFile(path))),
+        Err(error) => {
+            Err(Error::new(Code::Invalid, format!("the secret file `{}` cannot be read: {error}", path.display()))
+                .argument(argument.to_owned()))
+        }
+    }
+}
+
+fn from_toml(path: &Path, text: &str) -> Result<Vec<(String, String, Source)>, Error> {
+    let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
+        let line = error.span().map_or(1, |span| text.get(..span.start).unwrap_or_default().lines().count().max(1));
+        Error::new(Code::Invalid, format!("`{}` line {line}: {}", path.display(), error.message().replace('\n', " ")))
+    })?;
+    let mut values = Vec::new();
+    for (key, value) in &table {
+        let upper = key.to_ascii_uppercase();
+        let name =
+            [format!("CALLBOARD_{upper}"), upper].into_iter().find(|name| known(name) && !name.ends_with("_FILE"));
+        let Some(name) = name else {
+            let keys: Vec<String> = table::SETTINGS.iter().map(Setting::key).collect();
+            return Err(unknown(&format!("key in `{}`", path.display()), key, keys.iter().map(String::as_str)));
+        };
+        values.push((name, toml_text(path, key, value)?, Source::File(path.to_owned())));
+    }
+    Ok(values)
+}
+
+fn toml_text(path: &Path, key: &str, value: &toml::Value) -> Result<String, Error> {
+    Ok(match value {
+        toml::Value::String(text) => text.clone(),
+        toml::Value::Integer(number) => number.to_string(),
+        toml::Value::Boolean(switch) => switch.to_string(),
+        toml::Value::Array(items) => {
+            let items: Result<Vec<String>, Error> = items.iter().map(|item| toml_text(path, key, item)).collect();
+            items?.join(",")
+        }
+        toml::Value::Float(_) | toml::Value::Datetime(_) | toml::Value::Table(_) => {
+            return Err(Error::new(
+                Code::Invalid,
+                format!(
+                    "`{key}` in `{}` is a {}; it takes text, a whole number, true or false, or a list",
+                    path.display(),
+                    value.type_str()
+                ),
+            )
+            .argument(key.to_owned()));
+        }
+    })
+}
+
+/// A name that means nothing: a typo must not silently leave a setting off.
+fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str>) -> Error {
+    let near = nearest(name, known);
+    let hint = match near.first() {
+        Some(first) => format!("did you mean `{first}`? `callboard config schema` lists all"),
+        None => "`callboard config schema` lists what is accepted".to_owned(),
+    };
+    Error::new(Code::Invalid, format!("unknown {what}: `{name}`"))
+        .argument(name.to_owned())
+        .did_you_mean(near)
+        .hint(hint)
+}

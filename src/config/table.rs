@@ -1,0 +1,267 @@
+//! Every setting, once. Parsing, `--help`, `docs/config.md`, `doctor`, `config` and get_server_info read this list.
+
+/// A setting.
+#[derive(Debug)]
+pub struct Setting {
+    /// Its environment variable; the key in callboard.toml is the same in lower case, without `callboard_`.
+    pub name: &'static str,
+    /// Names that other tools use for the same; the first that is set wins.
+    pub aliases: &'static [&'static str],
+    /// What it takes.
+    pub kind: Kind,
+    /// What holds when it is not set, in words.
+    pub default: &'static str,
+    /// Never shown, never a flag; also read from `NAME_FILE` and `/secrets/NAME`.
+    pub secret: bool,
+    /// Its flag on the command line.
+    pub flag: Option<&'static str>,
+    /// Where it stands in lists.
+    pub section: Section,
+    /// One or two sentences for operators.
+    pub description: &'static str,
+}
+
+/// What a setting takes.
+#[derive(Debug, Clone, Copy)]
+pub enum Kind {
+    /// Any text.
+    Text,
+    /// A URL.
+    Url,
+    /// A file or directory.
+    Path,
+    /// true or false.
+    Switch,
+    /// A whole number.
+    Number {
+        /// Smallest.
+        least: u64,
+        /// Largest.
+        most: u64,
+    },
+    /// Milliseconds.
+    Duration {
+        /// Shortest.
+        least: u64,
+        /// Longest.
+        most: u64,
+    },
+    /// Bytes.
+    Bytes {
+        /// Smallest.
+        least: u64,
+        /// Largest.
+        most: u64,
+    },
+    /// One of these words.
+    Choice(&'static [&'static str]),
+    /// Some of these words, separated by commas.
+    Words(&'static [&'static str]),
+    /// Anything, separated by commas.
+    List,
+    /// A filter for the log.
+    LogFilter,
+}
+
+impl Kind {
+    /// What it takes, in words.
+    pub fn accepts(self) -> String {
+        match self {
+            Self::Text => "text".to_owned(),
+            Self::Url => "a URL".to_owned(),
+            Self::Path => "a path".to_owned(),
+            Self::Switch => "true or false".to_owned(),
+            Self::Number { least, most } => format!("{least} to {most}"),
+            Self::Duration { least, most } => format!("milliseconds, {least} to {most}, or like `20s`"),
+            Self::Bytes { least, most } => format!("bytes, {least} to {most}, or like `16MiB`"),
+            Self::Choice(words) => format!("one of {}", words.join(", ")),
+            Self::Words(words) => format!("some of {}, separated by commas", words.join(", ")),
+            Self::List => "names separated by commas; `*` stands for any characters".to_owned(),
+            Self::LogFilter => "a level, or `target=level` separated by commas".to_owned(),
+        }
+    }
+}
+
+/// Where a setting stands in lists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Section {
+    /// How PostgreSQL is reached.
+    Database,
+    /// How Elasticsearch or OpenSearch is reached.
+    Search,
+    /// What tools may see and do.
+    Access,
+    /// Bounds.
+    Limits,
+    /// This process.
+    Process,
+    /// Names whose backends come with a later version.
+    Later,
+}
+
+impl Section {
+    /// In the order of lists.
+    pub const ALL: [Self; 6] = [Self::Database, Self::Search, Self::Access, Self::Limits, Self::Process, Self::Later];
+
+    /// The heading.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Database => "PostgreSQL behind the SQL tools",
+            Self::Search => "Elasticsearch or OpenSearch behind the search tools",
+            Self::Access => "What tools may see and do",
+            Self::Limits => "Limits",
+            Self::Process => "This process",
+            Self::Later => "Accepted, but not used by this version",
+        }
+    }
+}
+
+/// Groups of tools that can be asked for; some come with later versions.
+pub const TOOLSETS: &[&str] =
+    &["all", "core", "workflows", "tasks", "agents", "memory", "discoveries", "search", "sql", "transfers", "ops"];
+
+/// Groups of tools that this version has.
+pub const GROUPS: &[&str] = &["search", "sql", "ops"];
+
+/// What is logged when nothing is set: what an operator must know, and little more.
+pub const LOG_DEFAULT: &str = "warn,callboard=info,rmcp=error";
+
+/// Further databases are `DATABASE_URL_<NAME>`.
+pub const MORE_DATABASES: &str = "DATABASE_URL_";
+/// What a database holds is `DATABASE_DESC_<NAME>`.
+pub const DATABASE_DESCRIPTIONS: &str = "DATABASE_DESC_";
+
+const HOUR_MS: u64 = 3_600_000;
+
+const fn setting(
+    name: &'static str,
+    kind: Kind,
+    section: Section,
+    default: &'static str,
+    description: &'static str,
+) -> Setting {
+    Setting { name, aliases: &[], kind, default, secret: false, flag: None, section, description }
+}
+
+impl Setting {
+    const fn secret(mut self) -> Self {
+        self.secret = true;
+        self
+    }
+
+    const fn aliases(mut self, aliases: &'static [&'static str]) -> Self {
+        self.aliases = aliases;
+        self
+    }
+
+    const fn flag(mut self, flag: &'static str) -> Self {
+        self.flag = Some(flag);
+        self
+    }
+
+    /// The key in callboard.toml.
+    pub fn key(&self) -> String {
+        let lower = self.name.to_ascii_lowercase();
+        lower.strip_prefix("callboard_").map(str::to_owned).unwrap_or(lower)
+    }
+
+    /// Its names, the one that wins first.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> {
+        std::iter::once(self.name).chain(self.aliases.iter().copied())
+    }
+}
+
+/// The setting of a name, also of an alias.
+pub fn find(name: &str) -> Option<&'static Setting> {
+    SETTINGS.iter().find(|setting| setting.names().any(|known| known == name))
+}
+
+/// The list.
+pub static SETTINGS: &[Setting] = &[
+    // PostgreSQL.
+    setting("DATABASE_URL", Kind::Url, Section::Database, "an embedded SQLite file", "The database of the SQL tools: `postgres://user:password@host:port/database`, also `postgresql://` and `postgresql+psycopg2://`; a password may hold `@` and `%`; `sslmode` from disable to verify-full, `sslrootcert`.")
+        .aliases(&["DATABASE_URI", "POSTGRES_URL", "DSN", "DB_URL"]).secret(),
+    setting("CALLBOARD_QUERY_URL", Kind::Url, Section::Database, "the same as DATABASE_URL", "A role of its own for reads of the default database, one that may only read.").secret(),
+    setting("PGHOST", Kind::Text, Section::Database, "", "With the other PG variables, as psql reads them, where no URL is set: PGHOST or PGDATABASE switches PostgreSQL on. PGPASSWORD, PGPASSFILE, PGSSLMODE and PGSSLROOTCERT also complete a URL.").aliases(&["PGHOSTADDR"]),
+    setting("PGPORT", Kind::Text, Section::Database, "5432", "Port."),
+    setting("PGDATABASE", Kind::Text, Section::Database, "the user's name", "Database."),
+    setting("PGUSER", Kind::Text, Section::Database, "the system's user", "User."),
+    setting("PGPASSWORD", Kind::Text, Section::Database, "", "Password.").secret(),
+    setting("PGPASSFILE", Kind::Path, Section::Database, "~/.pgpass", "File of passwords, one `host:port:database:user:password` a line."),
+    setting("PGSSLMODE", Kind::Choice(super::database::SSL_MODES), Section::Database, "prefer", "disable, allow, prefer, require, verify-ca or verify-full."),
+    setting("PGSSLROOTCERT", Kind::Path, Section::Database, "the system's authorities", "PEM file with the authority of the server's certificate."),
+    setting("POSTGRES_HOST", Kind::Text, Section::Database, "", "With POSTGRES_PORT, _DATABASE, _USER and _PASSWORD, where neither a URL nor a PG variable is set."),
+    setting("POSTGRES_PORT", Kind::Text, Section::Database, "5432", "Port."),
+    setting("POSTGRES_DATABASE", Kind::Text, Section::Database, "the user's name", "Database.").aliases(&["POSTGRES_DB"]),
+    setting("POSTGRES_USER", Kind::Text, Section::Database, "postgres", "User."),
+    setting("POSTGRES_PASSWORD", Kind::Text, Section::Database, "", "Password.").secret(),
+    // Elasticsearch and OpenSearch.
+    setting("ELASTICSEARCH_URL", Kind::Url, Section::Search, "an embedded index", "The engine of the search tools; user and password may stand in the URL.")
+        .aliases(&["ES_URL", "ELASTICSEARCH_HOSTS", "OPENSEARCH_URL"]).secret(),
+    setting("ELASTICSEARCH_API_KEY", Kind::Text, Section::Search, "", "API key, as `id:key` or in base64.").aliases(&["ES_API_KEY"]).secret(),
+    setting("ELASTICSEARCH_USERNAME", Kind::Text, Section::Search, "", "User.").aliases(&["ES_USERNAME"]),
+    setting("ELASTICSEARCH_PASSWORD", Kind::Text, Section::Search, "", "Password.").aliases(&["ES_PASSWORD"]).secret(),
+    setting("OPENSEARCH_API_KEY", Kind::Text, Section::Search, "", "The same where the URL comes from OPENSEARCH_URL.").secret(),
+    setting("OPENSEARCH_USERNAME", Kind::Text, Section::Search, "", "The same where the URL comes from OPENSEARCH_URL."),
+    setting("OPENSEARCH_PASSWORD", Kind::Text, Section::Search, "", "The same where the URL comes from OPENSEARCH_URL.").secret(),
+    setting("ES_CA_CERT", Kind::Path, Section::Search, "the system's authorities", "PEM file with the authority of the engine's certificate.").aliases(&["ELASTICSEARCH_CA_CERT", "OPENSEARCH_CA_CERT"]),
+    setting("ES_SSL_SKIP_VERIFY", Kind::Switch, Section::Search, "false", "Accept any certificate of the engine.").aliases(&["ELASTICSEARCH_SSL_SKIP_VERIFY"]),
+    setting("OPENSEARCH_SSL_VERIFY", Kind::Switch, Section::Search, "true", "The same the other way round: false accepts any certificate."),
+    // What tools may see and do.
+    setting("CALLBOARD_READ_ONLY", Kind::Switch, Section::Access, "false", "Writing tools refuse.").flag("--read-only"),
+    setting("CALLBOARD_TOOLSETS", Kind::Words(TOOLSETS), Section::Access, "all", "Groups of tools to serve; this version has search, sql and ops.").flag("--toolsets"),
+    setting("CALLBOARD_INDICES", Kind::List, Section::Access, "all but system ones", "Indices that tools may read, write and list."),
+    setting("CALLBOARD_SCHEMAS", Kind::List, Section::Access, "all but system ones", "Schemas that tools may read, write and list."),
+    setting("CALLBOARD_ALLOW_FUNCTIONS", Kind::List, Section::Access, "", "Functions that queries may call although they may do more than read."),
+    // Limits.
+    setting("CALLBOARD_DEFAULT_ROWS", Kind::Number { least: 1, most: 1_000_000 }, Section::Limits, "200", "Rows of an answer when the caller says nothing."),
+    setting("CALLBOARD_MAX_ROWS", Kind::Number { least: 1, most: 1_000_000 }, Section::Limits, "10000", "Rows of an answer at the most (`max_rows`, `limit`)."),
+    setting("CALLBOARD_DEFAULT_BYTES", Kind::Bytes { least: 256, most: 1 << 20 }, Section::Limits, "24000", "Characters of an answer's rows when the caller says nothing."),
+    setting("CALLBOARD_MAX_BYTES", Kind::Bytes { least: 256, most: 1 << 20 }, Section::Limits, "1048576", "The same at the most (`max_bytes`)."),
+    setting("CALLBOARD_CALL_TIMEOUT_MS", Kind::Duration { least: 100, most: HOUR_MS }, Section::Limits, "25000", "A whole call. Most clients give up after 60 s."),
+    setting("CALLBOARD_STATEMENT_TIMEOUT_MS", Kind::Duration { least: 1, most: HOUR_MS }, Section::Limits, "20000", "A statement or search in the backend, when the caller says nothing (`timeout_ms`)."),
+    setting("CALLBOARD_MAX_DOCUMENTS", Kind::Number { least: 1, most: 1_000_000 }, Section::Limits, "5000", "Documents of one index_documents."),
+    setting("CALLBOARD_MAX_LOAD_ROWS", Kind::Number { least: 1, most: 10_000_000 }, Section::Limits, "100000", "Rows of one bulk_insert."),
+    setting("CALLBOARD_MAX_LOAD_BYTES", Kind::Bytes { least: 1_024, most: 1 << 30 }, Section::Limits, "16777216", "Bytes of one bulk_insert."),
+    setting("CALLBOARD_MAX_CALLS", Kind::Number { least: 1, most: 10_000 }, Section::Limits, "64", "Calls worked on at once."),
+    setting("CALLBOARD_MAX_WAITING_CALLS", Kind::Number { least: 0, most: 100_000 }, Section::Limits, "1024", "Calls waiting beyond those; more are answered `busy`."),
+    // This process.
+    setting("CALLBOARD_DATA_DIR", Kind::Path, Section::Process, "the platform's data directory for `callboard`", "Where the embedded stores and exports live.").flag("--data-dir"),
+    setting("CALLBOARD_CONFIG", Kind::Path, Section::Process, "", "A settings file, read before callboard.toml of the working directory and of the user's configuration directory."),
+    setting("CALLBOARD_ANSWERS", Kind::Choice(&["both", "text", "structured"]), Section::Process, "both", "`text` leaves out structuredContent and output schemas, `structured` shortens the text to a line."),
+    setting("CALLBOARD_LOG", Kind::LogFilter, Section::Process, LOG_DEFAULT, "What is written to stderr."),
+    setting("CALLBOARD_MIGRATE", Kind::Choice(&["auto", "never"]), Section::Process, "auto", "`never` refuses to work on an embedded store of an older schema; `callboard migrate` brings it up."),
+    // Later.
+    setting("CALLBOARD_STORE_URL", Kind::Url, Section::Later, "embedded", "Record store.").secret(),
+    setting("REDIS_URL", Kind::Url, Section::Later, "", "Redis.").secret(),
+    setting("REDIS_HOST", Kind::Text, Section::Later, "", "Redis."),
+    setting("REDIS_PORT", Kind::Text, Section::Later, "", "Redis."),
+    setting("REDIS_DB", Kind::Text, Section::Later, "", "Redis."),
+    setting("REDIS_USERNAME", Kind::Text, Section::Later, "", "Redis."),
+    setting("REDIS_PASSWORD", Kind::Text, Section::Later, "", "Redis.").aliases(&["REDIS_PWD"]).secret(),
+    setting("REDIS_SSL_CA_PATH", Kind::Path, Section::Later, "", "Redis."),
+    setting("CALLBOARD_REDIS_PREFIX", Kind::Text, Section::Later, "", "Redis."),
+    setting("NATS_URL", Kind::Url, Section::Later, "", "NATS.").secret(),
+    setting("NATS_CREDS", Kind::Path, Section::Later, "", "NATS."),
+    setting("CALLBOARD_INDEX_MEMORY", Kind::Text, Section::Later, "", "Memory."),
+    setting("CALLBOARD_ARCHIVE_URL", Kind::Url, Section::Later, "", "Archive.").secret(),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_name_stands_for_two_settings() {
+        let mut names: Vec<&str> = SETTINGS.iter().flat_map(Setting::names).collect();
+        names.sort_unstable();
+        let count = names.len();
+        names.dedup();
+        assert_eq!(names.len(), count);
+    }
+
+    #[test]
+    fn a_secret_is_never_a_flag() {
+        assert!(SETTINGS.iter().all(|setting| !(setting.secret && setting.flag.is_some())));
+    }
+}

@@ -1,0 +1,8 @@
+//! What things are and the rules that decide. Pure: no port, no clock, no backend, nothing async.
+
+pub mod json;
+pub mod names;
+pub mod ops;
+pub mod page;
+pub mod search;
+pub mod sql;

@@ -1,0 +1,51 @@
+//! How much of an answer is given at once, and where the rest begins.
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use sha2::{Digest, Sha256};
+
+use crate::error::Error;
+
+/// How much one answer may hold. Whatever bound is reached first cuts it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// Rows, hits, or items.
+    pub rows_max: usize,
+    /// Bytes of the bulky array as JSON text.
+    pub bytes_max: usize,
+}
+
+/// Where the rest of a list begins: how many entries were given already, of which question. Opaque on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cursor {
+    /// Entries given before.
+    pub offset: u64,
+}
+
+impl Cursor {
+    /// The token for the wire. `question` is all that decides what is listed, so that a cursor used with another question is refused.
+    pub fn encode(self, question: &str) -> String {
+        URL_SAFE_NO_PAD.encode(format!("{}.{}", self.offset, fingerprint(question)))
+    }
+
+    /// Reads a token made by [`Cursor::encode`] for the same question.
+    ///
+    /// # Errors
+    /// `invalid` when it is not one.
+    pub fn decode(token: &str, question: &str) -> Result<Self, Error> {
+        let refuse = || {
+            Error::invalid("cursor", "`cursor` does not belong to this call")
+                .hint("pass `next` exactly as the previous answer gave it, with all other arguments unchanged")
+        };
+        let bytes = URL_SAFE_NO_PAD.decode(token).map_err(|error| refuse().cause(error))?;
+        let text = String::from_utf8(bytes).map_err(|error| refuse().cause(error))?;
+        let (offset, of) = text.split_once('.').ok_or_else(refuse)?;
+        if of != fingerprint(question) {
+            return Err(refuse());
+        }
+        Ok(Self { offset: offset.parse().map_err(|error| refuse().cause(error))? })
+    }
+}
+
+fn fingerprint(question: &str) -> String {
+    URL_SAFE_NO_PAD.encode(Sha256::digest(question).get(..9).unwrap_or_default())
+}

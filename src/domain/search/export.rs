@@ -1,0 +1,316 @@
+//! How exported documents are written: one JSON object a line, or CSV. Documents stay text, so that every digit survives.
+
+use std::{borrow::Cow, collections::HashMap, collections::HashSet, fmt};
+
+use serde::de::{Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::{ExportedDocument, Mapping, access::matches};
+use crate::domain::json;
+
+/// Adds a line `{"_id":…,"_index":…,"document":{…}}`. The document is as the engine keeps it, less the line breaks between its tokens.
+pub fn ndjson_line(document: &ExportedDocument, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"{\"_id\":");
+    out.extend_from_slice(json::of(&document.id).get().as_bytes());
+    out.extend_from_slice(b",\"_index\":");
+    out.extend_from_slice(json::of(&document.index).get().as_bytes());
+    out.extend_from_slice(b",\"document\":");
+    out.extend_from_slice(on_one_line(document.document.get()).as_bytes());
+    out.extend_from_slice(b"}\n");
+}
+
+/// Bytes that a document takes in an answer, about.
+pub fn inline_bytes(document: &ExportedDocument) -> usize {
+    document.document.get().len() + document.id.len() + document.index.len() + 32
+}
+
+/// Whether a field is among those to keep: named, inside a named object, or fitting a pattern. No names means all.
+pub fn keeps(fields: &[String], path: &str) -> bool {
+    fields.is_empty()
+        || fields.iter().any(|field| {
+            matches(field, path)
+                || path.strip_prefix(field.as_str()).is_some_and(|rest| rest.starts_with('.'))
+                || path.match_indices('.').any(|(at, _)| path.get(..at).is_some_and(|parent| matches(field, parent)))
+        })
+}
+
+/// The columns of a CSV export: `_id`, `_index` when there are several indices, one for each leaf of the mappings, and `_extra` when some
+/// document holds what has no column.
+///
+/// Cells are exact: nothing is added before a value that a spreadsheet would take for a formula. Null, missing and `{}` are empty cells, an
+/// empty string is `""`, arrays and objects are JSON.
+pub struct Columns {
+    names: Vec<String>,
+    places: HashMap<String, usize>,
+    /// Every path that has columns below it.
+    parents: HashSet<String>,
+    with_index: bool,
+    with_extra: bool,
+}
+
+impl Columns {
+    /// The leaves of these mappings that are among `fields`, in the order of the mappings.
+    pub fn new(mappings: &[Mapping], fields: &[String]) -> Self {
+        let mut columns = Self {
+            names: Vec::new(),
+            places: HashMap::new(),
+            parents: HashSet::new(),
+            with_index: mappings.len() != 1,
+            with_extra: false,
+        };
+        // An alias field has no value of its own in a document.
+        let leaves = mappings.iter().flat_map(|mapping| &mapping.fields).filter(|field| field.type_name != "alias");
+        for field in leaves.filter(|field| keeps(fields, &field.path)) {
+            if columns.places.contains_key(&field.path) {
+                continue;
+            }
+            columns.places.insert(field.path.clone(), columns.names.len());
+            columns.names.push(field.path.clone());
+            let parents = field.path.match_indices('.').filter_map(|(at, _)| field.path.get(..at));
+            columns.parents.extend(parents.map(str::to_owned));
+        }
+        columns
+    }
+
+    /// The same with a last column `_extra`: a JSON object of everything that has no column, so that nothing is lost.
+    pub fn with_extra(mut self) -> Self {
+        self.with_extra = true;
+        self
+    }
+
+    /// Adds the header.
+    pub fn header(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"_id");
+        if self.with_index {
+            out.extend_from_slice(b",_index");
+        }
+        for name in &self.names {
+            out.push(b',');
+            cell(name, out);
+        }
+        if self.with_extra {
+            out.extend_from_slice(b",_extra");
+        }
+        out.extend_from_slice(b"\r\n");
+    }
+
+    /// Adds the row of a document. False when the document holds something that has no column and there is no `_extra`; the row is not to be used then.
+    pub fn row(&self, document: &ExportedDocument, out: &mut Vec<u8>) -> bool {
+        let mut row = Row { cells: vec![None; self.names.len()], extra: Vec::new() };
+        match Members::read(document.document.get()) {
+            Some(members) => self.sort_out(members, "", &mut row),
+            // Not an object, or with a key that is no Unicode: kept as a whole.
+            None => row.extra.push(("document".to_owned(), document.document.get())),
+        }
+        cell(&document.id, out);
+        if self.with_index {
+            out.push(b',');
+            cell(&document.index, out);
+        }
+        for value in &row.cells {
+            out.push(b',');
+            if let Some(value) = value {
+                cell(&shown(value), out);
+            }
+        }
+        if self.with_extra {
+            out.push(b',');
+            if !row.extra.is_empty() {
+                cell(&object(&row.extra), out);
+            }
+        }
+        out.extend_from_slice(b"\r\n");
+        self.with_extra || row.extra.is_empty()
+    }
+
+    /// Goes down only where there are columns below, so the depth is that of the mapping.
+    fn sort_out<'a>(&self, members: Members<'a>, parent: &str, row: &mut Row<'a>) {
+        for (name, value) in members.0 {
+            let path = if parent.is_empty() { name } else { format!("{parent}.{name}") };
+            let text = value.get();
+            if text == "null" {
+                continue;
+            }
+            let inside = if self.parents.contains(&path) { Members::read(text) } else { None };
+            match (inside, self.places.get(&path).and_then(|place| row.cells.get_mut(*place))) {
+                (Some(members), _) => self.sort_out(members, &path, row),
+                (None, Some(cell @ None)) => *cell = Some(text),
+                (None, Some(Some(_)) | None) => row.extra.push((path, text)),
+            }
+        }
+    }
+}
+
+struct Row<'a> {
+    cells: Vec<Option<&'a str>>,
+    extra: Vec<(String, &'a str)>,
+}
+
+/// The members of an object in their order, also when a name comes twice.
+struct Members<'a>(Vec<(String, &'a RawValue)>);
+
+impl<'a> Members<'a> {
+    fn read(text: &'a str) -> Option<Self> {
+        let mut deserializer = serde_json::Deserializer::from_str(text);
+        deserializer.deserialize_map(MembersVisitor).ok()
+    }
+}
+
+struct MembersVisitor;
+
+impl<'de> Visitor<'de> for MembersVisitor {
+    type Value = Members<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut members = Vec::with_capacity(map.size_hint().unwrap_or(16));
+        while let Some(member) = map.next_entry::<String, &'de RawValue>()? {
+            members.push(member);
+        }
+        Ok(Members(members))
+    }
+}
+
+/// What stands in a cell: the text of a string, the JSON of anything else. A string that is no Unicode stays JSON.
+fn shown(value: &str) -> Cow<'_, str> {
+    match value.as_bytes().first() {
+        Some(b'"') => match value.get(1..value.len().saturating_sub(1)) {
+            Some(inner) if !inner.contains('\\') => Cow::Borrowed(inner),
+            _ => serde_json::from_str::<String>(value).map_or(Cow::Borrowed(value), Cow::Owned),
+        },
+        Some(b'{' | b'[') => on_one_line(value),
+        _ => Cow::Borrowed(value),
+    }
+}
+
+fn object(members: &[(String, &str)]) -> String {
+    let mut text = String::from("{");
+    for (name, value) in members {
+        if text.len() > 1 {
+            text.push(',');
+        }
+        text.push_str(json::of(name).get());
+        text.push(':');
+        text.push_str(&on_one_line(value));
+    }
+    text.push('}');
+    text
+}
+
+/// A cell by RFC 4180. An empty string is quoted, so that it differs from no value.
+fn cell(text: &str, out: &mut Vec<u8>) {
+    if !text.is_empty() && !text.contains(['"', ',', '\r', '\n']) {
+        out.extend_from_slice(text.as_bytes());
+        return;
+    }
+    out.push(b'"');
+    for (place, part) in text.split('"').enumerate() {
+        if place > 0 {
+            out.extend_from_slice(b"\"\"");
+        }
+        out.extend_from_slice(part.as_bytes());
+    }
+    out.push(b'"');
+}
+
+/// Line breaks stand only between the tokens of valid JSON, where they mean nothing.
+fn on_one_line(json: &str) -> Cow<'_, str> {
+    if json.contains(['\n', '\r']) { Cow::Owned(json.replace(['\n', '\r'], "")) } else { Cow::Borrowed(json) }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::value::RawValue;
+
+    use super::{Columns, keeps, ndjson_line};
+    use crate::domain::{
+        json,
+        search::{ExportedDocument, Field, Mapping},
+    };
+
+    fn mapping(paths: &[&str]) -> Mapping {
+        let field = |path: &&str| Field {
+            path: (*path).to_owned(),
+            type_name: "keyword".to_owned(),
+            analyzer: None,
+            format: None,
+            multi_fields: Vec::new(),
+        };
+        Mapping { index: "i".to_owned(), fields: paths.iter().map(field).collect(), raw: json::null() }
+    }
+
+    fn document(text: &str) -> ExportedDocument {
+        let document = RawValue::from_string(text.to_owned()).unwrap();
+        ExportedDocument { id: "1".to_owned(), index: "i".to_owned(), document }
+    }
+
+    fn csv(columns: &Columns, text: &str) -> (String, bool) {
+        let mut out = Vec::new();
+        columns.header(&mut out);
+        let whole = columns.row(&document(text), &mut out);
+        (String::from_utf8(out).unwrap(), whole)
+    }
+
+    #[test]
+    fn a_document_on_several_lines_becomes_one_line_and_keeps_its_digits() {
+        let mut out = Vec::new();
+        ndjson_line(&document("{\n  \"n\": 1.10,\r\n  \"t\": \"a\\nb\"\n}"), &mut out);
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "{\"_id\":\"1\",\"_index\":\"i\",\"document\":{  \"n\": 1.10,  \"t\": \"a\\nb\"}}\n"
+        );
+    }
+
+    #[test]
+    fn cells_are_exact() {
+        let columns = Columns::new(&[mapping(&["a", "b", "c", "d", "e", "f", "g"])], &[]);
+        let text =
+            r#"{"a":"x, \"y\"\nz","b":12345678901234567890.10,"c":null,"d":"","e":["p","q"],"f":true,"g":"=1+1"}"#;
+        let (text, whole) = csv(&columns, text);
+        assert!(whole);
+        assert_eq!(
+            text,
+            "_id,a,b,c,d,e,f,g\r\n1,\"x, \"\"y\"\"\nz\",12345678901234567890.10,,\"\",\"[\"\"p\"\",\"\"q\"\"]\",true,=1+1\r\n"
+        );
+    }
+
+    #[test]
+    fn objects_are_flattened_and_dotted_names_are_the_same() {
+        let columns = Columns::new(&[mapping(&["a.b", "a.c"])], &[]);
+        assert_eq!(csv(&columns, r#"{"a":{"b":1,"c":2}}"#), ("_id,a.b,a.c\r\n1,1,2\r\n".to_owned(), true));
+        assert_eq!(csv(&columns, r#"{"a.b":1,"a":{"c":2}}"#), ("_id,a.b,a.c\r\n1,1,2\r\n".to_owned(), true));
+    }
+
+    #[test]
+    fn what_has_no_column_goes_into_the_last_one_or_is_told() {
+        let bare = Columns::new(&[mapping(&["a.b"])], &[]);
+        assert!(!csv(&bare, r#"{"a":[{"b":1}]}"#).1);
+        assert!(csv(&bare, r#"{"x":null}"#).1);
+        let extra = Columns::new(&[mapping(&["a.b"])], &[]).with_extra();
+        let (text, whole) = csv(&extra, r#"{"a":[{"b":1}],"x":2}"#);
+        assert!(whole);
+        assert_eq!(text, "_id,a.b,_extra\r\n1,,\"{\"\"a\"\":[{\"\"b\"\":1}],\"\"x\"\":2}\"\r\n");
+    }
+
+    #[test]
+    fn a_field_twice_in_one_document_is_not_lost() {
+        let extra = Columns::new(&[mapping(&["a"])], &[]).with_extra();
+        assert_eq!(csv(&extra, r#"{"a":1,"a":2}"#).0, "_id,a,_extra\r\n1,1,\"{\"\"a\"\":2}\"\r\n");
+    }
+
+    #[test]
+    fn several_indices_bring_the_name_of_each() {
+        let columns = Columns::new(&[mapping(&["a"]), mapping(&["a", "b"])], &["a".to_owned()]);
+        assert_eq!(csv(&columns, r#"{"a":1}"#).0, "_id,_index,a\r\n1,i,1\r\n");
+    }
+
+    #[test]
+    fn fields_are_named_by_path_object_or_pattern() {
+        let only = |field: &str, path: &str| keeps(&[field.to_owned()], path);
+        assert!(only("a", "a") && only("a", "a.b") && only("a.*", "a.b") && only("*name", "first_name"));
+        assert!(only("na*", "name.first") && !only("a", "ab") && !only("a.b", "a") && keeps(&[], "x"));
+    }
+}

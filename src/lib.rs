@@ -1,0 +1,21 @@
+//! Callboard: one MCP server process that gives AI agents SQL, search and ETL through tool calls, over PostgreSQL and Elasticsearch or
+//! OpenSearch, or over an embedded store with no servers at all.
+//!
+//! Read in this order: [`tools`] (what an agent sees), [`services`] (what it can ask for), [`domain`] (the rules), [`ports`] (what services need of
+//! the world), [`adapters`] (how the world does it), and [`mcp`] (the wire).
+
+pub mod adapters;
+pub mod app;
+pub mod background;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod domain;
+pub mod error;
+pub mod ids;
+pub mod mcp;
+pub mod ports;
+pub mod redaction;
+pub mod services;
+pub mod telemetry;
+pub mod tools;

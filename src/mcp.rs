@@ -1,0 +1,12 @@
+//! MCP: the transports, the one path of a call, and the shape of its answers.
+
+pub mod answer;
+pub mod catalogue;
+pub mod clean;
+pub mod envelope;
+pub mod instructions;
+pub mod local;
+pub mod pressure;
+pub mod resources;
+pub mod server;
+pub mod stdio;

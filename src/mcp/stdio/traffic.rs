@@ -1,0 +1,180 @@
+//! What is under way: requests that have no answer yet, and answers that the client has not read yet.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use tokio::sync::{Notify, watch};
+
+use super::message::Id;
+use crate::mcp::pressure::Pressure;
+
+/// Above this, nothing is read and no call starts until the client reads.
+const UNSENT_BYTES_MAX: usize = 4 << 20;
+/// Requests without an answer; above this, nothing is read.
+const LIVE_MAX: usize = 4_096;
+/// Their text, all together.
+const LIVE_BYTES_MAX: usize = 64 << 20;
+
+/// What the reader and the calls wait for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Now {
+    /// Too much is unread by the client.
+    pub full: bool,
+    /// Too much is in flight.
+    pub crowded: bool,
+    /// Everything accepted is answered.
+    pub idle: bool,
+    /// Everything answered is written.
+    pub sent: bool,
+    /// Nobody reads any more.
+    pub broken: bool,
+}
+
+/// Shared by the reader, the writer, and the service loop. No lock is held over I/O.
+pub struct Traffic {
+    books: Mutex<Books>,
+    now: watch::Sender<Now>,
+    /// Tells the writer that there is something to write, or that this is the end.
+    pub wake: Notify,
+}
+
+#[derive(Default)]
+struct Books {
+    next: i64,
+    live: HashMap<i64, Live>,
+    live_bytes: usize,
+    buffer: Vec<u8>,
+    writing: usize,
+    closed: bool,
+    broken: bool,
+}
+
+struct Live {
+    /// None once cancelled: there will be no answer.
+    id: Option<Id>,
+    bytes: usize,
+}
+
+impl Default for Traffic {
+    fn default() -> Self {
+        let now = Now { full: false, crowded: false, idle: true, sent: true, broken: false };
+        Self { books: Mutex::default(), now: watch::Sender::new(now), wake: Notify::new() }
+    }
+}
+
+impl Traffic {
+    /// A request was accepted; the id that stands for it inside.
+    pub fn begin(&self, id: Id, bytes: usize) -> i64 {
+        let mut books = self.books();
+        books.next += 1;
+        let inner = books.next;
+        books.live_bytes += bytes;
+        books.live.insert(inner, Live { id: Some(id), bytes });
+        self.tell(&books);
+        inner
+    }
+
+    /// The client no longer wants the newest request that has this id.
+    pub fn cancelled(&self, id: &Id) -> Option<i64> {
+        let mut books = self.books();
+        let newest =
+            books.live.iter().filter(|(_, live)| live.id.as_ref() == Some(id)).map(|(inner, _)| *inner).max()?;
+        if let Some(live) = books.live.remove(&newest) {
+            books.live_bytes -= live.bytes;
+        }
+        self.tell(&books);
+        Some(newest)
+    }
+
+    /// The client's id for an answer, unless it was cancelled.
+    pub fn answered(&self, inner: i64) -> Option<Id> {
+        self.books().live.get_mut(&inner).and_then(|live| live.id.take())
+    }
+
+    /// The answer is in the buffer.
+    pub fn end(&self, inner: i64) {
+        let mut books = self.books();
+        if let Some(live) = books.live.remove(&inner) {
+            books.live_bytes -= live.bytes;
+        }
+        self.tell(&books);
+    }
+
+    /// Adds one line to what the writer writes.
+    pub fn send(&self, write: impl FnOnce(&mut Vec<u8>) -> serde_json::Result<()>) {
+        let mut books = self.books();
+        if books.broken {
+            return;
+        }
+        let before = books.buffer.len();
+        if let Err(error) = write(&mut books.buffer) {
+            tracing::error!("an answer could not be written: {error}");
+            books.buffer.truncate(before);
+            return;
+        }
+        books.buffer.push(b'\n');
+        self.tell(&books);
+        if before == 0 {
+            self.wake.notify_one();
+        }
+    }
+
+    /// Hands everything unsent to the writer; None when this is the end.
+    pub fn take(&self, mut empty: Vec<u8>) -> Option<Vec<u8>> {
+        let mut books = self.books();
+        empty.clear();
+        std::mem::swap(&mut books.buffer, &mut empty);
+        books.writing = empty.len();
+        self.tell(&books);
+        if empty.is_empty() && books.closed { None } else { Some(empty) }
+    }
+
+    /// Nobody reads any more.
+    pub fn break_off(&self) {
+        let mut books = self.books();
+        books.broken = true;
+        books.buffer = Vec::new();
+        books.writing = 0;
+        self.tell(&books);
+    }
+
+    /// Ends the writer once it has nothing to write.
+    pub fn close(&self) {
+        self.books().closed = true;
+        self.wake.notify_one();
+    }
+
+    /// Nobody reads any more.
+    pub fn is_broken(&self) -> bool {
+        self.now.borrow().broken
+    }
+
+    /// Waits for a state.
+    pub async fn until(&self, reached: impl FnMut(&Now) -> bool) {
+        // The sender is ours, so there is no error.
+        let _ = self.now.subscribe().wait_for(reached).await;
+    }
+
+    /// What a call waits on before it starts.
+    pub fn pressure(&self) -> Pressure {
+        Pressure::new(self.now.subscribe())
+    }
+
+    fn books(&self) -> MutexGuard<'_, Books> {
+        self.books.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tell(&self, books: &Books) {
+        let unsent = books.buffer.len() + books.writing;
+        let now = Now {
+            full: unsent > UNSENT_BYTES_MAX,
+            crowded: books.live.len() >= LIVE_MAX || books.live_bytes > LIVE_BYTES_MAX,
+            idle: books.live.is_empty(),
+            sent: unsent == 0,
+            broken: books.broken,
+        };
+        self.now.send_if_modified(|before| std::mem::replace(before, now) != now);
+    }
+}

@@ -1,0 +1,6 @@
+//! What services need of the world, as traits over domain types. Each method is one whole step; adapters carry it out.
+
+pub mod exports;
+pub mod idempotency;
+pub mod search;
+pub mod sql;

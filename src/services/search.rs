@@ -1,0 +1,292 @@
+//! What an agent can ask of a search engine.
+
+use std::sync::Arc;
+
+use crate::{
+    config::{Access, Limits},
+    domain::{
+        json::Json,
+        page::Cursor,
+        search::{Document, Engine, Found, IndexSummary, Indexed, Mapping, NewDocuments, Query, Search, access, body},
+    },
+    error::{Code, Error},
+    ports::search::SearchEngine,
+};
+
+/// The search engine behind the tools.
+#[derive(Clone)]
+pub struct SearchService {
+    engine: Arc<dyn SearchEngine>,
+    access: Arc<Access>,
+    limits: Limits,
+}
+
+/// What to look for, as asked: `query` or `text`, or neither for everything.
+pub struct QueryRequest {
+    /// Query DSL.
+    pub query: Option<Json>,
+    /// Words.
+    pub text: Option<String>,
+}
+
+/// A search as asked.
+pub struct SearchRequest {
+    /// Names or patterns, separated by commas.
+    pub index: String,
+    /// What to look for.
+    pub query: QueryRequest,
+    /// Fields to give back.
+    pub fields: Vec<String>,
+    /// Elasticsearch's `sort`.
+    pub sort: Option<Json>,
+    /// Hits to answer.
+    pub size: Option<u64>,
+    /// Hits to pass over.
+    pub from: Option<u64>,
+    /// Elasticsearch's `aggs`.
+    pub aggregations: Option<Json>,
+    /// Elasticsearch's `highlight`, or true.
+    pub highlight: Option<Json>,
+    /// Sort values of the last hit before.
+    pub search_after: Option<Json>,
+    /// Bytes to answer.
+    pub bytes_max: Option<u64>,
+}
+
+/// What a search answered, cut to its bounds.
+pub struct Answered {
+    /// The hits.
+    pub found: Found,
+    /// Fewer hits than asked for are here, because of their size.
+    pub truncated: bool,
+    /// Where the rest begins, by sort values.
+    pub next_search_after: Option<Json>,
+    /// Where the rest begins, by count, when the order has no sort values.
+    pub next_from: Option<usize>,
+}
+
+/// A page of indices.
+pub struct IndexList {
+    /// Who answers.
+    pub engine: Engine,
+    /// The indices.
+    pub indices: Vec<IndexSummary>,
+    /// Cursor for the rest.
+    pub next: Option<String>,
+}
+
+/// Hits of a search when the caller says nothing.
+const SIZE_DEFAULT: usize = 10;
+/// What Elasticsearch pages through without a cursor.
+const WINDOW_MAX: usize = 10_000;
+
+impl SearchService {
+    /// Over an engine.
+    pub fn new(engine: Arc<dyn SearchEngine>, access: Arc<Access>, limits: Limits) -> Self {
+        Self { engine, access, limits }
+    }
+
+    /// Searches.
+    pub async fn search(&self, request: SearchRequest) -> Result<Answered, Error> {
+        let size = window("size", request.size)?.unwrap_or(SIZE_DEFAULT);
+        let from = window("from", request.from)?.unwrap_or(0);
+        if from + size > WINDOW_MAX {
+            return Err(Error::invalid(
+                "from",
+                format!("`from` + `size` is {}; together they take up to {WINDOW_MAX}", from + size),
+            )
+            .hint("page with `search_after`, or use bulk_export for everything"));
+        }
+        let bytes_max = self.limits.bytes(request.bytes_max)?;
+        let search = Search {
+            indices: self.readable(&request.index)?,
+            query: request.query.read()?,
+            fields: request.fields,
+            sort: request.sort.map(body::read_sort).transpose()?,
+            size,
+            from,
+            aggregations: part("aggs", request.aggregations)?,
+            highlight: part("highlight", request.highlight)?,
+            search_after: part("search_after", request.search_after)?,
+            timeout: self.limits.statement_time(None)?,
+        };
+        let found = self.engine.search(&search).await.map_err(|error| self.visible(error))?;
+        Ok(cut(found, size, from, bytes_max))
+    }
+
+    /// A document by its id.
+    pub async fn document(&self, index: &str, id: &str, fields: &[String]) -> Result<Document, Error> {
+        let index = self.one(index)?;
+        if id.is_empty() {
+            return Err(Error::invalid("id", "`id` is empty").hint("search_documents shows ids"));
+        }
+        let document = self.engine.document(&index, id, fields).await.map_err(|error| self.visible(error))?;
+        document.ok_or_else(|| Error::new(Code::NotFound, format!("no document `{id}` in `{index}`")).argument("id"))
+    }
+
+    /// Lists indices.
+    pub async fn indices(
+        &self,
+        pattern: Option<String>,
+        limit: Option<u64>,
+        cursor: Option<String>,
+    ) -> Result<IndexList, Error> {
+        let question = format!("indices\0{}", pattern.as_deref().unwrap_or("*"));
+        let offset = match &cursor {
+            Some(token) => usize::try_from(Cursor::decode(token, &question)?.offset).unwrap_or(usize::MAX),
+            None => 0,
+        };
+        let limit = self.limits.rows(limit, "limit")?;
+        let (engine, mut indices) = self.engine.indices(pattern.as_deref()).await?;
+        indices.retain(|index| self.access.indices.allow(&index.name));
+        for index in &mut indices {
+            index.aliases.retain(|alias| self.access.indices.allow(alias));
+        }
+        let more = indices.len() > offset.saturating_add(limit);
+        let indices: Vec<_> = indices.into_iter().skip(offset).take(limit).collect();
+        let next = more.then(|| Cursor { offset: (offset + indices.len()) as u64 }.encode(&question));
+        Ok(IndexList { engine, indices, next })
+    }
+
+    /// Describes an index.
+    pub async fn mapping(&self, index: &str) -> Result<Mapping, Error> {
+        self.engine.mapping(&self.one(index)?).await.map_err(|error| self.visible(error))
+    }
+
+    /// Counts documents.
+    pub async fn count(&self, index: &str, query: QueryRequest) -> Result<u64, Error> {
+        let indices = self.readable(index)?;
+        self.engine.count(&indices, &query.read()?).await.map_err(|error| self.visible(error))
+    }
+
+    /// Writes documents.
+    pub async fn index(&self, mut documents: NewDocuments) -> Result<Indexed, Error> {
+        self.access.writing("index_documents")?;
+        documents.index = self.one(&documents.index)?;
+        if documents.documents.len() > self.limits.documents_max {
+            let (given, most) = (documents.documents.len(), self.limits.documents_max);
+            return Err(Error::new(Code::Limit, format!("`documents` holds {given} documents; one call takes {most}"))
+                .argument("documents")
+                .hint("split them over several calls"));
+        }
+        if documents.documents.is_empty() {
+            return Ok(Indexed::default());
+        }
+        self.engine.index(&documents).await
+    }
+
+    /// Index names, lists and patterns, inside what is allowed: a pattern that reaches further is narrowed to the allowed ones it covers.
+    pub fn readable(&self, given: &str) -> Result<Vec<String>, Error> {
+        let mut names = Vec::new();
+        for name in given.split(',').map(str::trim) {
+            check_name(name)?;
+            // A pattern is inside when it is itself matched by an allowed one: what it can match is then allowed too.
+            if self.access.indices.allow(name) {
+                names.push(name.to_owned());
+            } else if name.contains('*') {
+                names.extend(self.narrowed(name)?);
+            } else {
+                return Err(hidden(name));
+            }
+        }
+        Ok(names)
+    }
+
+    fn narrowed(&self, pattern: &str) -> Result<Vec<String>, Error> {
+        let mut names = Vec::new();
+        for allowed in self.access.indices.as_slice() {
+            if access::matches(pattern, allowed) {
+                names.push(allowed.clone());
+            } else if access::overlap(pattern, allowed) {
+                // What both match is no pattern; leaving it out would answer less than was asked for.
+                return Err(hidden(pattern).hint(format!(
+                    "CALLBOARD_INDICES allows {}; name indices or patterns inside",
+                    self.access.indices.as_slice().join(", ")
+                )));
+            }
+        }
+        if names.is_empty() { Err(hidden(pattern)) } else { Ok(names) }
+    }
+
+    /// The error without names that this server may not show.
+    pub fn visible(&self, error: Error) -> Error {
+        let near = error.did_you_mean.iter().filter(|name| self.access.indices.allow(name)).cloned().collect();
+        error.did_you_mean(near)
+    }
+
+    fn one(&self, given: &str) -> Result<String, Error> {
+        check_name(given)?;
+        if given.contains(['*', ',', '?']) {
+            return Err(Error::invalid("index", format!("`index` takes one name here, not `{given}`"))
+                .hint("list_indices shows the names that fit a pattern"));
+        }
+        if !self.access.indices.allow(given) {
+            return Err(hidden(given));
+        }
+        Ok(given.to_owned())
+    }
+}
+
+impl QueryRequest {
+    /// Reads and checks the query.
+    pub fn read(self) -> Result<Query, Error> {
+        match (self.query, self.text) {
+            (Some(_), Some(_)) => Err(Error::invalid("text", "`text` and `query` are both given; use one of them")),
+            (None, None) => Ok(Query::All),
+            (None, Some(text)) => Ok(Query::Text(text)),
+            (Some(query), None) => body::read_query(query),
+        }
+    }
+}
+
+fn part(argument: &'static str, part: Option<Json>) -> Result<Option<Json>, Error> {
+    part.map(|part| body::read_part(argument, part)).transpose()
+}
+
+fn check_name(name: &str) -> Result<(), Error> {
+    if name.starts_with('.') && !name.contains(['/', '\\']) {
+        return Err(Error::new(Code::Denied, format!("`{name}` is a system index"))
+            .argument("index")
+            .hint("CALLBOARD_INDICES names what may be used"));
+    }
+    let wrong = name.is_empty()
+        || name.len() > 255
+        || name.starts_with(['-', '_', '+', '<'])
+        || name.contains(['/', '\\', '"', '>', '|', ' ', '#', ':', '\0', '\n']);
+    if wrong {
+        return Err(Error::invalid("index", format!("`index` is not a name of an index: `{name}`"))
+            .hint("names are lower case without spaces and special characters; list_indices shows them"));
+    }
+    Ok(())
+}
+
+fn hidden(name: &str) -> Error {
+    Error::new(Code::Denied, format!("index `{name}` is outside what this server may use"))
+        .argument("index")
+        .hint("CALLBOARD_INDICES names the allowed indices")
+}
+
+fn window(argument: &'static str, asked: Option<u64>) -> Result<Option<usize>, Error> {
+    let Some(asked) = asked else { return Ok(None) };
+    match usize::try_from(asked) {
+        Ok(asked) if asked <= WINDOW_MAX => Ok(Some(asked)),
+        _ => Err(Error::invalid(argument, format!("`{argument}` is {asked}; it takes 0 to {WINDOW_MAX}"))),
+    }
+}
+
+fn cut(mut found: Found, size: usize, from: usize, bytes_max: usize) -> Answered {
+    let mut bytes = 0;
+    let fit = found.hits.iter().take_while(|hit| {
+        bytes += hit.document.get().len() + hit.highlight.as_ref().map_or(0, |part| part.get().len()) + 64;
+        bytes <= bytes_max
+    });
+    // One hit is always given, however large: an answer without progress helps nobody.
+    let keep = fit.count().max(1).min(found.hits.len());
+    let truncated = keep < found.hits.len();
+    let full = found.hits.len() == size && size > 0;
+    found.hits.truncate(keep);
+    let more = truncated || found.more.unwrap_or(full && (from + keep) as u64 != found.total);
+    let next_search_after = if more { found.hits.last().and_then(|hit| hit.sort.clone()) } else { None };
+    let next_from = (more && next_search_after.is_none()).then_some(from + keep);
+    Answered { found, truncated, next_search_after, next_from }
+}

@@ -1,0 +1,67 @@
+//! The parser's words about an argument, in ours.
+
+use crate::{domain::names::nearest, error::Error};
+
+/// Names the argument, what is wrong with it, and what is accepted.
+pub(super) fn explain(error: &serde_path_to_error::Error<serde_json::Error>) -> Error {
+    let message = error.inner().to_string();
+    let sentence = message.split(" at line ").next().unwrap_or(&message);
+    let quoted: Vec<&str> = sentence.split('`').skip(1).step_by(2).collect();
+    let path = error.path().to_string();
+    let inside = path.trim_end_matches('.').to_owned();
+    let top = inside.split(['.', '[']).next().filter(|top| !top.is_empty()).unwrap_or("arguments").to_owned();
+    let Some(first) = quoted.first().copied() else { return other(top, &inside, sentence) };
+    if sentence.starts_with("unknown field") {
+        let known = quoted.iter().skip(1).copied();
+        let accepted: Vec<&str> = known.clone().collect();
+        let (argument, kind) =
+            if inside.ends_with(first) && inside != first { (top, "member") } else { (first.to_owned(), "argument") };
+        let error = Error::invalid(argument, format!("no {kind} `{first}`")).did_you_mean(nearest(first, known));
+        return if accepted.is_empty() {
+            error.hint("this takes none")
+        } else {
+            error.hint(format!("the {kind}s are: {}", accepted.join(", ")))
+        };
+    }
+    if sentence.starts_with("unknown variant") {
+        let known = quoted.iter().skip(1).copied();
+        let accepted: Vec<&str> = known.clone().collect();
+        return Error::invalid(top, format!("`{inside}` is `{first}`; it takes {}", accepted.join(", ")))
+            .did_you_mean(nearest(first, known));
+    }
+    if sentence.starts_with("missing field") {
+        return match inside.as_str() {
+            "" => Error::invalid(first.to_owned(), format!("`{first}` is required")),
+            inside => Error::invalid(top, format!("`{inside}` lacks `{first}`, which is required")),
+        };
+    }
+    if sentence.starts_with("duplicate field") {
+        return Error::invalid(first.to_owned(), format!("`{first}` is given twice"));
+    }
+    other(top, &inside, sentence)
+}
+
+fn other(top: String, inside: &str, sentence: &str) -> Error {
+    let inside = if inside.is_empty() { "arguments" } else { inside };
+    let Some((given, expected)) = sentence.split_once(", expected ") else {
+        return Error::invalid(top, format!("`{inside}` cannot be read: {sentence}"));
+    };
+    let given = given.strip_prefix("invalid type: ").or(given.strip_prefix("invalid value: ")).unwrap_or(given);
+    let accepted = match expected {
+        number if number.starts_with('u') => "a whole number that is not negative",
+        "i8" | "i16" | "i32" | "i64" | "isize" => "a whole number",
+        "f32" | "f64" => "a number",
+        "a boolean" => "true or false",
+        sequence if sequence.starts_with("a sequence") => "a list",
+        "a map" => "an object",
+        object if object.starts_with("struct") => "an object",
+        other => other,
+    };
+    let given = match given {
+        "map" => "an object",
+        "sequence" => "a list",
+        "unit value" => "null",
+        other => other,
+    };
+    Error::invalid(top, format!("`{inside}` takes {accepted}, not {given}"))
+}

@@ -1,0 +1,92 @@
+//! JSON that passes through a tool unread.
+
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned, de::Error as _};
+use serde_json::value::RawValue;
+
+use crate::domain::json::Json as Text;
+
+/// Any JSON value, kept as its text.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Any(pub Text);
+
+impl JsonSchema for Any {
+    fn schema_name() -> Cow<'static, str> {
+        "Any".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({})
+    }
+    fn inline_schema() -> bool {
+        true
+    }
+}
+
+/// A JSON object, kept as its text. A JSON string that holds an object is taken as that object, because some hosts send it so.
+#[derive(Debug, Clone, Serialize)]
+#[serde(transparent)]
+pub struct Object(pub Text);
+
+impl<'de> Deserialize<'de> for Object {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = unwrapped(<Text as Deserialize>::deserialize(deserializer)?);
+        if text.get().trim_start().starts_with('{') {
+            Ok(Self(text))
+        } else {
+            Err(D::Error::custom("expected an object"))
+        }
+    }
+}
+
+impl JsonSchema for Object {
+    fn schema_name() -> Cow<'static, str> {
+        "Object".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "object" })
+    }
+    fn inline_schema() -> bool {
+        true
+    }
+}
+
+/// A value that some hosts send as a JSON string holding it: an array or an object.
+#[derive(Debug, Clone)]
+pub struct Lenient<T>(pub T);
+
+impl<'de, T: DeserializeOwned> Deserialize<'de> for Lenient<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = unwrapped(<Text as Deserialize>::deserialize(deserializer)?);
+        serde_json::from_str(text.get()).map(Self).map_err(|error| {
+            let message = error.to_string();
+            D::Error::custom(message.split(" at line ").next().unwrap_or_default())
+        })
+    }
+}
+
+impl<T: JsonSchema> JsonSchema for Lenient<T> {
+    fn schema_name() -> Cow<'static, str> {
+        T::schema_name()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        T::json_schema(generator)
+    }
+    fn inline_schema() -> bool {
+        T::inline_schema()
+    }
+}
+
+/// The JSON inside a JSON string, where there is some; else the value itself.
+fn unwrapped(text: Text) -> Text {
+    if !text.get().trim_start().starts_with('"') {
+        return text;
+    }
+    serde_json::from_str::<String>(text.get())
+        .ok()
+        .filter(|inner| inner.trim_start().starts_with(['{', '[']))
+        .and_then(|inner| RawValue::from_string(inner.trim().to_owned()).ok())
+        .unwrap_or(text)
+}

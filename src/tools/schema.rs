@@ -1,0 +1,148 @@
+//! What tools/list serves: the schemas of the macro, made small and portable.
+
+use std::sync::Arc;
+
+use rmcp::model::{JsonObject, Tool};
+use serde_json::{Map, Value, json};
+
+/// Levels of references within references.
+const NESTING_MAX: usize = 8;
+
+/// A tool as it is served: no `format: uint32` (hosts warn about it), no `["string","null"]` (absent is enough), no references, no line breaks
+/// in descriptions, no `$schema` and no `title` in every schema (bytes a model pays for).
+pub fn portable(mut tool: Tool) -> Tool {
+    tool.input_schema = Arc::new(input(&tool.input_schema));
+    tool.output_schema = tool.output_schema.map(|schema| Arc::new(output(&schema)));
+    tool.description = tool.description.map(|text| one_line(&text).into());
+    tool
+}
+
+fn input(schema: &JsonObject) -> JsonObject {
+    let mut object = schema.clone();
+    let definitions = match object.remove("$defs") {
+        Some(Value::Object(definitions)) => definitions,
+        _ => Map::new(),
+    };
+    object.remove("$schema");
+    object.remove("title");
+    object.remove("description");
+    object.values_mut().for_each(|part| clean(part, &definitions, NESTING_MAX));
+    object
+}
+
+/// Only the members and their types. Nothing is required, because a failure's envelope is held against the same schema by some clients;
+/// members of any type, and those that may be null, are left out (hosts warn about both).
+fn output(schema: &JsonObject) -> JsonObject {
+    let nullable = |name: &str| schema.get("properties").and_then(|parts| parts.get(name)).is_some_and(takes_null);
+    let mut members = Map::new();
+    if let Some(Value::Object(properties)) = input(schema).remove("properties") {
+        for (name, part) in properties {
+            if let Some(kind) = part.get("type").filter(|_| !nullable(&name)) {
+                members.insert(name, json!({ "type": kind }));
+            }
+        }
+    }
+    let mut outline = Map::new();
+    outline.insert("type".to_owned(), json!("object"));
+    outline.insert("properties".to_owned(), Value::Object(members));
+    outline
+}
+
+fn takes_null(schema: &Value) -> bool {
+    let has_null = |list: Option<&Value>, null: fn(&Value) -> bool| {
+        list.and_then(Value::as_array).is_some_and(|list| list.iter().any(null))
+    };
+    has_null(schema.get("type"), |kind| kind == "null")
+        || has_null(schema.get("anyOf"), |part| part.get("type").is_some_and(|kind| kind == "null"))
+}
+
+fn clean(schema: &mut Value, definitions: &Map<String, Value>, nesting: usize) {
+    match schema {
+        Value::Object(object) => {
+            follow(object, definitions);
+            take_the_only(object);
+            enumerate(object);
+            if object.get("format").and_then(Value::as_str).is_some_and(is_a_number) {
+                object.remove("format");
+            }
+            if let Some(Value::Array(types)) = object.get_mut("type") {
+                types.retain(|name| name != "null");
+                if let [only] = types.as_slice() {
+                    let only = only.clone();
+                    object.insert("type".to_owned(), only);
+                }
+            }
+            if let Some(Value::Array(choices)) = object.get_mut("enum") {
+                choices.retain(|choice| !choice.is_null());
+            }
+            if let Some(Value::String(text)) = object.get_mut("description") {
+                *text = one_line(text);
+            }
+            if nesting > 0 {
+                object.values_mut().for_each(|part| clean(part, definitions, nesting - 1));
+            }
+        }
+        Value::Array(items) if nesting > 0 => items.iter_mut().for_each(|part| clean(part, definitions, nesting - 1)),
+        _ => {}
+    }
+}
+
+/// Puts a definition where it is referred to; what is said there goes before.
+fn follow(object: &mut JsonObject, definitions: &Map<String, Value>) {
+    let Some(Value::String(reference)) = object.get("$ref") else { return };
+    let name = reference.trim_start_matches("#/$defs/");
+    let Some(Value::Object(definition)) = definitions.get(name) else { return };
+    object.remove("$ref");
+    merge(object, definition.clone());
+}
+
+/// `anyOf` of one thing and null is that thing.
+fn take_the_only(object: &mut JsonObject) {
+    for word in ["anyOf", "allOf"] {
+        let Some(Value::Array(parts)) = object.get(word) else { continue };
+        let mut others = parts.iter().filter(|part| part.get("type").is_none_or(|kind| kind != "null"));
+        if let (Some(Value::Object(only)), None) = (others.next(), others.next()) {
+            let only = only.clone();
+            object.remove(word);
+            merge(object, only);
+        }
+    }
+}
+
+/// A choice between constants is a list of them; what each one means joins the description.
+fn enumerate(object: &mut JsonObject) {
+    let Some(Value::Array(choices)) = object.get("oneOf") else { return };
+    let Some(constants) = choices.iter().map(|choice| choice.get("const").cloned()).collect::<Option<Vec<_>>>() else {
+        return;
+    };
+    let meanings: Vec<String> = choices
+        .iter()
+        .filter_map(|choice| {
+            let text = one_line(choice.get("description")?.as_str()?);
+            Some(format!("{}: {}", choice.get("const")?.as_str()?, text.trim_end_matches('.')))
+        })
+        .collect();
+    object.remove("oneOf");
+    object.insert("type".to_owned(), json!("string"));
+    object.insert("enum".to_owned(), Value::Array(constants));
+    if !meanings.is_empty() {
+        let said = object.get("description").and_then(Value::as_str).unwrap_or_default();
+        let text = format!("{} {}.", one_line(said), meanings.join("; "));
+        object.insert("description".to_owned(), json!(text.trim()));
+    }
+}
+
+fn merge(object: &mut JsonObject, from: JsonObject) {
+    for (name, part) in from {
+        object.entry(name).or_insert(part);
+    }
+    object.remove("title");
+}
+
+fn is_a_number(format: &str) -> bool {
+    format.starts_with("uint") || format.starts_with("int") || matches!(format, "double" | "float")
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}

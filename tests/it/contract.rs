@@ -1,0 +1,5 @@
+//! What every adapter of a port must do, run on every real server.
+
+mod idempotency;
+mod search;
+mod sql;

@@ -1,0 +1,72 @@
+//! `callboard doctor` finds what is wrong.
+
+use crate::support::{command::Shell, postgres};
+
+#[test]
+fn a_database_that_is_down_is_shown_step_by_step() {
+    let shell = Shell::new()
+        .set("DATABASE_URL", "postgres://u:p@127.0.0.1:1/x")
+        .set("ES_URL", "http://no.such.host.invalid:9200");
+    let ran = shell.run(&["doctor", "--json"]);
+    assert_eq!(ran.code, 2, "{ran:?}");
+    let report = ran.json();
+    let (sql, search) = (&report["backends"][0], &report["backends"][1]);
+    assert_eq!((&sql["name"], &sql["kind"], &sql["state"]), (&"sql".into(), &"postgresql".into(), &"down".into()));
+    assert_eq!(
+        (&sql["way"]["dns"]["ok"], &sql["way"]["tcp"]["ok"], &sql["login"]),
+        (&true.into(), &false.into(), &"not reached".into())
+    );
+    assert_eq!((&search["name"], &search["way"]["dns"]["ok"]), (&"search".into(), &false.into()));
+    assert_eq!(report["data_dir"]["writable"], true);
+    let text = shell.run(&["doctor"]);
+    assert!(text.code == 2 && text.out.contains("tcp       FAILED") && text.out.contains("127.0.0.1:1"), "{text:?}");
+}
+
+#[test]
+fn a_superuser_is_told_how_to_make_a_role_that_only_reads() {
+    let url = postgres::shared().database();
+    let ran = Shell::new().set("DATABASE_URL", &url).run(&["doctor", "--json"]);
+    let report = ran.json();
+    let sql = &report["backends"][0];
+    assert_ne!(sql["state"], "down", "{sql}");
+    assert_eq!((&sql["way"]["tcp"]["ok"], &sql["login"]), (&true.into(), &"ok".into()));
+    let remedy = sql["remedy"].as_str().unwrap_or_default().to_lowercase();
+    assert!(remedy.contains("create role") && remedy.contains("grant select"), "{sql}");
+    assert!(sql["notes"].as_array().is_some_and(|notes| !notes.is_empty()), "{sql}");
+    assert_eq!(ran.code, 0, "it works; what could be better is a note: {report}");
+}
+
+#[test]
+fn the_winning_source_and_unused_settings_are_shown() {
+    let shell = Shell::new()
+        .set("REDIS_URL", "redis://:hunter2@r")
+        .set("CALLBOARD_STORE_URL", "postgres://u:hunter2@h/x")
+        .set("CALLBOARD_MAX_ROWS", "9")
+        .file("callboard.toml", "max_rows = 8\nmax_calls = 8\n");
+    let ran = shell.run(&["doctor", "--json"]);
+    let report = ran.json();
+    let setting =
+        |name: &str| report["settings"].as_array().unwrap().iter().find(|one| one["name"] == name).unwrap().clone();
+    assert_eq!(setting("CALLBOARD_MAX_ROWS")["source"], "environment");
+    assert!(setting("CALLBOARD_MAX_CALLS")["source"].as_str().unwrap().ends_with("callboard.toml"));
+    assert_eq!(setting("REDIS_URL")["note"], "not used by this version");
+    assert!(report["record_store"]["why"].as_str().unwrap().contains("CALLBOARD_STORE_URL"), "{report}");
+    assert!(!ran.out.contains("hunter2") && !ran.err.contains("hunter2"));
+}
+
+#[test]
+fn a_data_directory_that_cannot_be_used_is_wrong() {
+    let shell = Shell::new().file("file", "").set("CALLBOARD_DATA_DIR", "file/below");
+    let ran = shell.run(&["doctor", "--json"]);
+    assert_eq!((ran.code, &ran.json()["data_dir"]["writable"]), (2, &false.into()), "{ran:?}");
+}
+
+#[test]
+fn with_nothing_set_everything_works() {
+    let ran = Shell::new().run(&["doctor", "--json"]);
+    let report = ran.json();
+    assert_eq!((ran.code, &report["verdict"]), (0, &"good".into()), "{report}");
+    let kinds: Vec<_> =
+        report["backends"].as_array().unwrap().iter().map(|one| one["kind"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["sqlite", "embedded"]);
+}

@@ -1,0 +1,59 @@
+//! The only test binary. Most tests call tools in this process on the embedded stores; `contract/` holds what every adapter of a port must
+//! do, on real servers; `stdio.rs` and its like drive the real binary.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "a test that meets what it did not expect has failed"
+)]
+
+mod boundaries;
+mod breaker;
+mod cli;
+mod clients;
+mod contract;
+mod demo;
+mod doctor;
+mod elastic_outage;
+mod elastic_secured;
+mod embedded_search;
+mod embedded_search_sharing;
+mod engines;
+mod every_tool;
+mod export_faults;
+mod exports;
+mod flood;
+mod generated;
+mod idempotency;
+mod lexer;
+mod log;
+mod outage;
+mod panics;
+mod postgres_create;
+mod postgres_insert;
+mod postgres_load;
+mod postgres_outage;
+mod postgres_read;
+mod postgres_versions;
+mod postgres_write;
+mod products;
+mod protocol;
+mod resources;
+mod search_body;
+mod search_real;
+mod secrets;
+mod settings;
+mod setup;
+mod sql_attacks;
+mod sql_honest;
+mod sqlite_attacks;
+mod sqlite_read;
+mod sqlite_write;
+mod stdio;
+mod support;
+mod tools;
+mod unicode;
+mod wire_properties;

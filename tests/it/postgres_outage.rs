@@ -1,0 +1,211 @@
+//! PostgreSQL that is down, hangs, drops its connections, stands behind a pooler, or asks for TLS and a password.
+
+use std::{
+    path::Path,
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use serde_json::json;
+
+use crate::support::{
+    guarded::{Guarded, as_user, free_port, run},
+    harness::Harness,
+    postgres::{self, PostgresServer, name_of},
+    proxy::Proxy,
+};
+
+const ONE: &str = r#"{"query":"select 1"}"#;
+
+fn through(proxy: &Proxy, url: &str) -> Harness {
+    Harness::postgres(&format!("postgres://postgres@127.0.0.1:{}/{}", proxy.port(), name_of(url)))
+}
+
+#[tokio::test]
+async fn a_server_that_is_down_is_told_at_once_and_used_again_when_it_is_back() {
+    let server = postgres::shared();
+    let proxy = Proxy::to(server.port);
+    let board = through(&proxy, &server.database());
+    board.answer("execute_query", ONE).await;
+    proxy.refuse();
+    for call in 0..8 {
+        let started = Instant::now();
+        let refused = board.refused("execute_query", ONE).await;
+        assert_eq!((&refused["code"], &refused["retryable"]), (&json!("unavailable"), &json!(true)), "{refused}");
+        assert!(refused["retry_after_ms"].as_u64().is_some(), "{refused}");
+        let most = if call < 5 { 1_000 } else { 50 };
+        assert!(started.elapsed() < Duration::from_millis(most), "call {call}: {:?}", started.elapsed());
+    }
+    proxy.pass();
+    let started = Instant::now();
+    while board.call("execute_query", ONE).await.is_error {
+        assert!(started.elapsed() < Duration::from_secs(3), "still refused");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_hangs_is_unavailable_within_a_second() {
+    let server = postgres::shared();
+    let proxy = Proxy::to(server.port);
+    let board = through(&proxy, &server.database());
+    board.answer("execute_query", ONE).await;
+    proxy.hang();
+    // The first meets an old connection, the second has to make one.
+    for tool in ["execute_query", "execute_query"] {
+        let started = Instant::now();
+        assert_eq!(board.refused(tool, ONE).await["code"], "unavailable");
+        assert!(started.elapsed() < Duration::from_millis(1_100), "{:?}", started.elapsed());
+    }
+    proxy.pass();
+    let started = Instant::now();
+    while board.call("execute_query", ONE).await.is_error {
+        assert!(started.elapsed() < Duration::from_secs(3), "still refused");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn connections_that_died_unseen_cost_no_call() {
+    let server = postgres::shared();
+    let url = server.database();
+    let board = Harness::postgres(&url);
+    let slow = r#"{"query":"select count(*) from generate_series(1, 300000)"}"#;
+    let (a, b, c) = tokio::join!(
+        board.answer("execute_query", slow),
+        board.answer("execute_query", slow),
+        board.answer("execute_query", slow)
+    );
+    assert_eq!((&a["rows"], &b["rows"], &c["rows"]), (&json!([[300_000]]), &json!([[300_000]]), &json!([[300_000]])));
+    server.psql(
+        "postgres",
+        &format!("select count(pg_terminate_backend(pid)) from pg_stat_activity where datname = '{}'", name_of(&url)),
+    );
+    board.answer("execute_query", ONE).await;
+}
+
+#[tokio::test]
+async fn a_connection_that_breaks_in_mid_answer_is_an_error_and_no_short_answer() {
+    let server = postgres::shared();
+    let proxy = Proxy::to(server.port);
+    let board = through(&proxy, &server.database());
+    board.answer("execute_query", ONE).await;
+    proxy.cut_after(40_000);
+    let big =
+        r#"{"query":"select repeat('x', 1000) from generate_series(1, 900)","max_bytes":1048576,"max_rows":1000}"#;
+    assert_eq!(board.refused("execute_query", big).await["code"], "unavailable");
+}
+
+#[tokio::test]
+async fn a_missing_database_is_unavailable_and_names_no_host() {
+    let server = postgres::shared();
+    let board = Harness::postgres(&format!("postgres://postgres@127.0.0.1:{}/no_such_database", server.port));
+    let refused = board.refused("execute_query", ONE).await;
+    assert_eq!((&refused["code"], &refused["backend_code"]), (&json!("unavailable"), &json!("3D000")));
+    assert!(!refused.to_string().contains("127.0.0.1"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_pooler_in_transaction_mode_stands_in_between() {
+    let server = postgres::shared();
+    let url = server.database();
+    let database = name_of(&url);
+    server.psql(database, "CREATE TYPE mood AS ENUM ('sad', 'happy'); CREATE TABLE feelings (who text, how mood); INSERT INTO feelings VALUES ('a', 'happy'), ('b', 'sad')");
+    let port = free_port();
+    let dir = Guarded::directory("pgbouncer");
+    let settings = format!(
+        "[databases]\n* = host=127.0.0.1 port={} user=postgres\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n\
+         auth_type = any\npool_mode = transaction\ndefault_pool_size = 3\nmax_client_conn = 200\n",
+        server.port
+    );
+    std::fs::write(dir.join("pgbouncer.ini"), settings).unwrap();
+    let line = as_user(&format!("{} {}", pgbouncer(), dir.join("pgbouncer.ini").display()));
+    let mut pooler = Guarded::start(dir, &line);
+    pooler.wait_until(Duration::from_secs(10), || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
+    let pooled = format!("postgres://postgres@127.0.0.1:{port}/{database}");
+    let boards: Vec<Harness> = (0..3).map(|_| Harness::postgres(&pooled)).collect();
+    let query = r#"{"query":"select who, how, array[how], $2::text from feelings where how = $1 and who = any($3)","params":["happy","x",["a","b"]]}"#;
+    for round in 0..6 {
+        let calls = boards.iter().flat_map(|board| (0..4).map(move |_| board.answer("execute_query", query)));
+        for answer in futures_util::future::join_all(calls).await {
+            assert_eq!(answer["rows"], json!([["a", "happy", ["happy"], "x"]]), "round {round}");
+        }
+        let calls = boards.iter().map(|board| board.answer("get_schema", r#"{"table":"feelings"}"#));
+        for answer in futures_util::future::join_all(calls).await {
+            assert_eq!(answer["columns"][1]["enum_labels"], json!(["sad", "happy"]));
+        }
+    }
+}
+
+fn pgbouncer() -> &'static str {
+    ["/usr/sbin/pgbouncer", "/usr/bin/pgbouncer"]
+        .into_iter()
+        .find(|path| Path::new(path).exists())
+        .expect("no pgbouncer; run the tests by `tests/run`")
+}
+
+/// A server that takes `reader` by TLS and password only; its authority's certificate is `ca.pem` in the directory given back.
+fn with_tls() -> (PostgresServer, std::path::PathBuf) {
+    use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+    let dir = Guarded::directory("tls");
+    let mut authority = CertificateParams::new(Vec::new()).unwrap();
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    authority.distinguished_name.push(rcgen::DnType::CommonName, "callboard tests");
+    let authority_key = KeyPair::generate().unwrap();
+    std::fs::write(dir.join("ca.pem"), authority.self_signed(&authority_key).unwrap().pem()).unwrap();
+    let issuer = Issuer::new(authority, authority_key);
+    let key = KeyPair::generate().unwrap();
+    let leaf = CertificateParams::new(vec!["localhost".to_owned()]).unwrap().signed_by(&key, &issuer).unwrap();
+    std::fs::write(dir.join("server.pem"), leaf.pem()).unwrap();
+    std::fs::write(dir.join("server.key"), key.serialize_pem()).unwrap();
+    std::fs::write(
+        dir.join("hba"),
+        "hostssl all reader 127.0.0.1/32 scram-sha-256\nhost all postgres 127.0.0.1/32 trust\nlocal all all trust\n",
+    )
+    .unwrap();
+    run(Command::new("chmod").arg("600").arg(dir.join("server.key")));
+    if rustix::process::geteuid().is_root() {
+        run(Command::new("chown").arg("-R").arg("postgres").arg(&dir));
+    }
+    let file = |name: &str| dir.join(name).display().to_string();
+    let options = format!(
+        "-c ssl=on -c ssl_cert_file={} -c ssl_key_file={} -c hba_file={}",
+        file("server.pem"),
+        file("server.key"),
+        file("hba")
+    );
+    let server = PostgresServer::start(&postgres::own_bin(), &options);
+    server.psql("postgres", "CREATE ROLE reader LOGIN PASSWORD 'p@ss%w/rd'");
+    (server, dir)
+}
+
+#[tokio::test]
+async fn tls_and_a_password_are_asked_for() {
+    let (server, dir) = with_tls();
+    let url = |host: &str, password: &str, rest: &str| {
+        format!("postgresql+psycopg2://reader:{password}@{host}:{}/postgres?{rest}", server.port)
+    };
+    let authority = format!("sslrootcert={}", dir.join("ca.pem").display());
+    let in_tls = r#"{"query":"select current_user, version() is not null"}"#;
+    for (host, password, rest) in [
+        ("localhost", "p@ss%w/rd", format!("sslmode=verify-full&{authority}")),
+        ("127.0.0.1", "p@ss%25w/rd", format!("sslmode=verify-ca&{authority}")),
+        ("127.0.0.1", "p%40ss%25w%2Frd", "sslmode=require".to_owned()),
+        ("127.0.0.1", "p@ss%w/rd", "sslmode=prefer".to_owned()),
+        ("127.0.0.1", "p@ss%w/rd", String::new()),
+    ] {
+        let board = Harness::postgres(&url(host, password, &rest));
+        assert_eq!(board.answer("execute_query", in_tls).await["rows"], json!([["reader", true]]), "{host} {rest}");
+    }
+    for (host, password, rest, says) in [
+        ("127.0.0.1", "p@ss%w/rd", format!("sslmode=verify-full&{authority}"), "TLS"),
+        ("localhost", "p@ss%w/rd", "sslmode=verify-full".to_owned(), "TLS"),
+        ("localhost", "p@ss%w/rd", "sslmode=disable".to_owned(), "backend_credentials_rejected: "),
+        ("localhost", "wrong", "sslmode=require".to_owned(), "backend_credentials_rejected: "),
+    ] {
+        let refused = Harness::postgres(&url(host, password, &rest)).refused("execute_query", ONE).await;
+        assert_eq!(refused["code"], "unavailable", "{host} {rest}");
+        assert!(refused["message"].as_str().unwrap().contains(says), "{host} {rest}: {refused}");
+        assert!(!refused.to_string().contains(password), "{refused}");
+    }
+}

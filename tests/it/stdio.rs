@@ -1,0 +1,363 @@
+//! The transport: what comes in, what goes out, and how the process ends.
+
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    process::Stdio,
+    time::{Duration, Instant},
+};
+
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use crate::support::{
+    binary::{Binary, Streams},
+    slow_engine::SlowEngine,
+};
+
+const PING: &str = r#"{"jsonrpc":"2.0","id":7,"method":"ping"}"#;
+
+fn code(message: &Value) -> i64 {
+    message["error"]["code"].as_i64().unwrap_or_else(|| panic!("no error: {message}"))
+}
+
+/// A server whose index `slow` answers when the test says so.
+fn slow_board() -> (Binary, SlowEngine) {
+    let engine = SlowEngine::start();
+    let mut board = Binary::with(Streams::Pipes, |command| {
+        command.env("ELASTICSEARCH_URL", engine.url());
+    });
+    board.initialize("2025-06-18");
+    (board, engine)
+}
+
+fn slow_call(id: &str) -> String {
+    format!(
+        r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":"count_documents","arguments":{{"index":"slow"}}}}}}"#
+    )
+}
+
+#[test]
+fn pipes_and_sockets_are_served() {
+    for streams in [Streams::Pipes, Streams::Sockets] {
+        let mut board = Binary::with(streams, |_| {});
+        let greeting = board.initialize("2025-11-25");
+        assert_eq!(greeting["result"]["serverInfo"]["name"], "callboard", "{streams:?}");
+        assert_eq!(board.answer("get_server_info", "{}")["version"], env!("CARGO_PKG_VERSION"));
+        board.end_input();
+        let (status, _) = board.wait();
+        assert!(status.success(), "{streams:?}: {status}");
+    }
+}
+
+#[test]
+fn files_and_null_are_served() {
+    let home = tempfile::tempdir().unwrap();
+    let requests = home.path().join("requests");
+    std::fs::write(&requests, format!("{PING}\r\n\n  \n\u{feff}{PING}\n{PING}")).unwrap();
+    let answers = home.path().join("answers");
+    let status = Binary::command(&home)
+        .stdin(std::fs::File::open(&requests).unwrap())
+        .stdout(std::fs::File::create(&answers).unwrap())
+        .stderr(Stdio::null())
+        .status()
+        .unwrap();
+    assert!(status.success());
+    let line = r#"{"jsonrpc":"2.0","id":7,"result":{}}"#;
+    assert_eq!(std::fs::read_to_string(&answers).unwrap(), format!("{line}\n{line}\n{line}\n"));
+    let status = Binary::command(&home).stdin(Stdio::null()).stdout(Stdio::null()).status().unwrap();
+    assert!(status.success());
+}
+
+#[test]
+fn the_end_of_input_before_any_request_is_no_failure() {
+    let mut board = Binary::with(Streams::Pipes, |_| {});
+    board.end_input();
+    let (status, took) = board.wait();
+    assert!(status.success());
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    assert!(board.rest().is_empty());
+}
+
+#[test]
+fn what_is_not_json_is_answered_and_survived() {
+    let deep = format!("{}1{}", "[".repeat(129), "]".repeat(129));
+    let broken: Vec<Vec<u8>> = vec![
+        b"nonsense".to_vec(),
+        br#"{"jsonrpc":"2.0","id":1,"method":"#.to_vec(),
+        b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\",\"x\":\"\xff\xfe\"}".to_vec(),
+        br#"{"jsonrpc":"2.0","id":1,"method":"ping","params":{"x":"\ud800"}}"#.to_vec(),
+        br#"{"jsonrpc":"2.0","id":1,"method":"ping","params":{"x":"\udc00\ud800"}}"#.to_vec(),
+        br#"{"jsonrpc":"2.0","id":1,"method":"ping","params":{"x":NaN}}"#.to_vec(),
+        format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"x","arguments":{deep}}}}}"#)
+            .into(),
+        format!("{PING} {PING}").into(),
+        br#"{"jsonrpc":"2.0","id":1,"method":"ping",}"#.to_vec(),
+        br"{'jsonrpc':'2.0'}".to_vec(),
+        vec![0; 10],
+    ];
+    let mut board = Binary::serve();
+    for line in &broken {
+        let started = Instant::now();
+        board.send_bytes(&[line.as_slice(), b"\n"].concat());
+        let answer = board.message();
+        let shown = String::from_utf8_lossy(line);
+        assert_eq!(code(&answer), -32700, "{shown} → {answer}");
+        assert_eq!(answer.get("id"), Some(&Value::Null), "{shown} → {answer}");
+        assert!(started.elapsed() < Duration::from_secs(5));
+    }
+    board.send(PING);
+    assert_eq!(board.message(), json!({"jsonrpc": "2.0", "id": 7, "result": {}}));
+}
+
+#[test]
+fn at_most_twenty_broken_lines_a_second_are_answered() {
+    let mut board = Binary::serve();
+    let started = Instant::now();
+    for _ in 0..500 {
+        board.send("nonsense");
+    }
+    board.send(PING);
+    let mut broken = 0;
+    while board.message()["id"].is_null() {
+        broken += 1;
+    }
+    let seconds = started.elapsed().as_secs() + 1;
+    assert!((20..=20 * seconds).contains(&broken), "{broken} answers in {seconds} s");
+}
+
+#[test]
+fn what_is_no_message_is_refused_with_its_id() {
+    let cases = [
+        ("42", Value::Null),
+        (r#""ping""#, Value::Null),
+        ("null", Value::Null),
+        ("true", Value::Null),
+        ("[]", Value::Null),
+        ("[[]]", Value::Null),
+        ("{}", Value::Null),
+        (r#"{"jsonrpc":"1.0","id":5,"method":"ping"}"#, json!(5)),
+        (r#"{"id":"a","method":"ping"}"#, json!("a")),
+        (r#"{"jsonrpc":"2.0","id":6}"#, json!(6)),
+        (r#"{"jsonrpc":"2.0","id":6,"method":5}"#, json!(6)),
+        (r#"{"jsonrpc":"2.0","id":null,"method":"ping"}"#, Value::Null),
+        (r#"{"jsonrpc":"2.0","id":{},"method":"ping"}"#, Value::Null),
+        (r#"{"jsonrpc":"2.0","id":1,"id":2,"method":"ping"}"#, Value::Null),
+    ];
+    let mut board = Binary::serve();
+    for (line, id) in cases {
+        board.send(line);
+        let answer = board.message();
+        assert_eq!(code(&answer), -32600, "{line} → {answer}");
+        assert_eq!(answer["id"], id, "{line} → {answer}");
+    }
+    for params in ["[1]", "5", r#""x""#] {
+        board.send(&format!(r#"{{"jsonrpc":"2.0","id":8,"method":"tools/list","params":{params}}}"#));
+        assert_eq!(code(&board.message()), -32602, "{params}");
+    }
+}
+
+#[test]
+fn a_line_over_the_limit_is_refused_and_not_kept() {
+    let mut board = Binary::serve();
+    board.answer("get_server_info", "{}");
+    let before = board.resident_kib();
+    let chunk = vec![b'x'; 1 << 20];
+    for _ in 0..200 {
+        board.send_bytes(&chunk);
+    }
+    let answer = board.message();
+    assert_eq!(code(&answer), -32600);
+    assert!(answer["error"]["message"].as_str().unwrap().contains("16777216"), "{answer}");
+    let after = board.resident_kib();
+    assert!(after < before + 48 * 1024, "{before} KiB before, {after} KiB after 200 MiB without a line break");
+    board.send_bytes(b"\n");
+    board.send(PING);
+    assert_eq!(board.message()["id"], 7);
+}
+
+#[test]
+fn a_long_line_within_the_limit_is_served() {
+    let mut board = Binary::serve();
+    let text = "x".repeat(15 << 20);
+    let failure = board.refused("count_rows", &format!(r#"{{"table":"t","no_such":"{text}"}}"#));
+    assert_eq!(failure["argument"], "no_such");
+}
+
+#[test]
+fn a_batch_is_unwrapped_and_answered() {
+    let mut board = Binary::serve();
+    board.send(r#"[{"jsonrpc":"2.0","id":1,"method":"ping"},1,{"jsonrpc":"2.0","method":"notifications/x"},{"jsonrpc":"2.0","id":"b","method":"tools/list"}]"#);
+    assert_eq!(board.answer_to(&json!(1))["result"], json!({}));
+    assert_eq!(code(&board.answer_to(&Value::Null)), -32600);
+    assert!(board.answer_to(&json!("b"))["result"]["tools"].is_array());
+}
+
+#[test]
+fn ids_come_back_exactly_as_they_were() {
+    let mut board = Binary::serve();
+    let ids =
+        ["0", "-1", "1.5", "123456789012345678901234567890", "1e3", r#""""#, r#""äöü 🦀""#, r#""a\"b\\c""#, r#""7""#];
+    for id in ids {
+        board.send(&format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"ping"}}"#));
+    }
+    board.end_input();
+    board.wait();
+    let mut answers = Vec::new();
+    for message in board.rest() {
+        answers.push(message["id"].clone());
+    }
+    let asked: Vec<Value> = ids.iter().map(|id| serde_json::from_str(id).unwrap()).collect();
+    assert_eq!(answers, asked);
+}
+
+#[test]
+fn an_id_that_no_double_holds_keeps_its_digits() {
+    let home = tempfile::tempdir().unwrap();
+    let mut child = Binary::command(&home).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let line = r#"{"jsonrpc":"2.0","id":123456789012345678901234567890,"method":"ping"}"#;
+    writeln!(child.stdin.take().unwrap(), "{line}").unwrap();
+    let mut answer = String::new();
+    child.stdout.take().unwrap().read_to_string(&mut answer).unwrap();
+    child.wait().unwrap();
+    assert_eq!(answer, "{\"jsonrpc\":\"2.0\",\"id\":123456789012345678901234567890,\"result\":{}}\n");
+}
+
+#[test]
+fn the_same_id_twice_in_flight_gets_two_answers() {
+    let (mut board, engine) = slow_board();
+    board.send(&slow_call("5"));
+    board.send(&slow_call("5"));
+    engine.wait_for_held(2);
+    engine.open();
+    for _ in 0..2 {
+        let answer = board.message();
+        assert_eq!(answer["id"], 5);
+        assert_eq!(answer["result"]["structuredContent"]["count"], 3, "{answer}");
+    }
+}
+
+#[test]
+fn a_second_client_on_the_same_stream_may_shake_hands_again() {
+    let mut board = Binary::serve();
+    assert_eq!(board.initialize("2024-11-05")["result"]["protocolVersion"], "2024-11-05");
+    assert_eq!(board.initialize("2025-11-25")["result"]["protocolVersion"], "2025-11-25");
+    assert_eq!(board.answer("get_server_info", "{}")["version"], env!("CARGO_PKG_VERSION"));
+}
+
+#[test]
+fn stray_messages_before_the_first_request_are_passed_over() {
+    let mut board = Binary::with(Streams::Pipes, |_| {});
+    board.send(r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#);
+    board.send(r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}"#);
+    board.send(r#"{"jsonrpc":"2.0","method":"notifications/nobody/knows","params":[1]}"#);
+    board.send(r#"{"jsonrpc":"2.0","id":4,"result":{}}"#);
+    board.send(r#"{"jsonrpc":"2.0","id":4,"error":{"code":1,"message":"x"}}"#);
+    assert_eq!(board.answer("get_server_info", "{}")["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(board.initialize("2025-06-18")["result"]["protocolVersion"], "2025-06-18");
+}
+
+#[test]
+fn accepted_calls_are_answered_after_the_end_of_input() {
+    let (mut board, engine) = slow_board();
+    board.send(&slow_call("1"));
+    board.send(&slow_call("2"));
+    engine.wait_for_held(2);
+    board.end_input();
+    engine.open();
+    let rest = board.rest();
+    let ids: Vec<&Value> = rest
+        .iter()
+        .filter(|answer| answer["result"]["structuredContent"]["count"] == 3)
+        .map(|answer| &answer["id"])
+        .collect();
+    assert_eq!(ids.len(), 2, "{rest:?}");
+    let (status, _) = board.wait();
+    assert!(status.success());
+}
+
+#[test]
+fn a_cancelled_call_stops_its_work_and_does_not_hold_the_end() {
+    let (mut board, engine) = slow_board();
+    board.send(&slow_call(r#""c""#));
+    engine.wait_for_held(1);
+    board.send(r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":"c","reason":"enough"}}"#);
+    engine.wait_for_abandoned(1);
+    board.end_input();
+    let (status, took) = board.wait();
+    assert!(status.success());
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    assert_eq!(board.rest(), Vec::<Value>::new(), "a cancelled call has no answer");
+}
+
+#[test]
+fn a_signal_ends_an_idle_process_at_once() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let mut board = Binary::serve();
+        board.answer("get_server_info", "{}");
+        board.signal(signal);
+        let (status, took) = board.wait();
+        assert!(status.success(), "{signal:?}: {status}");
+        assert!(took < Duration::from_secs(2), "{signal:?}: {took:?}");
+    }
+}
+
+#[test]
+fn a_signal_lets_calls_end_and_answers_those_that_do_not() {
+    let (mut board, engine) = slow_board();
+    board.send(&slow_call("1"));
+    engine.wait_for_held(1);
+    let started = Instant::now();
+    board.signal(Signal::TERM);
+    let (status, _) = board.wait();
+    assert!(status.success(), "{status}");
+    assert!(started.elapsed() < Duration::from_secs(4), "{:?}", started.elapsed());
+    let rest = board.rest();
+    let envelope: Value = serde_json::from_str(rest[0]["result"]["content"][0]["text"].as_str().unwrap()).unwrap();
+    assert_eq!((&rest[0]["id"], &envelope["code"]), (&json!(1), &json!("unavailable")), "{rest:?}");
+    drop(engine);
+}
+
+#[test]
+fn a_client_that_stops_reading_for_good_ends_the_process() {
+    let home = tempfile::tempdir().unwrap();
+    let mut child =
+        Binary::command(&home).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    writeln!(stdin, "{PING}").unwrap();
+    stdout.read_line(&mut String::new()).unwrap();
+    drop(stdout);
+    // stdin stays open: only the broken stdout can end it.
+    writeln!(stdin, "{PING}").unwrap();
+    let started = Instant::now();
+    while child.try_wait().unwrap().is_none() {
+        assert!(started.elapsed() < Duration::from_secs(10), "the process stays");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_stray_print_cannot_reach_the_client() {
+    let mut board = Binary::serve();
+    board.answer("get_server_info", "{}");
+    let of = |fd: u32| std::fs::read_link(format!("/proc/{}/fd/{fd}", board.child.id())).unwrap();
+    assert_eq!(of(1), of(2), "descriptor 1 must lead to stderr");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_parents_descriptors_stay_as_they_were() {
+    let home = tempfile::tempdir().unwrap();
+    let (theirs, mut ours) = std::io::pipe().unwrap();
+    let (answers, answered) = std::io::pipe().unwrap();
+    let kept = (theirs.try_clone().unwrap(), answered.try_clone().unwrap());
+    let mut child = Binary::command(&home).stdin(theirs).stdout(answered).stderr(Stdio::null()).spawn().unwrap();
+    writeln!(ours, "{PING}").unwrap();
+    BufReader::new(answers).read_line(&mut String::new()).unwrap();
+    for descriptor in [rustix::fs::fcntl_getfl(&kept.0), rustix::fs::fcntl_getfl(&kept.1)] {
+        assert!(!descriptor.unwrap().contains(rustix::fs::OFlags::NONBLOCK));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+}

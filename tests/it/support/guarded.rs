@@ -1,0 +1,94 @@
+//! Servers that cannot outlive the tests: a small shell waits on a pipe that closes when this process ends, however it ends, then stops the
+//! server and removes its directory.
+
+use std::{
+    fs::File,
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+/// A running server with a directory of its own.
+pub struct Guarded {
+    shell: Child,
+    pub dir: PathBuf,
+    line: String,
+}
+
+impl Guarded {
+    /// Makes a directory for a server, writable for every user.
+    pub fn directory(name: &str) -> PathBuf {
+        let dir = tempfile::Builder::new().prefix(&format!("callboard-{name}-")).tempdir().unwrap().keep();
+        run(Command::new("chmod").arg("777").arg(&dir));
+        dir
+    }
+
+    /// Starts `line` (a shell command) in `dir`, its output going to `dir/log`.
+    pub fn start(dir: PathBuf, line: &str) -> Self {
+        let log = File::create(dir.join("log")).unwrap();
+        let script = format!(
+            "{line} & server=$!; cat >/dev/null; kill $server 2>/dev/null; wait $server 2>/dev/null; rm -rf '{}'",
+            dir.display()
+        );
+        let shell = Command::new("sh")
+            .args(["-c", &script])
+            .current_dir(&dir)
+            .stdin(Stdio::piped())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        Self { shell, dir, line: line.to_owned() }
+    }
+
+    /// Waits until `ready` says so; panics with the command line and the log when it does not within `bound`.
+    pub fn wait_until(&mut self, bound: Duration, mut ready: impl FnMut() -> bool) {
+        let started = Instant::now();
+        while !ready() {
+            let ended = self.shell.try_wait().unwrap().is_some();
+            if ended || started.elapsed() > bound {
+                panic!("not ready after {:?}: {}\n{}", started.elapsed(), self.line, tail(&self.dir.join("log")));
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        drop(self.shell.stdin.take());
+        self.shell.wait().ok();
+    }
+}
+
+/// A port that nobody listens on.
+pub fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// Runs a command to its end; panics with its words when it fails.
+pub fn run(command: &mut Command) {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    assert!(
+        output.status.success(),
+        "{command:?}\n{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+/// `command` as a user that servers accept to run as, when the tests run as root.
+pub fn as_user(command: &str) -> String {
+    if rustix::process::geteuid().is_root() {
+        format!("exec runuser -u postgres -- {command}")
+    } else {
+        format!("exec {command}")
+    }
+}
+
+fn tail(path: &Path) -> String {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(40)..].join("\n")
+}

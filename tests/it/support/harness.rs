@@ -1,0 +1,90 @@
+//! A Callboard in this process, called as a client would.
+
+use callboard::{
+    app::App,
+    config::{Config, DatabaseConfig, SearchConfig},
+    mcp::{local::Local, server::Server},
+};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A Callboard with a data directory of its own.
+pub struct Harness {
+    local: Local,
+    pub home: TempDir,
+}
+
+impl Harness {
+    /// On the embedded stores, nothing set.
+    pub fn embedded() -> Self {
+        Self::with(|_| {})
+    }
+
+    /// On a PostgreSQL database.
+    pub fn postgres(url: &str) -> Self {
+        let database = database(url);
+        Self::with(|config| config.databases = vec![database])
+    }
+
+    /// On a search engine.
+    pub fn search(search: SearchConfig) -> Self {
+        Self::with(|config| config.search = Some(search))
+    }
+
+    /// With settings of its own.
+    pub fn with(change: impl FnOnce(&mut Config)) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let mut config = config(home.path());
+        change(&mut config);
+        Self { local: Local::new(Server::new(App::new(config).unwrap())), home }
+    }
+
+    /// Calls a tool, whatever comes of it.
+    pub async fn call(&self, tool: &str, arguments: &str) -> callboard::mcp::local::Called {
+        self.local.call(tool, arguments).await.unwrap()
+    }
+
+    /// Calls a tool that must answer.
+    pub async fn answer(&self, tool: &str, arguments: &str) -> Value {
+        let called = self.local.call(tool, arguments).await.unwrap();
+        assert!(!called.is_error, "{tool} {arguments}\n→ {}", called.text);
+        serde_json::from_str(&called.text).unwrap()
+    }
+
+    /// The same, as the text that was answered: for what a parser would lose (digits, order).
+    pub async fn answer_text(&self, tool: &str, arguments: &str) -> String {
+        let called = self.local.call(tool, arguments).await.unwrap();
+        assert!(!called.is_error, "{tool} {arguments}\n→ {}", called.text);
+        called.text
+    }
+
+    /// Calls a tool that must refuse; the text of the error envelope.
+    pub async fn refused_text(&self, tool: &str, arguments: &str) -> String {
+        let called = self.local.call(tool, arguments).await.unwrap();
+        assert!(called.is_error, "{tool} {arguments}\n→ {}", called.text);
+        called.text
+    }
+
+    /// Calls a tool that may answer or refuse: whether it refused, and what it said.
+    pub async fn any(&self, tool: &str, arguments: &str) -> (bool, Value) {
+        let called = self.local.call(tool, arguments).await.unwrap();
+        (called.is_error, serde_json::from_str(&called.text).unwrap())
+    }
+
+    /// Calls a tool that must refuse; the error envelope.
+    pub async fn refused(&self, tool: &str, arguments: &str) -> Value {
+        let called = self.local.call(tool, arguments).await.unwrap();
+        assert!(called.is_error, "{tool} {arguments}\n→ {}", called.text);
+        serde_json::from_str(&called.text).unwrap()
+    }
+}
+
+/// Settings as they are when nothing is set.
+pub fn config(home: &std::path::Path) -> Config {
+    Config::embedded(home)
+}
+
+/// A database by its URL.
+pub fn database(url: &str) -> DatabaseConfig {
+    DatabaseConfig { name: "main".to_owned(), description: None, url: url.to_owned().into() }
+}

@@ -1,0 +1,124 @@
+//! PostgreSQL from local binaries: one server per version for the whole test binary, a database for each test.
+
+use std::{
+    collections::HashMap,
+    path::PathBuf,
+    process::Command,
+    sync::{
+        Mutex, OnceLock,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use super::guarded::{Guarded, as_user, free_port, run};
+
+/// A running PostgreSQL.
+pub struct PostgresServer {
+    _guarded: Guarded,
+    pub port: u16,
+}
+
+/// The server that most tests share: the machine's own version (15).
+pub fn shared() -> &'static PostgresServer {
+    static SERVER: OnceLock<PostgresServer> = OnceLock::new();
+    SERVER.get_or_init(|| PostgresServer::start(&own_bin(), ""))
+}
+
+/// A server of another major version, from `CALLBOARD_TEST_POSTGRES_<MAJOR>` (the folder with bin, lib and share).
+pub fn version(major: u32) -> &'static PostgresServer {
+    static SERVERS: OnceLock<Mutex<HashMap<u32, &'static PostgresServer>>> = OnceLock::new();
+    let mut servers = SERVERS.get_or_init(Mutex::default).lock().unwrap();
+    servers.entry(major).or_insert_with(|| {
+        let name = format!("CALLBOARD_TEST_POSTGRES_{major}");
+        let home = std::env::var(&name).unwrap_or_else(|_| panic!("{name} is not set; run the tests by `tests/run`"));
+        Box::leak(Box::new(PostgresServer::start(&PathBuf::from(home).join("bin"), "")))
+    })
+}
+
+/// The machine's own PostgreSQL.
+pub fn own_bin() -> PathBuf {
+    let mut versions: Vec<PathBuf> = glob("/usr/lib/postgresql");
+    versions.sort();
+    versions.pop().expect("no PostgreSQL in /usr/lib/postgresql; run the tests by `tests/run`").join("bin")
+}
+
+/// psql and its like: not every distribution of the server has them, and the machine's own speak to all versions.
+fn clients() -> PathBuf {
+    own_bin()
+}
+
+fn glob(parent: &str) -> Vec<PathBuf> {
+    std::fs::read_dir(parent).map(|entries| entries.flatten().map(|entry| entry.path()).collect()).unwrap_or_default()
+}
+
+impl PostgresServer {
+    /// Starts a server of its own; `options` go to the command line of `postgres`.
+    pub fn start(bin: &std::path::Path, options: &str) -> Self {
+        let dir = Guarded::directory("postgres");
+        let data = dir.join("data");
+        let initdb = format!(
+            "cd / && {}",
+            as_user(&format!(
+                "{}/initdb -A trust -U postgres --no-sync -E UTF8 --locale=C -D {}",
+                bin.display(),
+                data.display()
+            ))
+        );
+        run(Command::new("sh").args(["-c", &initdb]));
+        let port = free_port();
+        let line = as_user(&format!(
+            "{}/postgres -D {} -k {} -p {port} -c listen_addresses=127.0.0.1 -c fsync=off -c max_connections=200 {options}",
+            bin.display(),
+            data.display(),
+            dir.display()
+        ));
+        let mut guarded = Guarded::start(dir, &line);
+        guarded.wait_until(Duration::from_secs(30), || {
+            Command::new(clients().join("pg_isready"))
+                .args(["-q", "-h", "127.0.0.1", "-p", &port.to_string()])
+                .status()
+                .is_ok_and(|status| status.success())
+        });
+        Self { _guarded: guarded, port }
+    }
+
+    /// A new database; its URL for the superuser.
+    pub fn database(&self) -> String {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("test_{}", COUNT.fetch_add(1, Ordering::Relaxed));
+        self.psql("postgres", &format!("CREATE DATABASE {name}"));
+        format!("postgres://postgres@127.0.0.1:{}/{name}", self.port)
+    }
+
+    /// Runs SQL as the superuser, beside Callboard.
+    pub fn psql(&self, database: &str, sql: &str) -> String {
+        let output = Command::new(clients().join("psql"))
+            .args([
+                "-X",
+                "-q",
+                "-At",
+                "-v",
+                "ON_ERROR_STOP=1",
+                "-h",
+                "127.0.0.1",
+                "-U",
+                "postgres",
+                "-p",
+                &self.port.to_string(),
+                "-d",
+                database,
+                "-c",
+                sql,
+            ])
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{sql}\n{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
+    }
+}
+
+/// The name of the database in a URL given by [`PostgresServer::database`].
+pub fn name_of(url: &str) -> &str {
+    url.rsplit('/').next().unwrap()
+}

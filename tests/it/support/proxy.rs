@@ -1,0 +1,151 @@
+//! A TCP proxy before a backend that can refuse, hang, and cut an answer short.
+
+use std::{net::SocketAddr, sync::mpsc as blocking, thread};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{
+        TcpListener, TcpStream,
+        tcp::{OwnedReadHalf, OwnedWriteHalf},
+    },
+    sync::{mpsc, watch},
+    task::JoinSet,
+};
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    Pass,
+    Refuse,
+    Hang,
+    CutAfter(usize),
+}
+
+/// A proxy on a port of its own, with a thread of its own. It ends when dropped.
+pub struct Proxy {
+    port: u16,
+    orders: mpsc::Sender<(Mode, blocking::Sender<()>)>,
+}
+
+impl Proxy {
+    /// Before a server on this machine; passes everything at first.
+    pub fn to(port: u16) -> Self {
+        let (orders, incoming) = mpsc::channel(1);
+        let (ready, is_ready) = blocking::channel();
+        thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(serve(port, incoming, ready));
+        });
+        Self { port: is_ready.recv().unwrap(), orders }
+    }
+
+    /// Where to connect.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Everything goes through.
+    pub fn pass(&self) {
+        self.order(Mode::Pass);
+    }
+
+    /// Nobody listens, and all connections are closed: a server that is down.
+    pub fn refuse(&self) {
+        self.order(Mode::Refuse);
+    }
+
+    /// Connections are taken and nothing ever comes back: a server that hangs. [`Proxy::pass`] lets the held bytes go on.
+    pub fn hang(&self) {
+        self.order(Mode::Hang);
+    }
+
+    /// From now on each connection is closed when it has brought so many bytes from the server.
+    pub fn cut_after(&self, bytes: usize) {
+        self.order(Mode::CutAfter(bytes));
+    }
+
+    /// Returns when it is in force.
+    fn order(&self, mode: Mode) {
+        let (done, is_done) = blocking::channel();
+        self.orders.try_send((mode, done)).expect("the proxy has ended");
+        is_done.recv().expect("the proxy has ended");
+    }
+}
+
+async fn serve(to: u16, mut orders: mpsc::Receiver<(Mode, blocking::Sender<()>)>, ready: blocking::Sender<u16>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    ready.send(address.port()).unwrap();
+    let mut listener = Some(listener);
+    let (mode, _) = watch::channel(Mode::Pass);
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            order = orders.recv() => {
+                let Some((next, done)) = order else { return };
+                if next == Mode::Refuse {
+                    listener = None;
+                    connections.shutdown().await;
+                } else if listener.is_none() {
+                    listener = Some(bind(address).await);
+                }
+                mode.send_replace(next);
+                done.send(()).ok();
+            }
+            client = accept(listener.as_ref()) => {
+                connections.spawn(connection(client, to, mode.subscribe()));
+            }
+        }
+    }
+}
+
+/// The port of before. Nobody else can have taken it for long: ports of this range are given out in turn.
+async fn bind(address: SocketAddr) -> TcpListener {
+    TcpListener::bind(address).await.unwrap()
+}
+
+async fn accept(listener: Option<&TcpListener>) -> TcpStream {
+    match listener {
+        Some(listener) => listener.accept().await.unwrap().0,
+        None => std::future::pending().await,
+    }
+}
+
+async fn connection(client: TcpStream, to: u16, mode: watch::Receiver<Mode>) {
+    // A server that hangs takes connections all the same; ours to it is made when bytes may flow.
+    let mut waiting = mode.clone();
+    if waiting.wait_for(|mode| *mode != Mode::Hang).await.is_err() {
+        return;
+    }
+    let Ok(server) = TcpStream::connect(("127.0.0.1", to)).await else { return };
+    let (client_read, client_write) = client.into_split();
+    let (server_read, server_write) = server.into_split();
+    tokio::select! {
+        () = pump(client_read, server_write, mode.clone(), false) => {}
+        () = pump(server_read, client_write, mode, true) => {}
+    }
+}
+
+async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut mode: watch::Receiver<Mode>, answers: bool) {
+    let mut buffer = vec![0; 16 * 1024];
+    let mut passed = 0;
+    loop {
+        let Ok(read) = from.read(&mut buffer).await else { return };
+        if read == 0 || mode.wait_for(|mode| *mode != Mode::Hang).await.is_err() {
+            return;
+        }
+        let current = *mode.borrow();
+        let mut part = &buffer[..read];
+        if let (Mode::CutAfter(most), true) = (current, answers) {
+            let left = most.saturating_sub(passed);
+            passed += read;
+            if read >= left {
+                part = &part[..left];
+                to.write_all(part).await.ok();
+                return;
+            }
+        }
+        if to.write_all(part).await.is_err() {
+            return;
+        }
+    }
+}

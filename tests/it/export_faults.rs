@@ -262,6 +262,7 @@ async fn documents_are_written_as_they_come_and_progress_is_sparing() {
     assert_eq!(exported.count, 20_000);
     assert!(exported.file.unwrap().bytes > 20_000_000);
     let reports = told.0.lock().unwrap();
-    assert!(reports.len() as u64 <= started.elapsed().as_secs(), "{reports:?}");
+    // The first page is told at once, the others a second apart.
+    assert!((1..=1 + started.elapsed().as_secs()).contains(&(reports.len() as u64)), "{reports:?}");
     assert!(reports.iter().all(|(done, total)| *done <= 20_000 && *total == Some(20_000)));
 }

@@ -7,6 +7,8 @@ pub enum Kind {
     Request,
     /// A file written by bulk_export.
     Export,
+    /// The database sessions of one pool of connections.
+    Sessions,
     /// A document that came without an id, in the embedded search engine.
     Document,
 }
@@ -16,7 +18,7 @@ impl Kind {
         match self {
             Self::Request => "rq_",
             Self::Export => "ex_",
-            Self::Document => "",
+            Self::Sessions | Self::Document => "",
         }
     }
 }

@@ -59,19 +59,19 @@ impl Postgres {
 #[async_trait::async_trait]
 impl SqlDatabase for Postgres {
     async fn query(&self, read: &Read) -> Result<Rows, Error> {
-        self.pool.run(read::query(&self.pool, &self.access, read)).await
+        read::query(&self.pool, &self.access, read).await
     }
     async fn explain(&self, read: &Read) -> Result<Plan, Error> {
-        self.pool.run(explain::explain(&self.pool, &self.access, read)).await
+        explain::explain(&self.pool, &self.access, read).await
     }
     async fn tables(&self, filter: &TableFilter) -> Result<Vec<TableSummary>, Error> {
-        self.pool.run(catalog::list::tables(&self.pool, filter)).await
+        catalog::list::tables(&self.pool, filter).await
     }
     async fn table(&self, name: &TableName) -> Result<TableSchema, Error> {
-        self.pool.run(Box::pin(catalog::describe::table(&self.pool, name))).await
+        catalog::describe::table(&self.pool, name).await
     }
     async fn count(&self, table: &TableName, conditions: &[Condition]) -> Result<u64, Error> {
-        self.pool.run(count::count(&self.pool, &self.access, table, conditions)).await
+        count::count(&self.pool, &self.access, table, conditions).await
     }
     async fn load(&self, load: &Load) -> Result<Loaded, Error> {
         self.load_rows(load).await

@@ -3,9 +3,10 @@
 pub mod describe;
 pub mod list;
 
-use tokio_postgres::{Client, types::Type};
+use serde::{Deserialize, de::DeserializeOwned};
+use tokio_postgres::{Client, Row, types::Type};
 
-use super::failure::meaning;
+use super::{failure::meaning, pool::Work};
 use crate::{
     domain::{
         names::nearest,
@@ -33,7 +34,7 @@ pub struct Table {
 }
 
 /// A column of a found table.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Deserialize)]
 pub struct Column {
     /// Name, exactly.
     pub name: String,
@@ -45,6 +46,8 @@ pub struct Column {
     pub type_oid: u32,
     /// The short name of the type behind domains: `varchar`, `numeric`, `_text`.
     pub base: String,
+    /// The type is a domain.
+    domain: bool,
     /// `atttypmod`, -1 for none: the length or precision and scale of the type.
     pub modifier: i32,
     /// NULL is allowed.
@@ -58,7 +61,7 @@ pub struct Column {
 }
 
 /// A unique index.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Key {
     /// Its name, which is also the name of its constraint.
     pub name: String,
@@ -106,8 +109,27 @@ fn shown(name: &str) -> String {
     if name.contains(['.', '"']) { quoted(name) } else { name.to_owned() }
 }
 
+/// One table with its columns and keys. Of a column whose type is a domain, the type behind it comes from [`DOMAINS`].
 const FIND: &str = "-- table_find
-SELECT c.oid, n.nspname, c.relname, c.relkind
+SELECT c.oid, n.nspname::text, c.relname::text, c.relkind,
+    (SELECT pg_catalog.json_agg(pg_catalog.json_build_object(
+        'name', a.attname, 'number', a.attnum, 'type_name', pg_catalog.format_type(a.atttypid, a.atttypmod),
+        'type_oid', a.atttypid::int8, 'base', t.typname, 'domain', t.typtype = 'd', 'modifier', a.atttypmod,
+        'nullable', NOT a.attnotnull, 'has_default', a.atthasdef OR a.attidentity <> '',
+        'identity', NULLIF(a.attidentity, ''), 'generated', a.attgenerated <> '') ORDER BY a.attnum)::text
+     FROM pg_catalog.pg_attribute a
+     JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
+     WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped),
+    (SELECT pg_catalog.json_agg(pg_catalog.json_build_object(
+        'name', k.relname, 'primary', i.indisprimary, 'columns', (
+            SELECT pg_catalog.json_agg(a.attname ORDER BY p.place)
+            FROM pg_catalog.unnest(i.indkey::int2[]) WITH ORDINALITY AS p (number, place)
+            JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = p.number
+            WHERE p.place <= i.indnkeyatts)) ORDER BY i.indisprimary DESC, k.relname)::text
+     FROM pg_catalog.pg_index i
+     JOIN pg_catalog.pg_class k ON k.oid = i.indexrelid
+     WHERE i.indrelid = c.oid AND i.indisunique AND i.indisvalid AND i.indimmediate
+       AND i.indpred IS NULL AND i.indexprs IS NULL)
 FROM pg_catalog.pg_class c
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')
@@ -119,34 +141,16 @@ WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')
 ORDER BY n.nspname = $3 DESC NULLS LAST, c.relname = $1 DESC
 LIMIT 1";
 
-const COLUMNS: &str = "-- table_columns
+/// The types behind domains, through domains over domains.
+const DOMAINS: &str = "-- table_domains
 WITH RECURSIVE base (start, oid, modifier) AS (
-    SELECT t.oid, t.oid, -1 FROM pg_catalog.pg_type t
-    WHERE t.oid IN (SELECT a.atttypid FROM pg_catalog.pg_attribute a WHERE a.attrelid = $1 AND a.attnum > 0)
+    SELECT t.oid, t.oid, -1 FROM pg_catalog.pg_type t WHERE t.oid = ANY ($1 /* domains */)
     UNION ALL
     SELECT b.start, t.typbasetype, CASE WHEN t.typtypmod >= 0 THEN t.typtypmod ELSE b.modifier END
     FROM base b JOIN pg_catalog.pg_type t ON t.oid = b.oid AND t.typtype = 'd'
 )
-SELECT a.attname, a.attnum, pg_catalog.format_type(a.atttypid, a.atttypmod) AS type_name, a.atttypid,
-       t.typname, CASE WHEN a.atttypmod >= 0 THEN a.atttypmod ELSE b.modifier END,
-       NOT a.attnotnull, a.atthasdef OR a.attidentity <> '', a.attidentity, a.attgenerated <> ''
-FROM pg_catalog.pg_attribute a
-JOIN base b ON b.start = a.atttypid
-JOIN pg_catalog.pg_type t ON t.oid = b.oid AND t.typtype <> 'd'
-WHERE a.attrelid = $1 /* table */ AND a.attnum > 0 AND NOT a.attisdropped
-ORDER BY a.attnum";
-
-const KEYS: &str = "-- table_keys
-SELECT c.relname, i.indisprimary, (
-    SELECT pg_catalog.array_agg(a.attname::text ORDER BY k.place)
-    FROM pg_catalog.unnest(i.indkey::int2[]) WITH ORDINALITY AS k (number, place)
-    JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.number
-    WHERE k.place <= i.indnkeyatts)
-FROM pg_catalog.pg_index i
-JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
-WHERE i.indrelid = $1 /* table */ AND i.indisunique AND i.indisvalid AND i.indimmediate
-  AND i.indpred IS NULL AND i.indexprs IS NULL
-ORDER BY i.indisprimary DESC, c.relname";
+SELECT b.start, t.typname::text, b.modifier
+FROM base b JOIN pg_catalog.pg_type t ON t.oid = b.oid AND t.typtype <> 'd'";
 
 const NEAR: &str = "-- table_names
 SELECT n.nspname, c.relname, pg_catalog.pg_table_is_visible(c.oid)
@@ -165,70 +169,58 @@ WHERE n.nspname <> 'information_schema' AND n.nspname !~ '^pg_' AND pg_catalog.h
 ///
 /// # Errors
 /// `not_found` about the argument `table`, with near names.
-pub async fn find(client: &Client, name: &TableName) -> Result<Table, Error> {
+pub async fn find(work: &Work, name: &TableName) -> Result<Table, Error> {
     let (exact, folded) = spellings(&name.name);
     let schema = name.schema.as_ref().map(spellings);
     let (schema, schema_folded) = match &schema {
         Some((exact, folded)) => (Some(*exact), Some(folded.as_str())),
         None => (None, None),
     };
-    let found = client
-        .query_typed(
-            FIND,
-            &[(&exact, Type::TEXT), (&folded, Type::TEXT), (&schema, Type::TEXT), (&schema_folded, Type::TEXT)],
-        )
-        .await
-        .map_err(meaning)?;
-    let Some(row) = found.first() else { return Err(missing(client, name).await?) };
-    let oid: u32 = row.try_get(0).map_err(meaning)?;
-    let (columns, keys) = tokio::try_join!(columns(client, oid), keys(client, oid))?;
-    Ok(Table {
-        oid,
+    let found = work
+        .ask(FIND, &[(&exact, Type::TEXT), (&folded, Type::TEXT), (&schema, Type::TEXT), (&schema_folded, Type::TEXT)])
+        .await?;
+    let Some(row) = found.first() else { return Err(missing(work, name).await?) };
+    let mut table = Table {
+        oid: row.try_get(0).map_err(meaning)?,
         schema: row.try_get(1).map_err(meaning)?,
         name: row.try_get(2).map_err(meaning)?,
         kind: character(row.try_get(3).map_err(meaning)?),
-        columns,
-        keys,
-    })
+        columns: list(row, 4)?,
+        keys: list(row, 5)?,
+    };
+    behind_domains(work, &mut table.columns).await?;
+    Ok(table)
+}
+
+/// A list in JSON; none is an empty one.
+fn list<T: DeserializeOwned>(row: &Row, place: usize) -> Result<Vec<T>, Error> {
+    let list: Option<&str> = row.try_get(place).map_err(meaning)?;
+    let list = list.map_or(Ok(Vec::new()), serde_json::from_str);
+    list.map_err(|error| Error::new(Code::Internal, "the database's catalog cannot be read").cause(error))
+}
+
+async fn behind_domains(work: &Work, columns: &mut [Column]) -> Result<(), Error> {
+    let domains: Vec<u32> = columns.iter().filter(|column| column.domain).map(|column| column.type_oid).collect();
+    if domains.is_empty() {
+        return Ok(());
+    }
+    for row in work.ask(DOMAINS, &[(&domains, Type::OID_ARRAY)]).await? {
+        let (domain, base, modifier): (u32, String, i32) =
+            (row.try_get(0).map_err(meaning)?, row.try_get(1).map_err(meaning)?, row.try_get(2).map_err(meaning)?);
+        for column in columns.iter_mut().filter(|column| column.type_oid == domain) {
+            column.base.clone_from(&base);
+            if column.modifier < 0 {
+                column.modifier = modifier;
+            }
+        }
+    }
+    Ok(())
 }
 
 fn spellings(identifier: &Identifier) -> (&str, String) {
     let exact = identifier.text.as_str();
     let folded = if identifier.quoted { exact.to_owned() } else { exact.to_ascii_lowercase() };
     (exact, folded)
-}
-
-async fn columns(client: &Client, table: u32) -> Result<Vec<Column>, Error> {
-    let rows = client.query_typed(COLUMNS, &[(&table, Type::OID)]).await.map_err(meaning)?;
-    rows.iter()
-        .map(|row| {
-            let identity = character(row.try_get(8)?);
-            Ok(Column {
-                name: row.try_get(0)?,
-                number: row.try_get(1)?,
-                type_name: row.try_get(2)?,
-                type_oid: row.try_get(3)?,
-                base: row.try_get(4)?,
-                modifier: row.try_get(5)?,
-                nullable: row.try_get(6)?,
-                has_default: row.try_get(7)?,
-                identity: (identity != '\0').then_some(identity),
-                generated: row.try_get(9)?,
-            })
-        })
-        .collect::<Result<_, tokio_postgres::Error>>()
-        .map_err(meaning)
-}
-
-async fn keys(client: &Client, table: u32) -> Result<Vec<Key>, Error> {
-    let rows = client.query_typed(KEYS, &[(&table, Type::OID)]).await.map_err(meaning)?;
-    rows.iter()
-        .map(|row| {
-            let columns: Option<Vec<String>> = row.try_get(2)?;
-            Ok(Key { name: row.try_get(0)?, primary: row.try_get(1)?, columns: columns.unwrap_or_default() })
-        })
-        .collect::<Result<_, tokio_postgres::Error>>()
-        .map_err(meaning)
 }
 
 async fn missing(client: &Client, name: &TableName) -> Result<Error, Error> {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio_postgres::types::Type;
 
 use super::{
@@ -24,10 +25,11 @@ const STATEMENT_TIME: Duration = Duration::from_secs(20);
 /// # Errors
 /// `not_found` for a table or column that is not there, `invalid` for a value that does not fit its column.
 pub async fn count(pool: &Pool, access: &Access, name: &TableName, conditions: &[Condition]) -> Result<u64, Error> {
-    let work = pool.read(STATEMENT_TIME).await?;
-    let counted = counted(&work, access, name, conditions).await;
-    work.rollback().await;
-    counted
+    let asked = (access, name, conditions);
+    pool.read(STATEMENT_TIME, &asked, |work, (access, name, conditions)| {
+        counted(work, access, name, conditions).boxed()
+    })
+    .await
 }
 
 async fn counted(work: &Work, access: &Access, name: &TableName, conditions: &[Condition]) -> Result<u64, Error> {

@@ -1,6 +1,7 @@
 //! Creating tables. Types come from the allow-list, names are quoted by one function, defaults are constants: nothing of the caller's text
 //! is ever SQL.
 
+use futures_util::FutureExt;
 use tokio_postgres::{Client, types::Type};
 
 use super::{
@@ -8,6 +9,7 @@ use super::{
     catalog::{self, quoted},
     failure::{meaning, sqlstate},
     load::WRITE_TIME,
+    pool::{End, Work, Writes},
 };
 use crate::{
     domain::{
@@ -46,23 +48,32 @@ impl Postgres {
     pub(super) async fn make_table(&self, table: &NewTable) -> Result<CreatedTable, Error> {
         let columns = columns(table)?;
         check_name(&table.table.name.text, "table")?;
+        let asked = (self, table, columns.as_slice());
         self.pool
-            .run(async {
-                let work = self.pool.write(WRITE_TIME).await?;
-                let made = self.create(&work, table, &columns).await;
-                match made {
-                    Ok(created) if created.created => work.commit().await.map(|()| created),
-                    other => {
-                        work.rollback().await;
-                        other
-                    }
-                }
-            })
+            .transaction(
+                Writes::Yes,
+                WRITE_TIME,
+                &asked,
+                |work, (_, table, _)| schema(work, &table.table).boxed(),
+                |work, (postgres, table, columns), schema| {
+                    let made = postgres.create(work, schema, table, columns);
+                    made.map(|made| {
+                        let stands = made.as_ref().is_ok_and(|made| made.created);
+                        (made, if stands { End::Commit } else { End::Rollback })
+                    })
+                    .boxed()
+                },
+            )
             .await
     }
 
-    async fn create(&self, client: &Client, table: &NewTable, columns: &[Column<'_>]) -> Result<CreatedTable, Error> {
-        let schema = schema(client, &table.table).await?;
+    async fn create(
+        &self,
+        work: &Work,
+        schema: String,
+        table: &NewTable,
+        columns: &[Column<'_>],
+    ) -> Result<CreatedTable, Error> {
         self.allowed(&schema)?;
         let name = &table.table.name;
         let name = if name.quoted { name.text.clone() } else { name.text.to_lowercase() };
@@ -71,7 +82,7 @@ impl Postgres {
         let ddl = statement(table, &schema, &name, columns);
         let shown = if name.contains(['.', '"']) { quoted(&name) } else { name.clone() };
         let created = CreatedTable { table: format!("{schema}.{shown}"), created: !table.dry_run, ddl, note: None };
-        match catalog::find(client, &full).await {
+        match catalog::find(work, &full).await {
             Ok(found) if table.if_not_exists => {
                 return Ok(CreatedTable { created: false, note: Some(difference(&found, columns)), ..created });
             }
@@ -84,7 +95,7 @@ impl Postgres {
             Err(error) => return Err(error),
         }
         // A dry run is a real one that is taken back: so it meets every error that the real one would.
-        match client.batch_execute(&format!("-- table_create\n{}", created.ddl)).await.map_err(meaning) {
+        match work.batch_execute(&format!("-- table_create\n{}", created.ddl)).await.map_err(meaning) {
             Ok(()) => Ok(created),
             Err(error) => Err(of_a_default(error)),
         }

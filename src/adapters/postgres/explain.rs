@@ -9,8 +9,8 @@ use tokio_postgres::types::Type;
 use super::{
     catalog::quoted,
     failure::meaning,
-    pool::{Pool, Work},
-    read::{self, Left, Prepared},
+    pool::{End, Pool, Work},
+    read::{self, Prepared},
 };
 use crate::{
     config::Access,
@@ -59,7 +59,7 @@ struct Node {
     inner: Vec<Node>,
 }
 
-async fn plan(work: &Work, read: &Read, prepared: Prepared) -> Result<(Plan, Left), Error> {
+async fn plan(work: &Work, read: &Read, prepared: Prepared) -> Result<(Plan, End), Error> {
     let text = read.statement.text();
     let sent = format!("{EXPLAIN}{text}");
     let plan = read::one_json(work, &sent, prepared, EXPLAIN.len(), text).await?;
@@ -82,7 +82,7 @@ async fn plan(work: &Work, read: &Read, prepared: Prepared) -> Result<(Plan, Lef
         scans: scans.collect(),
         plan: shortened(plan),
     };
-    Ok((answer, Left::Clean))
+    Ok((answer, End::Rollback))
 }
 
 /// Tables that are read from end to end although a condition is on them. serde has bounded the depth.

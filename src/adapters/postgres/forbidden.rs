@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 
 use tokio_postgres::{Client, types::Type};
 
-use super::failure::meaning;
+use super::{failure::meaning, pool::Work};
 use crate::{
     config::Access,
     domain::sql::guard::{Form, Name, Statement},
@@ -27,19 +27,20 @@ enum Against {
     Schema,
 }
 
+/// Every part starts from an index over names or from what is not part of every database: there are thousands of functions, and none of
+/// the operators and casts that every database has is risky.
 const LOOK_UP: &str = "-- forbidden_words
-WITH risky AS (
-    SELECT p.oid, p.proname, n.nspname = 'pg_catalog' AS system
+WITH risky AS NOT MATERIALIZED (
+    SELECT p.oid, p.proname, p.pronamespace = 'pg_catalog'::regnamespace AS system, p.prorettype, p.proargtypes
     FROM pg_catalog.pg_proc p
-    JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
     WHERE (p.provolatile = 'v' OR p.prosecdef)
-      AND NOT (n.nspname = 'pg_catalog' AND p.proname = ANY ($3 /* harmless */))
+      AND NOT (p.pronamespace = 'pg_catalog'::regnamespace AND p.proname = ANY ($3 /* harmless */))
 )
-SELECT p.proname::text, CASE WHEN r.system THEN 'system' ELSE 'function' END
-FROM pg_catalog.pg_proc p JOIN risky r ON r.oid = p.oid
-WHERE p.proname = ANY ($1 /* names */)
-  AND p.prorettype NOT IN ('trigger'::regtype, 'event_trigger'::regtype, 'internal'::regtype, 'tsm_handler'::regtype)
-  AND NOT 'internal'::regtype = ANY (p.proargtypes)
+SELECT r.proname::text, CASE WHEN r.system THEN 'system' ELSE 'function' END
+FROM risky r
+WHERE r.proname = ANY ($1 /* names */)
+  AND r.prorettype NOT IN ('trigger'::regtype, 'event_trigger'::regtype, 'internal'::regtype, 'tsm_handler'::regtype)
+  AND NOT 'internal'::regtype = ANY (r.proargtypes)
 UNION ALL
 SELECT p.proname::text, 'function'
 FROM pg_catalog.pg_proc p
@@ -51,15 +52,17 @@ SELECT o.oprname::text, 'operator'
 FROM pg_catalog.pg_operator o
 JOIN risky r ON r.oid = o.oprcode
 WHERE o.oprname = ANY ($2 /* operators */)
-  -- An operator that every database has is only suspect between types that every database has.
+  AND o.oid >= 16384
+  -- A new one whose name every database has is only suspect between types that every database has.
   AND (o.oprleft < 16384 AND o.oprright < 16384
        OR NOT EXISTS (SELECT FROM pg_catalog.pg_operator b WHERE b.oprname = o.oprname AND b.oid < 16384))
 UNION ALL
 SELECT t.typname::text, 'type'
 FROM pg_catalog.pg_type t
 WHERE t.typname = ANY ($1) AND t.oid >= 16384
-  AND (EXISTS (SELECT FROM pg_catalog.pg_cast c JOIN risky r ON r.oid = c.castfunc WHERE t.oid IN (c.castsource, c.casttarget))
-    OR EXISTS (SELECT FROM pg_catalog.pg_constraint c
+  AND (EXISTS (SELECT FROM pg_catalog.pg_cast c JOIN risky r ON r.oid = c.castfunc
+               WHERE c.oid >= 16384 AND t.oid IN (c.castsource, c.casttarget))
+    OR t.typtype = 'd' AND EXISTS (SELECT FROM pg_catalog.pg_constraint c
                JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_constraint'::regclass AND d.objid = c.oid
                 AND d.refclassid = 'pg_catalog.pg_proc'::regclass
                JOIN risky r ON r.oid = d.refobjid
@@ -69,11 +72,19 @@ SELECT n.nspname::text, 'schema'
 FROM pg_catalog.pg_namespace n
 WHERE n.nspname = ANY ($1)";
 
+/// Prepares the look-up where it is not yet, so that the next [`check`] leaves at once.
+///
+/// # Errors
+/// What the server says.
+pub async fn get_ready(work: &Work) -> Result<(), Error> {
+    work.get_ready(LOOK_UP, &[Type::NAME_ARRAY, Type::NAME_ARRAY, Type::NAME_ARRAY]).await
+}
+
 /// Holds a statement to what the catalog says of its words.
 ///
 /// # Errors
 /// `denied`, naming the first such word, where it stands and the setting that allows it.
-pub async fn check(client: &Client, statement: &Statement, access: &Access) -> Result<(), Error> {
+pub async fn check(work: &Work, statement: &Statement, access: &Access) -> Result<(), Error> {
     if statement.form() == Form::Show {
         return Ok(());
     }
@@ -81,13 +92,12 @@ pub async fn check(client: &Client, statement: &Statement, access: &Access) -> R
     let names: Vec<&str> = names.into_iter().collect();
     let operators: HashSet<&str> = statement.operators().map(|(operator, _)| operator).collect();
     let operators: Vec<&str> = operators.into_iter().filter(|operator| operator.len() < 64).collect();
-    let found = client
-        .query_typed(
+    let found = work
+        .ask(
             LOOK_UP,
             &[(&names, Type::NAME_ARRAY), (&operators, Type::NAME_ARRAY), (&&words::HARMLESS[..], Type::NAME_ARRAY)],
         )
-        .await
-        .map_err(meaning)?;
+        .await?;
     let mut against: HashMap<String, Vec<Against>> = HashMap::new();
     let mut bad_operators = HashSet::new();
     for row in &found {

@@ -1,12 +1,14 @@
 //! Writing one row and giving back what it became, in the forms of execute_query.
 
+use futures_util::FutureExt;
 use tokio_postgres::{Client, types::Type};
 
 use super::{
     Postgres,
-    catalog::{self, Column, Table, quoted},
+    catalog::{Column, Table, quoted},
     failure::meaning,
     load::{self, WRITE_TIME},
+    pool::{End, Writes},
     values::{self, Rendering},
 };
 use crate::{
@@ -21,22 +23,19 @@ impl Postgres {
     /// Writes one row.
     pub(super) async fn insert_row(&self, row: &NewRow) -> Result<WrittenRow, Error> {
         self.pool
-            .run(async {
-                let work = self.pool.write(WRITE_TIME).await?;
-                match self.insert_in(&work, row).await {
-                    Ok(written) => work.commit().await.map(|()| written),
-                    Err(error) => {
-                        work.rollback().await;
-                        Err(error)
-                    }
-                }
-            })
+            .transaction(
+                Writes::Yes,
+                WRITE_TIME,
+                &(self, row),
+                |work, (_, row)| load::open(work, &row.table).boxed(),
+                |work, (postgres, row), table| {
+                    postgres.insert_in(work, table, row).map(|done| (done, End::Commit)).boxed()
+                },
+            )
             .await
     }
 
-    async fn insert_in(&self, client: &Client, row: &NewRow) -> Result<WrittenRow, Error> {
-        let begin = async { client.batch_execute(load::BEGIN).await.map_err(meaning) };
-        let ((), table) = tokio::try_join!(begin, catalog::find(client, &row.table))?;
+    async fn insert_in(&self, client: &Client, table: Table, row: &NewRow) -> Result<WrittenRow, Error> {
         self.allowed(&table.schema)?;
         let returned = returned(&table, &row.returning)?;
         let prepared = load::single(&table, &row.row)?;

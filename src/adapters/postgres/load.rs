@@ -12,7 +12,7 @@ mod statement;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::SinkExt;
+use futures_util::{FutureExt, SinkExt};
 use tokio_postgres::{Client, types::Type};
 
 use self::{
@@ -24,13 +24,14 @@ use super::{
     Postgres,
     catalog::{self, Table, quoted},
     failure::{meaning, sqlstate},
+    pool::{End, Work, Writes},
 };
 use crate::{
     domain::{
         json,
         names::nearest,
         sql::{
-            Duplicates, Load, Loaded, OnConflict, OnError, Reject,
+            Duplicates, Load, Loaded, OnConflict, OnError, Reject, TableName,
             rows::{Fault, readable},
         },
     },
@@ -45,7 +46,7 @@ const CHUNK: usize = 64 * 1024;
 const ROUNDS_MAX: usize = 32;
 
 /// Before any row: values without a zone are in UTC, deferred constraints speak at once.
-pub(super) const BEGIN: &str = "-- load_begin
+const BEGIN: &str = "-- load_begin
 SET LOCAL TimeZone = 'UTC'; SET CONSTRAINTS ALL IMMEDIATE; SAVEPOINT callboard_unit";
 const KEEP: &str = "-- load_unit_keep\nRELEASE SAVEPOINT callboard_unit; SAVEPOINT callboard_unit";
 /// After a statement that failed for a reason of a row.
@@ -64,22 +65,19 @@ impl Postgres {
     /// Writes rows in one transaction.
     pub(super) async fn load_rows(&self, load: &Load) -> Result<Loaded, Error> {
         self.pool
-            .run(async {
-                let work = self.pool.write(WRITE_TIME).await?;
-                match self.load_in(&work, load).await {
-                    Ok(loaded) => work.commit().await.map(|()| loaded),
-                    Err(error) => {
-                        work.rollback().await;
-                        Err(error)
-                    }
-                }
-            })
+            .transaction(
+                Writes::Yes,
+                WRITE_TIME,
+                &(self, load),
+                |work, (_, load)| open(work, &load.table).boxed(),
+                |work, (postgres, load), table| {
+                    postgres.load_in(work, table, load).map(|done| (done, End::Commit)).boxed()
+                },
+            )
             .await
     }
 
-    async fn load_in(&self, client: &Client, load: &Load) -> Result<Loaded, Error> {
-        let begin = async { client.batch_execute(BEGIN).await.map_err(meaning) };
-        let ((), table) = tokio::try_join!(begin, catalog::find(client, &load.table))?;
+    async fn load_in(&self, client: &Work, table: Table, load: &Load) -> Result<Loaded, Error> {
         self.allowed(&table.schema)?;
         let conflict = conflict(&table, &load.on_conflict)?;
         let mut batch =
@@ -124,9 +122,16 @@ impl Postgres {
     }
 }
 
+/// What comes before any row, and the table.
+pub(super) async fn open(work: &Work, table: &TableName) -> Result<Table, Error> {
+    let begin = async { work.batch_execute(BEGIN).await.map_err(meaning) };
+    let ((), table) = tokio::try_join!(begin, catalog::find(work, table))?;
+    Ok(table)
+}
+
 /// In bulk, and if that fails for a reason of the rows, row by row.
 async fn write_unit(
-    client: &Client,
+    client: &Work,
     batch: &Batch<'_>,
     number: usize,
     unit: &mut Unit,
@@ -193,7 +198,7 @@ async fn heal(
 }
 
 async fn in_bulk(
-    client: &Client,
+    client: &Work,
     batch: &Batch<'_>,
     number: usize,
     unit: &mut Unit,
@@ -219,11 +224,9 @@ async fn in_bulk(
     };
     let statement = write(batch.table, &unit.columns, conflict, Source::Recordset);
     if !statement.counts {
-        let written = client.execute_typed(&statement.text, &[(&body, Type::TEXT)]).await.map_err(meaning)?;
-        return Ok((written, 0));
+        return Ok((client.tell(&statement.text, &[(&body, Type::TEXT)]).await?, 0));
     }
-    let counted = client.query_typed(&statement.text, &[(&body, Type::TEXT)]).await.map_err(meaning)?;
-    counts(&counted)
+    counts(&client.ask(&statement.text, &[(&body, Type::TEXT)]).await?)
 }
 
 async fn stage(client: &Client, table: &Table, unit: &Unit, staging: &str, stream: Vec<u8>) -> Result<(), Error> {

@@ -1,23 +1,40 @@
 //! Connections: at most ten, made when first needed, given out inside a transaction, and never used again in an unknown state.
 //!
-//! Every method of the port runs its work inside [`Pool::run`], which is the circuit breaker, and takes a [`Work`] from [`Pool::read`] or
-//! [`Pool::write`]. Inside it use `query_typed` (unnamed statements): a pooler in transaction mode may stand in between. A `Work` that
-//! is dropped before `commit` or `rollback` has answered tells the server to stop and closes the connection: so cancellation and
-//! timeouts reach the database.
+//! Every method of the port runs in [`Pool::read`] or [`Pool::transaction`], which pass the circuit breaker, begin, and end what they began.
+//! The first questions leave together with BEGIN. A transaction that is dropped before it has ended tells the server to stop and closes
+//! the connection: so cancellation and timeouts reach the database.
+//!
+//! Our own statements stay prepared on their connection ([`Work::ask`]); planning them takes longer than running them. A pooler in
+//! transaction mode hands other sessions' statements out under our names, so each session is marked, BEGIN fails where the mark is not
+//! ours, and from then on nothing stays prepared.
 
-use std::{future::Future, ops::Deref, sync::Arc, time::Duration};
+mod work;
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use deadpool_postgres::{
     Manager, ManagerConfig, Object, Pool as Connections, PoolError, RecyclingMethod, Runtime, TimeoutType,
 };
+use futures_util::{
+    FutureExt,
+    future::{BoxFuture, ready, try_join},
+};
 use tokio::time::timeout;
 use tokio_postgres::{Client, Config, NoTls};
 
+pub use self::work::Work;
 use super::{address::Address, failure, tls::Tls};
 use crate::{
     adapters::breaker::Breaker,
     background::Background,
     error::{Code, Error},
+    ids,
 };
 
 /// Connections at the most.
@@ -38,6 +55,45 @@ struct Shared {
     tls: Tls,
     breaker: Arc<Breaker>,
     background: Background,
+    /// What each session of ours is marked with.
+    mark: String,
+    /// Transactions of one connection of ours meet different sessions of the server.
+    pooled: AtomicBool,
+}
+
+/// Whether a transaction can write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Writes {
+    /// The server refuses every write.
+    No,
+    /// As its role may.
+    Yes,
+}
+
+/// How a transaction ends. One that failed never commits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// What was written stands.
+    Commit,
+    /// It is taken back, and the connection used again.
+    Rollback,
+    /// The server still works on it: it is told to stop, and the connection is closed.
+    Abandon,
+}
+
+/// What leaves together with BEGIN. It gets what it works on as a context, and captures nothing.
+pub type First<C, F> = for<'a> fn(&'a Work, &'a C) -> BoxFuture<'a, Result<F, Error>>;
+/// What comes after it in the same transaction.
+pub type Rest<C, F, T> = for<'a> fn(&'a Work, &'a C, F) -> BoxFuture<'a, (Result<T, Error>, End)>;
+
+/// Why a transaction did not begin.
+enum NotBegun {
+    /// The connection was of no use; another may be.
+    Broken,
+    /// A pooler stands in between, which is known from now on.
+    Pooled,
+    /// No other will be better.
+    Because(Error),
 }
 
 impl Pool {
@@ -61,47 +117,130 @@ impl Pool {
             .map_err(|error| Error::new(Code::Internal, "the connections cannot be set up").cause(error))?;
         let (probe, tls_of_probe) = (config, tls.clone());
         let breaker = Breaker::new(background.clone(), move || look(probe.clone(), tls_of_probe.clone()));
-        Ok(Self(Arc::new(Shared { connections, tls, breaker, background })))
+        // It tells sessions apart and keeps nothing secret.
+        let mark = ids::new(ids::Kind::Sessions);
+        Ok(Self(Arc::new(Shared { connections, tls, breaker, background, mark, pooled: AtomicBool::new(false) })))
     }
 
-    /// Runs `work` unless the database is known to be down, and learns from how it ends.
+    /// Asks `questions` of ours in a transaction that cannot write, with `statement` as the longest time of a statement.
     ///
     /// # Errors
-    /// Those of `work`; `unavailable` at once while the database is down.
-    pub async fn run<T>(&self, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-        self.0.breaker.run(work).await
+    /// Those of `questions`; `unavailable` within a second, `busy` when all connections stay in use.
+    pub async fn read<C: Sync, T: Send + 'static>(
+        &self,
+        statement: Duration,
+        context: &C,
+        questions: First<C, T>,
+    ) -> Result<T, Error> {
+        let rest: Rest<C, T, T> = |_, _, answer| ready((Ok(answer), End::Rollback)).boxed();
+        self.transaction(Writes::No, statement, context, questions, rest).await
     }
 
-    /// A transaction that cannot write, with `statement` as the longest time of a statement.
+    /// Runs `rest` in a transaction, with `statement` as the longest time of a statement. `first` leaves together with BEGIN and may
+    /// only look things up: it runs before the transaction is known to have begun. Both may run more than once; what they did before was
+    /// taken back then.
     ///
     /// # Errors
-    /// `unavailable` within a second, `busy` when all connections stay in use.
-    pub async fn read(&self, statement: Duration) -> Result<Work, Error> {
-        self.begin("READ ONLY", statement).await
+    /// Those of `first` and `rest`, of COMMIT, and as [`Pool::read`].
+    pub async fn transaction<C: Sync, F, T>(
+        &self,
+        writes: Writes,
+        statement: Duration,
+        context: &C,
+        first: First<C, F>,
+        rest: Rest<C, F, T>,
+    ) -> Result<T, Error> {
+        self.0
+            .breaker
+            .run(async {
+                match self.attempt(writes, statement, context, first, rest).await {
+                    Err(error) if self.finds_itself_pooled(&error) => {
+                        self.attempt(writes, statement, context, first, rest).await
+                    }
+                    done => done,
+                }
+            })
+            .await
     }
 
-    /// A transaction that writes.
-    ///
-    /// # Errors
-    /// `unavailable` within a second, `busy` when all connections stay in use.
-    pub async fn write(&self, statement: Duration) -> Result<Work, Error> {
-        self.begin("READ WRITE", statement).await
+    async fn attempt<C: Sync, F, T>(
+        &self,
+        writes: Writes,
+        statement: Duration,
+        context: &C,
+        first: First<C, F>,
+        rest: Rest<C, F, T>,
+    ) -> Result<T, Error> {
+        let (work, found) = self.begin(writes, statement, context, first).await?;
+        let (done, end) = match found {
+            Ok(found) => rest(&work, context, found).await,
+            Err(error) => (Err(error), End::Rollback),
+        };
+        match (done, end) {
+            (Ok(answer), End::Commit) => work.commit().await.map(|()| answer),
+            (Ok(answer), End::Rollback) => {
+                work.rollback();
+                Ok(answer)
+            }
+            (done, End::Abandon) => done,
+            (Err(error), End::Commit | End::Rollback) => {
+                work.rollback_after_failure().await;
+                Err(error)
+            }
+        }
     }
 
-    async fn begin(&self, access: &str, statement: Duration) -> Result<Work, Error> {
-        let begin = begin_text(access, statement);
-        // Every old connection may have died unseen; a new one that fails is the truth.
-        for _ in 0..=CONNECTIONS_MAX {
+    /// A statement is not there or there already: sessions are mixed, which is known from now on.
+    fn finds_itself_pooled(&self, error: &Error) -> bool {
+        matches!(failure::sqlstate(error), Some("26000" | "42P05")) && !self.0.pooled.swap(true, Ordering::Relaxed)
+    }
+
+    async fn begin<C: Sync, F>(
+        &self,
+        writes: Writes,
+        statement: Duration,
+        context: &C,
+        first: First<C, F>,
+    ) -> Result<(Work, Result<F, Error>), Error> {
+        // Every old connection may have died unseen; a new one that fails is the truth. One more for a pooler that is found out.
+        for _ in 0..=CONNECTIONS_MAX + 1 {
             let work = self.checkout().await?;
-            let fresh = Object::metrics(work.object()?).recycle_count == 0;
-            match timeout(ANSWER_TIME, work.client()?.batch_execute(&begin)).await {
-                Ok(Ok(())) => return Ok(work),
-                Ok(Err(error)) if !fresh && failure::is_parting(&error) => {}
-                Ok(Err(error)) => return Err(failure::meaning(error)),
-                Err(_elapsed) => return Err(failure::unreachable_because("no answer in time")),
+            let begun = self.begun(&work, writes, statement);
+            match try_join(begun, async { Ok(first(&work, context).await) }).await {
+                Ok(((), found)) => return Ok((work, found)),
+                Err(NotBegun::Broken) => {}
+                // Not dropped: a pooler could pass the request to stop on to somebody else's session.
+                Err(NotBegun::Pooled) => work.rollback_after_failure().await,
+                Err(NotBegun::Because(error)) => return Err(error),
             }
         }
         Err(failure::unreachable_because("all connections broke"))
+    }
+
+    async fn begun(&self, work: &Work, writes: Writes, statement: Duration) -> Result<(), NotBegun> {
+        let pooled = self.0.pooled.load(Ordering::Relaxed);
+        let object = work.object().map_err(NotBegun::Because)?;
+        let fresh = Object::metrics(object).recycle_count == 0;
+        let mark = format!("-- mark\nSET callboard.session = '{}'", self.0.mark);
+        let begin = begin_text(writes, statement, (!pooled).then_some(&self.0.mark));
+        let sent = async {
+            if fresh && !pooled {
+                // A message of its own: together they would be one transaction, and ROLLBACK would take the mark away.
+                try_join(object.batch_execute(&mark), object.batch_execute(&begin)).await.map(|_| ())
+            } else {
+                object.batch_execute(&begin).await
+            }
+        };
+        match timeout(ANSWER_TIME, sent).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) if error.code().is_some_and(|code| code.code() == NOT_OURS) => {
+                self.0.pooled.store(true, Ordering::Relaxed);
+                Err(NotBegun::Pooled)
+            }
+            Ok(Err(error)) if !fresh && failure::is_parting(&error) => Err(NotBegun::Broken),
+            Ok(Err(error)) => Err(NotBegun::Because(failure::meaning(error))),
+            Err(_elapsed) => Err(NotBegun::Because(failure::unreachable_because("no answer in time"))),
+        }
     }
 
     async fn checkout(&self) -> Result<Work, Error> {
@@ -144,81 +283,22 @@ where
     }
 }
 
-/// A transaction on a connection of its own. Derefs to the driver's client.
-pub struct Work {
-    /// None once settled.
-    object: Option<Object>,
-    shared: Arc<Shared>,
-}
-
-impl Work {
-    /// Makes it stand. Not for a transaction in which a statement failed: PostgreSQL answers that with ROLLBACK and no error.
-    ///
-    /// # Errors
-    /// What the server says; `outcome_unknown` when the connection breaks meanwhile.
-    pub async fn commit(mut self) -> Result<(), Error> {
-        self.client()?.batch_execute("COMMIT").await.map_err(failure::in_commit)?;
-        drop(self.object.take());
-        Ok(())
-    }
-
-    /// Takes it back; the connection is used again if that worked, and closed if not.
-    pub async fn rollback(mut self) {
-        let done = match self.client() {
-            Ok(client) => timeout(ANSWER_TIME, client.batch_execute("ROLLBACK")).await.is_ok_and(|done| done.is_ok()),
-            Err(_) => false,
-        };
-        if done {
-            drop(self.object.take());
-        }
-    }
-
-    fn client(&self) -> Result<&Client, Error> {
-        self.object().map(|object| &***object)
-    }
-
-    fn object(&self) -> Result<&Object, Error> {
-        self.object.as_ref().ok_or_else(|| Error::new(Code::Internal, "the transaction has ended"))
-    }
-}
-
-impl Deref for Work {
-    type Target = Client;
-
-    #[expect(clippy::expect_used, reason = "the connection is only given back by methods that consume the transaction")]
-    fn deref(&self) -> &Client {
-        self.object.as_ref().expect("the transaction has not ended")
-    }
-}
-
-impl Drop for Work {
-    fn drop(&mut self) {
-        let Some(object) = self.object.take() else { return };
-        let client = Object::take(object);
-        if client.is_closed() || tokio::runtime::Handle::try_current().is_err() {
-            return;
-        }
-        let (token, tls) = (client.cancel_token(), self.shared.tls.clone());
-        self.shared.background.spawn(async move {
-            let asked = async {
-                match tls {
-                    Tls::Plain => token.cancel_query(NoTls).await,
-                    Tls::Rustls(connector) => token.cancel_query(connector).await,
-                }
-            };
-            if !matches!(timeout(ANSWER_TIME, asked).await, Ok(Ok(()))) {
-                tracing::debug!("a statement could not be stopped; its connection is closed all the same");
-            }
-            drop(client);
-        });
-    }
-}
+/// SQLSTATE of the division by zero with which BEGIN fails in a session that is not ours.
+const NOT_OURS: &str = "22012";
 
 /// One message for all of it. Only a superuser can bound its temporary files. The setting of PostgreSQL 14 and later ends the statement
 /// of a process that was killed.
-fn begin_text(access: &str, statement: Duration) -> String {
+fn begin_text(writes: Writes, statement: Duration, mark: Option<&String>) -> String {
+    let access = match writes {
+        Writes::No => "READ ONLY",
+        Writes::Yes => "READ WRITE",
+    };
+    let ours = mark.map_or_else(String::new, |mark| {
+        let held = "COALESCE(pg_catalog.current_setting('callboard.session', true), '')";
+        format!("SELECT 1 / ({held} = '{mark}')::pg_catalog.int4;")
+    });
     format!(
-        "-- begin\nBEGIN TRANSACTION {access};\
+        "-- begin\nBEGIN TRANSACTION {access};{ours}\
          SET LOCAL statement_timeout = {};\
          SET LOCAL lock_timeout = {};\
          SET LOCAL idle_in_transaction_session_timeout = 60000;\

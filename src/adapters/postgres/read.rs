@@ -5,7 +5,10 @@
 
 use std::{fmt::Write as _, pin::pin, time::Duration};
 
-use futures_util::{FutureExt, StreamExt, TryStreamExt, future::BoxFuture};
+use futures_util::{
+    FutureExt, StreamExt, TryStreamExt,
+    future::{BoxFuture, join},
+};
 use tokio::time::timeout;
 use tokio_postgres::{Row, Statement as Described, types::Type};
 
@@ -14,7 +17,7 @@ use super::{
     failure::{in_text, meaning, sqlstate},
     forbidden,
     params::{self, Parameter},
-    pool::{Pool, Work},
+    pool::{End, Pool, Work, Writes},
     values::{self, Rendering},
 };
 use crate::{
@@ -42,16 +45,8 @@ pub(super) struct Prepared {
     pub(super) bound: Vec<(Parameter, Type)>,
 }
 
-/// Whether the connection can be used again.
-pub(super) enum Left {
-    /// Everything was read.
-    Clean,
-    /// The server still works on it.
-    Running,
-}
-
-/// What is done with a checked statement.
-pub(super) type Run<T> = for<'a> fn(&'a Work, &'a Read, Prepared) -> BoxFuture<'a, Result<(T, Left), Error>>;
+/// What is done with a checked statement, and how its transaction ends.
+pub(super) type Run<T> = for<'a> fn(&'a Work, &'a Read, Prepared) -> BoxFuture<'a, Result<(T, End), Error>>;
 
 /// Runs `read`.
 ///
@@ -69,37 +64,76 @@ pub async fn query(pool: &Pool, access: &Access, read: &Read) -> Result<Rows, Er
 ///
 /// # Errors
 /// Those of the checks, of `run`, and `timeout` when the server does not stop in time.
-pub(super) async fn in_transaction<T>(pool: &Pool, access: &Access, read: &Read, run: Run<T>) -> Result<T, Error> {
-    let mut forget = false;
+pub(super) async fn in_transaction<T: Send>(
+    pool: &Pool,
+    access: &Access,
+    read: &Read,
+    run: Run<T>,
+) -> Result<T, Error> {
+    let mut asked = Asked { access, read, run, forget: false };
     for _ in 0..CONNECTIONS_TRIED {
-        let work = pool.read(read.timeout).await?;
-        let whole = async {
-            if forget {
-                work.batch_execute("-- forget\nDEALLOCATE ALL").await.map_err(meaning)?;
-            }
-            let prepared = prepare(&work, access, read).await?;
-            run(&work, read, prepared).await
-        };
-        match timeout(read.timeout + Duration::from_secs(1), whole).await {
-            Ok(Ok((answer, Left::Clean))) => {
-                work.rollback().await;
-                return Ok(answer);
-            }
-            Ok(Ok((answer, Left::Running))) => return Ok(answer),
+        let done = pool
+            .transaction(
+                Writes::No,
+                read.timeout,
+                &asked,
+                |work, asked| asked.first(work).boxed(),
+                |work, asked, prepared| asked.rest(work, prepared).boxed(),
+            )
+            .await;
+        match done {
             // Behind a pooler: the name of a statement is taken, or was another connection's.
-            Ok(Err(error)) if matches!(sqlstate(&error), Some("26000" | "42P05")) => forget = true,
-            Ok(Err(error)) => {
-                let error = helped(&work, read, error).await;
-                work.rollback().await;
-                return Err(error);
-            }
-            Err(_elapsed) => {
-                return Err(Error::new(Code::Timeout, "the database did not stop the statement in time"));
-            }
+            Err(error) if matches!(sqlstate(&error), Some("26000" | "42P05")) => asked.forget = true,
+            done => return done,
         }
     }
     Err(Error::new(Code::Unavailable, "the pooler before the database mixes its sessions up")
         .hint("the operator can point DATABASE_URL at the database itself"))
+}
+
+/// A statement on its way.
+struct Asked<'asked, T> {
+    access: &'asked Access,
+    read: &'asked Read,
+    run: Run<T>,
+    /// What is prepared on the connection is not ours.
+    forget: bool,
+}
+
+impl<T> Asked<'_, T> {
+    /// In good time, or not at all.
+    async fn first(&self, work: &Work) -> Result<Result<Prepared, Error>, Error> {
+        let prepared = async {
+            if self.forget {
+                work.batch_execute("-- forget\nDEALLOCATE ALL").await.map_err(meaning)?;
+            }
+            prepare(work, self.access, self.read).await
+        };
+        Ok(timeout(self.time(), prepared).await.unwrap_or_else(|_elapsed| Err(late())))
+    }
+
+    async fn rest(&self, work: &Work, prepared: Result<Prepared, Error>) -> (Result<T, Error>, End) {
+        let whole = async { (self.run)(work, self.read, prepared?).await };
+        match timeout(self.time(), whole).await.unwrap_or_else(|_elapsed| Err(late())) {
+            Ok((answer, end)) => (Ok(answer), end),
+            Err(error) if is_late(&error) => (Err(error), End::Abandon),
+            Err(error) => (Err(helped(work, self.read, error).await), End::Rollback),
+        }
+    }
+
+    /// The server's own limit comes first.
+    fn time(&self) -> Duration {
+        self.read.timeout + Duration::from_secs(1)
+    }
+}
+
+fn late() -> Error {
+    Error::new(Code::Timeout, "the database did not stop the statement in time")
+}
+
+/// Not the server's own word for it, which has a SQLSTATE.
+fn is_late(error: &Error) -> bool {
+    error.code == Code::Timeout && sqlstate(error).is_none()
 }
 
 /// Checks the words of the statement and describes it, both at once.
@@ -118,14 +152,16 @@ async fn prepare(work: &Work, access: &Access, read: &Read) -> Result<Prepared, 
     let wrapped = read.statement.form() == Form::Rows;
     let sent = if wrapped { format!("{DESCRIBE}{text}\n) AS q") } else { text.to_owned() };
     let before = if wrapped { DESCRIBE.len() } else { 0 };
-    let (checked, described) = tokio::join!(forbidden::check(work, &read.statement, access), work.prepare(&sent));
+    // A statement that cannot be described ends the transaction, so the look-up has to be on its way before.
+    forbidden::get_ready(work).await?;
+    let (checked, described) = join(forbidden::check(work, &read.statement, access), work.prepare(&sent)).await;
     checked?;
     let described = described.map_err(|error| in_text(error, before, text, "query"))?;
     let bound = params::bind(&read.params, described.params())?;
     Ok(Prepared { described, bound })
 }
 
-async fn rows(work: &Work, read: &Read, prepared: Prepared) -> Result<(Rows, Left), Error> {
+async fn rows(work: &Work, read: &Read, prepared: Prepared) -> Result<(Rows, End), Error> {
     let columns = columns(&prepared.described);
     let renderings: Vec<Rendering> =
         prepared.described.columns().iter().map(|column| Rendering::of(column.type_())).collect();
@@ -144,11 +180,11 @@ async fn rows(work: &Work, read: &Read, prepared: Prepared) -> Result<(Rows, Lef
             return Ok((answer.rows, left));
         }
     }
-    Ok((answer.rows, Left::Clean))
+    Ok((answer.rows, End::Rollback))
 }
 
 /// EXPLAIN and SHOW: they cannot stand inside another statement, and they answer with few rows.
-async fn directly(work: &Work, read: &Read, prepared: Prepared) -> Result<(Rows, Left), Error> {
+async fn directly(work: &Work, read: &Read, prepared: Prepared) -> Result<(Rows, End), Error> {
     let text = read.statement.text();
     let mut answer = Gathered::new(read.bounds, columns(&prepared.described));
     let rows: Vec<Row> = work
@@ -165,7 +201,7 @@ async fn directly(work: &Work, read: &Read, prepared: Prepared) -> Result<(Rows,
             break;
         }
     }
-    Ok((answer.rows, Left::Clean))
+    Ok((answer.rows, End::Rollback))
 }
 
 fn columns(described: &Described) -> Vec<Column> {
@@ -246,19 +282,19 @@ fn too_long() -> Error {
 }
 
 /// Reads on to the end if that is near, so that the connection can be used again.
-async fn drained<S>(stream: &mut std::pin::Pin<&mut S>) -> Left
+async fn drained<S>(stream: &mut std::pin::Pin<&mut S>) -> End
 where
     S: futures_util::Stream<Item = Result<Row, tokio_postgres::Error>>,
 {
     let mut discarded = 0;
     while let Some(row) = stream.next().await {
-        let Ok(row) = row else { return Left::Running };
+        let Ok(row) = row else { return End::Abandon };
         discarded += row.raw_size_bytes();
         if discarded > DISCARDED_MAX {
-            return Left::Running;
+            return End::Abandon;
         }
     }
-    Left::Clean
+    End::Rollback
 }
 
 /// Adds near names to what was not found. The transaction has failed, so it begins again.

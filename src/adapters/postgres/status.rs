@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use futures_util::{FutureExt, TryFutureExt};
 use tokio::time::timeout;
 
 use super::{
@@ -50,7 +51,7 @@ struct Rights {
 /// Looks afresh; what is wrong is in the answer.
 pub async fn status(pool: &Pool, name: &str) -> BackendStatus {
     let started = Instant::now();
-    let looked = match timeout(LOOK_TIME, pool.run(rights(pool))).await {
+    let looked = match timeout(LOOK_TIME, rights(pool)).await {
         Ok(looked) => looked,
         Err(_elapsed) => Err(unreachable_because("no answer in time")),
     };
@@ -64,10 +65,7 @@ pub async fn status(pool: &Pool, name: &str) -> BackendStatus {
 }
 
 async fn rights(pool: &Pool) -> Result<Rights, Error> {
-    let work = pool.read(LOOK_TIME).await?;
-    let row = work.query_typed_one(RIGHTS, &[]).await.map_err(meaning);
-    work.rollback().await;
-    let row = row?;
+    let row = pool.read(LOOK_TIME, &(), |work, ()| work.query_typed_one(RIGHTS, &[]).map_err(meaning).boxed()).await?;
     let schemas: Option<String> = row.try_get(9).map_err(meaning)?;
     Ok(Rights {
         version: row.try_get(0).map_err(meaning)?,

@@ -2,11 +2,15 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use tokio_postgres::{Client, Row, types::Type};
+use futures_util::FutureExt;
+use tokio_postgres::{Row, types::Type};
 
 use super::Table;
 use crate::{
-    adapters::postgres::{failure::meaning, pool::Pool},
+    adapters::postgres::{
+        failure::meaning,
+        pool::{Pool, Work},
+    },
     domain::sql::{
         TableName,
         table::{Check, ColumnSchema, ForeignKey, Index, TableSchema},
@@ -78,17 +82,14 @@ FROM pg_catalog.pg_class c WHERE c.oid = $1 /* table */";
 /// # Errors
 /// `not_found` with near names.
 pub async fn table(pool: &Pool, name: &TableName) -> Result<TableSchema, Error> {
-    let work = pool.read(STATEMENT_TIME).await?;
-    let described = described(&work, name).await;
-    work.rollback().await;
-    described
+    pool.read(STATEMENT_TIME, name, |work, name| described(work, name).boxed()).await
 }
 
-async fn described(client: &Client, name: &TableName) -> Result<TableSchema, Error> {
-    let table = super::find(client, name).await?;
-    let ask = async |sql: &str| client.query_typed(sql, &[(&table.oid, Type::OID)]).await;
+async fn described(work: &Work, name: &TableName) -> Result<TableSchema, Error> {
+    let table = super::find(work, name).await?;
+    let ask = async |sql: &str| work.ask(sql, &[(&table.oid, Type::OID)]).await;
     let (columns, indexes, unique, constraints, whole) =
-        tokio::try_join!(ask(COLUMNS), ask(INDEXES), ask(UNIQUE), ask(CONSTRAINTS), ask(WHOLE)).map_err(meaning)?;
+        tokio::try_join!(ask(COLUMNS), ask(INDEXES), ask(UNIQUE), ask(CONSTRAINTS), ask(WHOLE))?;
     assemble(&table, [&columns, &indexes, &unique, &constraints, &whole]).map_err(meaning)
 }
 

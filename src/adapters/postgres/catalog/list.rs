@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio_postgres::{Client, types::Type};
 
 use crate::{
@@ -61,16 +62,13 @@ pub async fn tables(pool: &Pool, filter: &TableFilter) -> Result<Vec<TableSummar
 }
 
 async fn listed(pool: &Pool, filter: &TableFilter, sizes: bool) -> Result<Vec<TableSummary>, Error> {
-    let work = pool.read(STATEMENT_TIME).await?;
-    if sizes {
-        work.batch_execute("-- table_list_patience\nSET LOCAL lock_timeout = 500").await.map_err(meaning)?;
-    }
-    let listed = rows(&work, filter, sizes).await;
-    work.rollback().await;
-    listed
+    pool.read(STATEMENT_TIME, &(filter, sizes), |work, (filter, sizes)| rows(work, filter, *sizes).boxed()).await
 }
 
 async fn rows(client: &Client, filter: &TableFilter, sizes: bool) -> Result<Vec<TableSummary>, Error> {
+    if sizes {
+        client.batch_execute("-- table_list_patience\nSET LOCAL lock_timeout = 500").await.map_err(meaning)?;
+    }
     let schema = match &filter.schema {
         Some(schema) => Some(known_schema(client, schema).await?),
         None => None,

@@ -1,5 +1,6 @@
 //! bulk_insert against psql's COPY + upsert and against a connection per call with psycopg2's execute_batch: `benches/run load`.
-//! The 12-column products table. Rounds are interleaved; the best of each counts, because the machine is shared.
+//! The 12-column products table. Rounds are interleaved; the best of each counts, because the machine is shared. The server asks for a
+//! password (SCRAM, as PostgreSQL does when nothing else is said); fsync is off for all three.
 
 #![expect(
     clippy::unwrap_used,
@@ -61,42 +62,42 @@ print(best * 1000)
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
-    let server = postgres::shared();
-    let url = server.database();
-    let home = tempfile::tempdir().unwrap();
-    let mut config = Config::embedded(home.path());
+    let home = guarded::Guarded::directory("load");
+    let server = with_password(&home);
+    let url = server.database().replace("postgres@", "app:secret@");
+    let mut config = Config::embedded(&home);
     config.databases =
         vec![callboard::config::DatabaseConfig { name: "main".to_owned(), description: None, url: url.clone().into() }];
     config.limits.load_bytes_max = 256 << 20;
     config.limits.call_time = std::time::Duration::from_secs(600);
+    let database = postgres::name_of(&url);
     let board = Local::new(Server::new(App::new(config).unwrap()));
-    let python = python(home.path());
+    let python = python(&home);
     let mut table = String::from(
         "| rows | what | bulk_insert | psql COPY + upsert | ratio to COPY (target ≥ 0.6 at 100,000) | connection per call | times faster (target ≥ 8 at 15) |\n|---|---|---|---|---|---|---|\n",
     );
     for size in SIZES {
         for upsert in [false, true] {
             let rounds = if size <= 100 { 40 } else { 4 };
-            let files = Files::new(home.path(), size);
+            let files = Files::new(&home, size);
             let (mut ours, mut copy) = (f64::MAX, f64::MAX);
-            server.psql(postgres::name_of(&url), TABLE);
+            server.psql(database, TABLE);
             for round in 0..rounds {
                 for (version, which) in [(round * 2, true), (round * 2 + 1, false)] {
                     if !upsert {
-                        server.psql(postgres::name_of(&url), "TRUNCATE products");
+                        server.psql(database, "TRUNCATE products");
                     }
                     let rows = files.write(version);
                     if which {
                         ours = ours.min(bulk_insert(&board, &rows, upsert).await);
                     } else {
-                        copy = copy.min(psql(server.port, postgres::name_of(&url), &files, upsert));
+                        copy = copy.min(psql(server.port, database, &files, upsert));
                     }
                 }
             }
             let peer = python.as_ref().filter(|_| size <= 10_000).map(|python| {
                 files.write(999);
-                let dsn =
-                    format!("host=127.0.0.1 port={} user=postgres dbname={}", server.port, postgres::name_of(&url));
+                let dsn = format!("host=127.0.0.1 port={} user=app password=secret dbname={database}", server.port);
                 let output = Command::new(python)
                     .args(["-c", PYTHON, &dsn])
                     .arg(&files.json)
@@ -121,6 +122,15 @@ async fn main() {
     }
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/results/load.md");
     fs::write(path, table).unwrap();
+    fs::remove_dir_all(home).unwrap();
+}
+
+fn with_password(home: &Path) -> postgres::PostgresServer {
+    let rules = home.join("hba");
+    fs::write(&rules, "host all postgres 127.0.0.1/32 trust\nhost all app 127.0.0.1/32 scram-sha-256\n").unwrap();
+    let server = postgres::PostgresServer::start(&postgres::own_bin(), &format!("-c hba_file={}", rules.display()));
+    server.psql("postgres", "CREATE ROLE app LOGIN SUPERUSER PASSWORD 'secret'");
+    server
 }
 
 /// The same rows for all three.

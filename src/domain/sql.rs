@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use super::{json::Json, page::Bounds};
 
-pub use guard::Statement;
+pub use guard::{Purpose, Statement};
 pub use table::TableName;
 
 /// One reading query.

@@ -9,8 +9,8 @@ use crate::{
         names::nearest,
         page::{Bounds, Cursor},
         sql::{
-            Duplicates, Load, Loaded, NewRow, OnConflict, OnError, Plan, Read, Rows, Statement, TableFilter, TableName,
-            TableSummary, WrittenRow, filter,
+            Duplicates, Load, Loaded, NewRow, OnConflict, OnError, Plan, Purpose, Read, Rows, Statement, TableFilter,
+            TableName, TableSummary, WrittenRow, filter,
             table::{CreatedTable, NewColumn, NewTable, TableSchema},
         },
     },
@@ -115,7 +115,7 @@ impl Sql {
             None => 0,
         };
         let read = Read {
-            statement: Statement::parse(&request.query)?,
+            statement: Statement::parse(&request.query, Purpose::Run)?,
             params: request.params,
             bounds: Bounds {
                 rows_max: self.limits.rows(request.rows_max, "max_rows")?,
@@ -134,7 +134,7 @@ impl Sql {
     /// Explains one reading statement.
     pub async fn explain(&self, database: Option<&str>, query: &str, params: Vec<Json>) -> Result<Plan, Error> {
         let read = Read {
-            statement: Statement::parse(query)?,
+            statement: Statement::parse(query, Purpose::Explain)?,
             params,
             bounds: Bounds { rows_max: 1, bytes_max: self.limits.bytes(None)? },
             offset: 0,

@@ -6,7 +6,7 @@ use callboard::{
     adapters::sqlite::sql::DataFile,
     domain::{
         page::Bounds,
-        sql::{Read, Statement},
+        sql::{Purpose, Read, Statement},
     },
     ports::sql::SqlDatabase,
 };
@@ -308,7 +308,7 @@ async fn a_query_whose_caller_has_gone_stops() {
     let is_read = || file.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0)).unwrap() == 1;
     let endless = "with recursive n(i) as (select 1 union all select i + 1 from n) select count(*) from t, n";
     let read = Read {
-        statement: Statement::parse(endless).unwrap(),
+        statement: Statement::parse(endless, Purpose::Run).unwrap(),
         params: Vec::new(),
         bounds: Bounds { rows_max: 1, bytes_max: 100 },
         offset: 0,

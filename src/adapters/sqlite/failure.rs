@@ -11,7 +11,9 @@ pub(super) fn of(error: rusqlite::Error, call: &Call) -> Error {
     let meaning = match code_of(&error) {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::OperationInterrupted) => over(call),
         Some(ErrorCode::AuthorizationForStatementDenied) => denied(&text),
-        Some(ErrorCode::ReadOnly) => denied("this statement writes"),
+        // A statement that would write is stopped before: this is the file's own state.
+        Some(ErrorCode::ReadOnly) => Error::new(Code::Unavailable, "the embedded database cannot be written")
+            .hint("CALLBOARD_DATA_DIR names the folder it lives in; this user must be able to write it and its files"),
         Some(ErrorCode::DiskFull) => {
             Error::new(Code::Unavailable, "the disk is full").hint("free space; nothing was written")
         }
@@ -77,7 +79,7 @@ pub(super) fn words(error: &rusqlite::Error) -> String {
 }
 
 fn denied(what: &str) -> Error {
-    Error::new(Code::Denied, format!("`execute_query` only reads; {what}"))
+    Error::new(Code::Denied, format!("a query only reads; {what}"))
         .argument("query")
         .hint("use insert_data, bulk_insert or create_table to write")
         .place(Place { backend_code: Some("42501".to_owned()), ..Place::default() })
@@ -127,5 +129,29 @@ fn statement(error: &rusqlite::Error, text: &str) -> Error {
     match hint {
         Some(hint) => refused.hint(hint),
         None => refused,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use rusqlite::{Connection, OpenFlags};
+
+    use super::{Call, of};
+    use crate::error::Code;
+
+    #[test]
+    fn a_file_that_cannot_be_written_is_no_fault_of_the_statement() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("data.db");
+        Connection::open(&path).unwrap().execute_batch("CREATE TABLE t (a)").unwrap();
+        let reader = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
+        let refused =
+            of(reader.execute_batch("INSERT INTO t VALUES (1)").unwrap_err(), &Call::new(Duration::from_secs(9)));
+        assert_eq!(
+            (refused.code, refused.message.as_str()),
+            (Code::Unavailable, "the embedded database cannot be written")
+        );
     }
 }

@@ -35,6 +35,25 @@ pub enum Form {
     Show,
 }
 
+/// Which tool a statement was given to: refusals name it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// execute_query.
+    Run,
+    /// explain_query.
+    Explain,
+}
+
+impl Purpose {
+    /// The beginning of every refusal of what does more than read.
+    fn rule(self) -> &'static str {
+        match self {
+            Self::Run => "`execute_query` only reads",
+            Self::Explain => "`explain_query` explains only what reads",
+        }
+    }
+}
+
 /// A name in a statement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Name<'a> {
@@ -57,13 +76,13 @@ impl Statement {
     ///
     /// # Errors
     /// `invalid` when it cannot be read, `denied` when it would do more than read; `position` says where.
-    pub fn parse(text: &str) -> Result<Self, Error> {
+    pub fn parse(text: &str, purpose: Purpose) -> Result<Self, Error> {
         if text.len() > BYTES_MAX {
             return Err(Error::new(Code::Limit, format!("`query` holds {} bytes; {BYTES_MAX} are taken", text.len()))
                 .argument("query")
                 .hint("pass values as params, and long lists as one array parameter: = any($1)"));
         }
-        let source = Source(text);
+        let source = Source(text, purpose);
         if let Some(at) = text.find('\0') {
             return Err(source.invalid("the statement has a NUL character", at));
         }
@@ -146,8 +165,8 @@ impl Counted<'_> {
     }
 }
 
-/// The caller's text, for errors that point into it.
-struct Source<'a>(&'a str);
+/// The caller's text, for errors that point into it, and the tool that they name.
+struct Source<'a>(&'a str, Purpose);
 
 impl Source<'_> {
     fn error(&self, code: Code, message: String, at: usize) -> Error {
@@ -163,12 +182,21 @@ impl Source<'_> {
     fn denied(&self, message: String, at: usize) -> Error {
         self.error(Code::Denied, message, at)
     }
+
+    /// What does more than read.
+    fn writes(&self, what: &str, at: usize) -> Error {
+        self.denied(format!("{}; {what}", self.1.rule()), at)
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Form, Statement};
+    use super::{Form, Purpose, Statement};
     use crate::error::Code;
+
+    fn run(text: &str) -> Result<Statement, crate::error::Error> {
+        Statement::parse(text, Purpose::Run)
+    }
 
     #[test]
     fn reading_statements_pass() {
@@ -185,11 +213,7 @@ mod tests {
             ("select x as into, update from (select 1 as x, 2 as update) t", Form::Rows),
             ("select substring(name for 3) from t", Form::Rows),
         ] {
-            assert_eq!(
-                Statement::parse(text).map(|statement| statement.form()).map_err(|e| e.to_string()),
-                Ok(form),
-                "{text}"
-            );
+            assert_eq!(run(text).map(|statement| statement.form()).map_err(|e| e.to_string()), Ok(form), "{text}");
         }
     }
 
@@ -208,8 +232,23 @@ mod tests {
             ("explain delete from t", 9),
             ("show data_directory", 6),
         ] {
-            let error = Statement::parse(text).unwrap_err();
+            let error = run(text).unwrap_err();
             assert_eq!((error.code, error.place.position), (Code::Denied, Some(position)), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_names_the_tool_that_was_called() {
+        for (text, told) in [
+            ("delete from t", "this statement starts with `delete`"),
+            ("explain delete from t", "this statement starts with `delete`"),
+            ("with d as (delete from t returning *) select * from d", "a part of this statement starts with `delete`"),
+            ("select * into t2 from t", "SELECT INTO creates a table"),
+            ("select * from t for update", "FOR UPDATE and FOR SHARE lock rows"),
+        ] {
+            let explained = Statement::parse(text, Purpose::Explain).unwrap_err();
+            assert_eq!(run(text).unwrap_err().message, format!("`execute_query` only reads; {told}"));
+            assert_eq!(explained.message, format!("`explain_query` explains only what reads; {told}"));
         }
     }
 
@@ -228,17 +267,17 @@ mod tests {
             "select \"",
             "\0",
         ] {
-            assert_eq!(Statement::parse(text).unwrap_err().code, Code::Invalid, "{text}");
+            assert_eq!(run(text).unwrap_err().code, Code::Invalid, "{text}");
         }
-        assert_eq!(Statement::parse(&"select 1,".repeat(10_000)).unwrap_err().code, Code::Limit);
-        assert_eq!(Statement::parse(&format!("select {}1", "1,".repeat(5_000))).unwrap_err().code, Code::Limit);
+        assert_eq!(run(&"select 1,".repeat(10_000)).unwrap_err().code, Code::Limit);
+        assert_eq!(run(&format!("select {}1", "1,".repeat(5_000))).unwrap_err().code, Code::Limit);
     }
 
     #[test]
     fn every_name_is_seen() {
         let text =
             r#"select U&"\0070g_read_file"('x'), ('y'::text)./**/"Evil Fn", PG_Sleep (1), current_setting('TimeZone')"#;
-        let statement = Statement::parse(text).unwrap();
+        let statement = run(text).unwrap();
         let names: Vec<_> = statement.names().filter(|name| name.called).map(|name| name.name).collect();
         assert_eq!(names, ["pg_read_file", "Evil Fn", "pg_sleep", "current_setting"]);
         assert_eq!(statement.names().last().unwrap().argument, Some("TimeZone"));

@@ -32,6 +32,7 @@ macro_rules! held_by {
             rows_are_counted_by_every_operator,
             pages_follow_one_another,
             reading_cannot_write,
+            a_refusal_names_the_tool_that_was_called,
             names_that_are_not_there_bring_near_ones,
             a_row_that_exists_is_a_conflict,
         ]);)*
@@ -239,6 +240,19 @@ async fn reading_cannot_write(board: &Harness) {
     {
         let failure = board.refused("execute_query", &json!({ "query": query }).to_string()).await;
         assert_eq!((&failure["code"], &failure["argument"]), (&json!("denied"), &json!("query")), "{query}");
+    }
+}
+
+async fn a_refusal_names_the_tool_that_was_called(board: &Harness) {
+    for (tool, rule) in
+        [("execute_query", "`execute_query` only reads"), ("explain_query", "`explain_query` explains only what reads")]
+    {
+        let failure = board.refused(tool, r#"{"query":"delete from items"}"#).await;
+        assert_eq!(failure["message"], format!("{rule}; this statement starts with `delete`"));
+        // What only the database itself knows to refuse names no other tool.
+        let failure = board.refused(tool, r#"{"query":"select load_extension('x'), pg_sleep(1)"}"#).await;
+        assert_eq!(failure["code"], "denied", "{failure}");
+        assert!(!failure["message"].as_str().unwrap().contains("_query"), "{failure}");
     }
 }
 

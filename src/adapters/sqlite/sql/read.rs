@@ -117,7 +117,7 @@ fn prepare<'c>(connection: &'c Connection, text: &str, call: &Call) -> Result<St
         explained(connection, error.place(place))
     })?;
     if statement.column_count() == 0 || !statement.readonly() {
-        return Err(Error::new(Code::Denied, "`execute_query` only reads; this statement gives no rows")
+        return Err(Error::new(Code::Denied, "a query only reads; this statement gives no rows")
             .argument("query")
             .hint("use insert_data or bulk_insert to write"));
     }

@@ -88,7 +88,7 @@ fn rows(source: &Source<'_>, tokens: &[Token]) -> Result<(), Error> {
     match &first.kind {
         Kind::Word(word) if matches!(word.as_str(), "select" | "with" | "values" | "table") => Ok(()),
         Kind::Word(word) => Err(source
-            .denied(format!("`execute_query` only reads; this statement starts with `{}`", short(word)), first.start)
+            .writes(&format!("this statement starts with `{}`", short(word)), first.start)
             .hint(instead(word))),
         _ => Err(source.invalid(
             &format!("a query starts with select, with, values or table, not with `{}`", short(text)),
@@ -221,15 +221,12 @@ pub(super) fn reads(source: &Source<'_>, tokens: &[Token]) -> Result<(), Error> 
         };
         if writes {
             return Err(source
-                .denied(
-                    format!("`execute_query` only reads; a part of this statement starts with `{own}`"),
-                    token.start,
-                )
+                .writes(&format!("a part of this statement starts with `{own}`"), token.start)
                 .hint("use insert_data or bulk_insert to write"));
         }
         if own == "into" && !named {
             return Err(source
-                .denied("`execute_query` only reads; SELECT INTO creates a table".to_owned(), token.start)
+                .writes("SELECT INTO creates a table", token.start)
                 .hint("use create_table to create a table"));
         }
         let lock = own == "for"
@@ -241,7 +238,7 @@ pub(super) fn reads(source: &Source<'_>, tokens: &[Token]) -> Result<(), Error> 
             };
         if lock && !named {
             return Err(source
-                .denied("`execute_query` only reads; FOR UPDATE and FOR SHARE lock rows".to_owned(), token.start)
+                .writes("FOR UPDATE and FOR SHARE lock rows", token.start)
                 .hint("leave the locking clause out"));
         }
     }

@@ -3,6 +3,8 @@
 
 use std::fmt::Write;
 
+use serde_json::Value;
+
 /// Cleans the JSON text of an answer. The first member, `removed_characters`, says how many characters were taken out, if any were.
 pub fn clean(json: String) -> String {
     if !json.bytes().any(|byte| byte >= 0x7f || byte == b'\\') {
@@ -30,6 +32,20 @@ pub fn sentence(text: &str) -> String {
     text.chars().map(|c| if hides(u32::from(c)) || c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
+/// Cleans the strings of a JSON value that others write: what would be taken out or escaped becomes a replacement character.
+pub fn strings(value: &mut Value) {
+    match value {
+        Value::String(text) => {
+            let shown =
+                |c: char| if hides(u32::from(c)) || breaks(u32::from(c)) { char::REPLACEMENT_CHARACTER } else { c };
+            *text = text.chars().map(shown).collect();
+        }
+        Value::Array(items) => items.iter_mut().for_each(strings),
+        Value::Object(members) => members.values_mut().for_each(strings),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
 struct Cleaned {
     text: String,
     removed: usize,
@@ -52,8 +68,7 @@ impl Cleaned {
         let Some(character) = characters.next() else { return "" };
         match u32::from(character) {
             hidden if hides(hidden) => self.removed += 1,
-            // Some readers take the last two for line breaks.
-            shown @ (0x7f..=0x9f | 0x2028 | 0x2029) => {
+            shown if breaks(shown) => {
                 // Writing to a string cannot fail.
                 let _ = write!(self.text, "\\u{shown:04x}");
             }
@@ -76,6 +91,11 @@ fn escape(text: &str) -> (u32, usize) {
 
 fn unit(text: &str, at: usize) -> Option<u32> {
     u32::from_str_radix(text.get(at..at + 6)?.strip_prefix("\\u")?, 16).ok()
+}
+
+/// Control characters that JSON lets stand as they are, and two that some readers take for line breaks.
+fn breaks(character: u32) -> bool {
+    matches!(character, 0x7f..=0x9f | 0x2028 | 0x2029)
 }
 
 /// Bidirectional controls and tag characters.

@@ -1,4 +1,6 @@
-//! Resources: exported files, read part by part.
+//! Resources: exported files, read part by part, and descriptions of tables and indices.
+
+pub mod descriptions;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use rmcp::{
@@ -41,15 +43,17 @@ pub async fn list(exports: &Exports, cursor: Option<&str>) -> Result<ListResourc
     Ok(result)
 }
 
-/// How resources are named.
-pub fn templates() -> ListResourceTemplatesResult {
+/// How resources are named. `serves` says whether a tool is served.
+pub fn templates(serves: impl Fn(&str) -> bool) -> ListResourceTemplatesResult {
     let export = ResourceTemplate::new("export://{id}{?offset,length}", "export")
         .with_title("Exported documents")
         .with_description(
             "A file written by bulk_export: NDJSON or CSV. Read it part by part: offset is a byte (default 0), length up to 1048576 bytes \
              (default 65536); _meta of each part has bytes_total and the uri of the next one",
         );
-    ListResourceTemplatesResult::with_all_items(vec![export])
+    let mut templates = vec![export];
+    templates.extend(descriptions::templates(serves));
+    ListResourceTemplatesResult::with_all_items(templates)
 }
 
 /// A part of an exported file.

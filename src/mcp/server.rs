@@ -28,7 +28,16 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use self::{bounds::Bounds, key::Key};
-use super::{clean, envelope::envelope, instructions::INSTRUCTIONS, pressure::Pressure, resources};
+use super::{
+    clean,
+    envelope::envelope,
+    instructions::INSTRUCTIONS,
+    pressure::Pressure,
+    resources::{
+        self,
+        descriptions::{self, Description},
+    },
+};
 use crate::{
     app::App,
     background::Background,
@@ -321,15 +330,25 @@ impl ServerHandler for Server {
         _request: Option<PaginatedRequestParams>,
         _context: RequestContext<RoleServer>,
     ) -> Result<ListResourceTemplatesResult, ErrorData> {
-        Ok(resources::templates())
+        Ok(resources::templates(|tool| self.0.router.get(tool).is_some()))
     }
 
     async fn read_resource(
         &self,
         request: ReadResourceRequestParams,
-        _context: RequestContext<RoleServer>,
+        mut context: RequestContext<RoleServer>,
     ) -> Result<ReadResourceResponse, ErrorData> {
-        Ok(resources::read(&self.0.tools.app.exports, &request.uri).await?.into())
+        let uri = &request.uri;
+        let description = Description::parse(uri)?.filter(|wanted| self.0.router.get(wanted.tool).is_some());
+        let Some(description) = description else {
+            return Ok(resources::read(&self.0.tools.app.exports, uri).await?.into());
+        };
+        // The same call as the tool's: its place in the queue, deadline, access, and cleaning.
+        context.extensions.insert(RawArguments(description.arguments.into()));
+        match self.call_tool(CallToolRequestParams::new(description.tool), context).await? {
+            CallToolResponse::Complete(answer) => Ok(descriptions::contents(uri, answer)?.into()),
+            _ => Err(ErrorData::internal_error("the tool gave an answer of an unknown kind", None)),
+        }
     }
 
     fn get_tool(&self, name: &str) -> Option<Tool> {

@@ -1,10 +1,10 @@
-//! Exported files as resources, read part by part from the real binary.
+//! Exported files as resources, read part by part from the real binary; tables and indices as resources.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use callboard::{adapters::export_folder::ExportFolder, ids, ports::exports::ExportStore};
 use serde_json::{Value, json};
 
-use crate::support::binary::Binary;
+use crate::support::binary::{Binary, Streams};
 
 /// Makes a file as bulk_export does; its uri.
 async fn export(board: &Binary, extension: &'static str, text: &str) -> String {
@@ -133,7 +133,7 @@ async fn what_is_no_export_is_not_found_and_leads_nowhere() {
             "io.modelcontextprotocol/clientCapabilities": {},
         },
     });
-    let mut fresh = Binary::with(crate::support::binary::Streams::Pipes, |_| {});
+    let mut fresh = Binary::with(Streams::Pipes, |_| {});
     assert_eq!(fresh.request("resources/read", &newer)["error"]["code"], -32602);
 }
 
@@ -152,4 +152,80 @@ async fn a_wrong_range_is_named() {
         let error = refused(&mut board, &format!("{uri}{range}"));
         assert_eq!((&error["code"], &error["data"]["argument"]), (&json!(-32602), &json!(argument)), "{range} {error}");
     }
+}
+
+/// A tool's answer as its one text block.
+fn answer(board: &mut Binary, tool: &str, arguments: &Value) -> String {
+    let answer = board.request("tools/call", &json!({ "name": tool, "arguments": arguments }))["result"].clone();
+    assert_ne!(answer["isError"], true, "{answer}");
+    answer["content"][0]["text"].as_str().unwrap().to_owned()
+}
+
+fn make(board: &mut Binary, table: &str, column: &str) {
+    answer(board, "create_table", &json!({"table": table, "columns": [{"name": column, "type": "text"}]}));
+}
+
+#[test]
+fn a_table_is_read_as_get_schema_describes_it() {
+    let mut board = Binary::serve();
+    make(&mut board, "products", "id");
+    make(&mut board, "\"Odd Name\"", "hi\u{202e}dden");
+    for (uri, table) in [
+        ("schema://products", "products"),
+        ("schema://public.products", "public.products"),
+        ("schema://%22Odd%20Name%22", "\"Odd Name\""),
+        ("schema://\"Odd Name\"", "\"Odd Name\""),
+    ] {
+        let contents = read(&mut board, uri);
+        assert_eq!((&contents["uri"], &contents["mimeType"]), (&json!(uri), &json!("application/json")));
+        assert_eq!(contents["text"], answer(&mut board, "get_schema", &json!({ "table": table })), "{uri}");
+    }
+    // Cleaned as answers are.
+    let odd = read(&mut board, "schema://%22Odd%20Name%22")["text"].as_str().unwrap().to_owned();
+    assert!(odd.starts_with("{\"removed_characters\":1,") && odd.contains("\"hidden\""), "{odd}");
+}
+
+#[test]
+fn an_index_is_read_as_get_mapping_describes_it() {
+    let mut board = Binary::serve();
+    answer(&mut board, "index_documents", &json!({"index": "notes", "documents": [{"a": 1, "b": "x"}]}));
+    let contents = read(&mut board, "mapping://notes");
+    assert_eq!((&contents["uri"], &contents["mimeType"]), (&json!("mapping://notes"), &json!("application/json")));
+    assert_eq!(contents["text"], answer(&mut board, "get_mapping", &json!({ "index": "notes" })));
+}
+
+#[test]
+fn a_description_that_is_not_there_brings_near_names() {
+    let mut board = Binary::serve();
+    make(&mut board, "pro\u{202e}ducts", "id");
+    answer(&mut board, "index_documents", &json!({"index": "notes", "documents": [{"a": 1}]}));
+    for (uri, near) in [("schema://produts", "pro\u{fffd}ducts"), ("mapping://note", "notes")] {
+        let error = refused(&mut board, uri);
+        assert_eq!(error["code"], -32002, "{error}");
+        let data = &error["data"];
+        assert_eq!((&data["uri"], &data["code"]), (&json!(uri), &json!("not_found")), "{error}");
+        assert_eq!(data["did_you_mean"], json!([near.replace('\u{fffd}', "")]), "{error}");
+        assert!(data["request_id"].as_str().unwrap().starts_with("rq_"), "{error}");
+    }
+    for uri in ["schema://a.b.c", "schema://", "mapping://a,b", "schema://products?x=1", "schema://%ff"] {
+        assert_eq!(refused(&mut board, uri)["code"], -32602, "{uri}");
+    }
+}
+
+#[test]
+fn descriptions_are_bound_by_the_settings_of_their_tools() {
+    let mut board = Binary::with(Streams::Pipes, |command| {
+        command.env("CALLBOARD_TOOLSETS", "search").env("CALLBOARD_INDICES", "notes");
+    });
+    board.initialize("2025-06-18");
+    let templates = |board: &mut Binary| -> Vec<String> {
+        let listed = board.request("resources/templates/list", &json!({}))["result"]["resourceTemplates"].clone();
+        let listed = listed.as_array().unwrap().iter();
+        listed.map(|template| template["uriTemplate"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(templates(&mut board), ["export://{id}{?offset,length}", "mapping://{index}"]);
+    assert_eq!(refused(&mut board, "schema://products")["code"], -32002);
+    assert_eq!(refused(&mut board, "mapping://others")["data"]["code"], "denied");
+    let mut board = Binary::serve();
+    assert_eq!(templates(&mut board), ["export://{id}{?offset,length}", "schema://{table}", "mapping://{index}"]);
 }

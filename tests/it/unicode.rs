@@ -67,6 +67,13 @@ fn escapes_inside_documents_are_cleaned_like_the_characters_themselves() {
     }
 }
 
+#[test]
+fn strings_that_others_write_as_json_hide_nothing() {
+    let mut value = json!({"a": ["x\u{202e}y", {"b": "\u{85}line\n\u{2028}"}], "n": 1});
+    callboard::mcp::clean::strings(&mut value);
+    assert_eq!(value, json!({"a": ["x\u{fffd}y", {"b": "\u{fffd}line\n\u{fffd}"}], "n": 1}));
+}
+
 proptest::proptest! {
     /// Cleaning yields JSON that says the same without what hides, whatever the text and however it is escaped.
     #[test]

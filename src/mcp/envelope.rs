@@ -2,7 +2,10 @@
 
 use serde::Serialize;
 
-use crate::{error::Error, redaction::redact};
+use crate::{
+    error::{Code, Error},
+    redaction::redact,
+};
 
 /// What every failed call answers, over MCP and on the command line alike.
 #[derive(Serialize)]
@@ -34,12 +37,7 @@ struct Envelope<'a> {
 /// The envelope as JSON text. The private cause is logged here, once, and never shown.
 pub fn envelope(error: &Error, request_id: &str) -> String {
     if let Some(cause) = std::error::Error::source(error) {
-        tracing::warn!(
-            error.code = error.code.as_str(),
-            cause = chain(cause),
-            request.id = request_id,
-            "call failed: {error}"
-        );
+        log(error, &chain(cause), request_id);
     }
     let shown = |text: &Option<String>| text.as_deref().map(|text| redact(text).into_owned());
     let (message, detail) = (redact(&error.message), shown(&error.place.detail));
@@ -61,6 +59,29 @@ pub fn envelope(error: &Error, request_id: &str) -> String {
     serde_json::to_string(&envelope).unwrap_or_else(|_| {
         r#"{"code":"internal","message":"the error could not be written","retryable":false}"#.to_owned()
     })
+}
+
+/// Hosts show people what is written to stderr, so that holds what an operator can mend. A caller's own mistakes are the caller's to read.
+fn log(error: &Error, cause: &str, request_id: &str) {
+    let code = error.code.as_str();
+    match error.code {
+        Code::Internal => {
+            tracing::error!(error.code = code, cause, request.id = request_id, "call failed: {error}");
+        }
+        Code::Unavailable | Code::Timeout | Code::OutcomeUnknown => {
+            tracing::warn!(error.code = code, cause, request.id = request_id, "call failed: {error}");
+        }
+        Code::Invalid
+        | Code::NotFound
+        | Code::Conflict
+        | Code::LeaseLost
+        | Code::Limit
+        | Code::Busy
+        | Code::Denied
+        | Code::Cancelled => {
+            tracing::debug!(error.code = code, cause, request.id = request_id, "call refused: {error}");
+        }
+    }
 }
 
 /// Everything an error stands on, in one line.

@@ -2,7 +2,8 @@
 //!
 //! While it is open, one look at a time is taken at the backend, every 100 ms as long as somebody asked within the last minute and every
 //! second after that; the first that succeeds closes it. So callers never wait for a backend that is known to be down, and it is used
-//! again as soon as it is back. What the caller did wrong never counts: only `unavailable` is a failure of the backend.
+//! again as soon as it is back. A login that was refused is tried again every 5 s only: each try is a line in the backend's log, and
+//! enough of them lock the account. What the caller did wrong never counts: only `unavailable` is a failure of the backend.
 
 use std::{
     borrow::Cow,
@@ -25,6 +26,10 @@ const INTEREST: Duration = Duration::from_secs(60);
 const PAUSE_ASKED: Duration = Duration::from_millis(100);
 /// Between two looks when nobody does.
 const PAUSE_IDLE: Duration = Duration::from_secs(1);
+/// Between two looks at a backend that refused the login, which somebody has to mend.
+const PAUSE_REFUSED: Duration = Duration::from_secs(5);
+/// How codes of a refused login begin: SQLSTATE class 28, a database that does not exist, and ours for search engines.
+const LOGIN_REFUSED: [&str; 3] = ["28", "3D000", "backend_credentials_rejected"];
 /// When a refused caller should come again.
 const RETRY_AFTER: Duration = Duration::from_millis(250);
 
@@ -50,6 +55,20 @@ struct Open {
     hint: Option<Cow<'static, str>>,
     place: Place,
     asked: Instant,
+}
+
+impl Open {
+    /// Until the next look.
+    fn pause(&self) -> Duration {
+        let code = self.place.backend_code.as_deref().unwrap_or_default();
+        if LOGIN_REFUSED.iter().any(|refused| code.starts_with(refused)) {
+            PAUSE_REFUSED
+        } else if self.asked.elapsed() < INTEREST {
+            PAUSE_ASKED
+        } else {
+            PAUSE_IDLE
+        }
+    }
 }
 
 impl Breaker {
@@ -147,11 +166,32 @@ impl Breaker {
     }
 
     fn pause(&self) -> Option<Duration> {
-        let asked = self.state().open.as_ref()?.asked;
-        Some(if asked.elapsed() < INTEREST { PAUSE_ASKED } else { PAUSE_IDLE })
+        self.state().open.as_ref().map(Open::pause)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::{Open, PAUSE_ASKED, PAUSE_REFUSED, Place};
+
+    #[test]
+    fn a_refused_login_is_not_tried_over_and_over() {
+        for (code, pause) in [
+            (None, PAUSE_ASKED),
+            (Some("57P03"), PAUSE_ASKED),
+            (Some("28P01"), PAUSE_REFUSED),
+            (Some("3D000"), PAUSE_REFUSED),
+            (Some("backend_credentials_rejected"), PAUSE_REFUSED),
+        ] {
+            let place = Place { backend_code: code.map(str::to_owned), ..Place::default() };
+            let open = Open { message: String::new(), hint: None, place, asked: Instant::now() };
+            assert_eq!(open.pause(), pause, "{code:?}");
+        }
     }
 }

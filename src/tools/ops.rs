@@ -49,6 +49,8 @@ struct ProblemView {
     message: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     hint: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    backend_code: Option<String>,
 }
 
 #[tool_router(router = ops_tools, vis = "pub(in crate::tools)")]
@@ -89,6 +91,7 @@ impl From<BackendStatus> for BackendView {
             code: error.code.as_str(),
             message: redact(&error.message).into_owned(),
             hint: error.hint.as_deref().map(str::to_owned),
+            backend_code: error.place.backend_code.clone(),
         });
         Self {
             name: status.name,

@@ -146,7 +146,9 @@ async fn wrong_credentials_are_told_and_never_shown() {
             );
             assert!(!failure.to_string().contains("wr0ng"), "{failure}");
         }
-        let info = board.answer("get_server_info", "{}").await.to_string();
+        let info = board.answer("get_server_info", "{}").await;
+        assert_eq!(info["backends"][1]["problem"]["backend_code"], "backend_credentials_rejected");
+        let info = info.to_string();
         assert!(info.contains("does not accept this server's credentials") && !info.contains("wr0ng"), "{info}");
     }
 }

@@ -208,4 +208,34 @@ async fn tls_and_a_password_are_asked_for() {
         assert!(refused["message"].as_str().unwrap().contains(says), "{host} {rest}: {refused}");
         assert!(!refused.to_string().contains(password), "{refused}");
     }
+    // Each reads differently in get_server_info, and says what to mend.
+    let server_of =
+        |port: u16, password: &str, database: &str| format!("postgres://reader:{password}@localhost:{port}/{database}");
+    for (url, code, message, hint) in [
+        (
+            server_of(server.port, "wrong", "postgres"),
+            json!("28P01"),
+            "backend_credentials_rejected: the database did not accept this server's login (password authentication failed for user \"reader\")",
+            "the operator sets the user and password in DATABASE_URL",
+        ),
+        (
+            server_of(server.port, "p@ss%w/rd", "nowhere"),
+            json!("3D000"),
+            "database \"nowhere\" does not exist",
+            "the operator sets the database's name in DATABASE_URL",
+        ),
+        (
+            server_of(1, "p@ss%w/rd", "postgres"),
+            json!(null),
+            "the database cannot be reached: connection refused",
+            "nobody listens there: the operator starts the database, or corrects the host and port in DATABASE_URL",
+        ),
+    ] {
+        let info = Harness::postgres(&url).answer("get_server_info", "{}").await;
+        let problem = &info["backends"][0]["problem"];
+        assert_eq!(
+            (&problem["backend_code"], &problem["message"], &problem["hint"]),
+            (&code, &json!(message), &json!(hint))
+        );
+    }
 }

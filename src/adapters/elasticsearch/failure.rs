@@ -118,25 +118,32 @@ pub(super) fn unreached(error: elasticsearch::Error, writes: bool) -> Error {
     if writes && !connecting {
         return unknown(error);
     }
-    let why = if chain.contains("refused") {
-        "connection refused"
+    let (why, hint) = if chain.contains("refused") {
+        ("connection refused", NOBODY_LISTENS)
     } else if chain.contains("UnknownIssuer") || chain.contains("certificate") {
         return Error::new(Code::Unavailable, "the search engine's certificate is not accepted")
             .hint("ES_CA_CERT names a PEM file with the authority that signed it")
             .place(coded("backend_certificate_rejected"))
             .cause(error);
     } else if chain.contains("dns") || chain.contains("lookup") {
-        "its host name is not known"
+        ("its host name is not known", "the operator corrects the host in ELASTICSEARCH_URL")
     } else if connecting {
-        "no connection could be made"
+        ("no connection could be made", AS_SOON_AS)
     } else {
-        "the connection broke"
+        ("the connection broke", AS_SOON_AS)
     };
     Error::new(Code::Unavailable, format!("the search engine cannot be reached: {why}"))
-        .hint("it is used again as soon as it answers; get_server_info shows the state of every backend")
+        .hint(hint)
         .retry_after(Duration::from_secs(1))
         .cause(error)
 }
+
+/// An engine that may be back any moment.
+const AS_SOON_AS: &str =
+    "it is used again as soon as it answers; the operator looks at the host and port in ELASTICSEARCH_URL";
+/// One that was not started, or is elsewhere.
+const NOBODY_LISTENS: &str =
+    "nobody listens there: the operator starts the engine, or corrects the host and port in ELASTICSEARCH_URL";
 
 /// The answer was cut short.
 pub(super) fn broken(error: elasticsearch::Error, writes: bool) -> Error {
@@ -159,7 +166,7 @@ pub(super) fn silent(writes: bool) -> Error {
         .hint("look which documents are there before writing again; with `id_field` a repeat replaces them");
     }
     Error::new(Code::Unavailable, "the search engine does not answer")
-        .hint("it is used again as soon as it answers; get_server_info shows the state of every backend")
+        .hint(AS_SOON_AS)
         .retry_after(Duration::from_secs(1))
 }
 

@@ -106,17 +106,30 @@ pub fn no_connection(error: tokio_postgres::Error) -> Error {
             .cause(error);
     }
     let kind = error.source().and_then(|source| source.downcast_ref::<io::Error>()).map(io::Error::kind);
-    let why = match kind {
-        Some(io::ErrorKind::ConnectionRefused) => "connection refused",
-        Some(io::ErrorKind::TimedOut) => "no answer in time",
-        Some(io::ErrorKind::ConnectionReset | io::ErrorKind::UnexpectedEof) => "the connection was closed",
-        Some(io::ErrorKind::NotFound) => "nothing listens on its socket",
-        Some(io::ErrorKind::PermissionDenied) => "its socket may not be used",
-        _ if words.contains("connecting") => "its name or address cannot be reached",
-        _ => "the connection was closed",
+    let (why, hint) = match kind {
+        Some(io::ErrorKind::ConnectionRefused) => ("connection refused", NOBODY_LISTENS),
+        Some(io::ErrorKind::TimedOut) => ("no answer in time", AS_SOON_AS),
+        Some(io::ErrorKind::ConnectionReset | io::ErrorKind::UnexpectedEof) => {
+            ("the connection was closed", AS_SOON_AS)
+        }
+        Some(io::ErrorKind::NotFound) => ("nothing listens on its socket", NOBODY_LISTENS),
+        Some(io::ErrorKind::PermissionDenied) => {
+            ("its socket may not be used", "the operator gives this server's user the right")
+        }
+        _ if words.contains("connecting") => {
+            ("its name or address cannot be reached", "the operator corrects the host in DATABASE_URL")
+        }
+        _ => ("the connection was closed", AS_SOON_AS),
     };
-    unreachable_because(why).cause(error)
+    unreachable_because(why).hint(hint).cause(error)
 }
+
+/// A database that may be back any moment.
+const AS_SOON_AS: &str =
+    "it is used again as soon as it answers; the operator looks at the host and port in DATABASE_URL";
+/// One that was not started, or is elsewhere.
+const NOBODY_LISTENS: &str =
+    "nobody listens there: the operator starts the database, or corrects the host and port in DATABASE_URL";
 
 /// The connection ended, said or unsaid, before it did anything.
 pub fn is_parting(error: &tokio_postgres::Error) -> bool {
@@ -126,7 +139,7 @@ pub fn is_parting(error: &tokio_postgres::Error) -> bool {
 /// The database does not answer.
 pub fn unreachable_because(why: &str) -> Error {
     Error::new(Code::Unavailable, format!("the database cannot be reached: {why}"))
-        .hint("get_server_info shows the state of every backend")
+        .hint(AS_SOON_AS)
         .retry_after(Duration::from_secs(1))
 }
 

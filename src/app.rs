@@ -103,7 +103,7 @@ impl App {
         let exports = Exports::new(
             Arc::clone(&engine),
             search.clone(),
-            Arc::new(ExportFolder::new(config.data_dir.join("exports"))),
+            Arc::new(ExportFolder::new(config.data_dir.join("exports"), Arc::new(SystemClock))),
             limits,
         );
         let facts = Facts {

@@ -1,7 +1,8 @@
 //! Export files in a folder of the data directory.
 //!
 //! A file is written under a hidden name, made durable, and then renamed, so a name that can be read is a file that is whole. The writer holds
-//! a lock on the hidden file: one without a lock belongs to a process that was killed.
+//! a lock on the hidden file: one without a lock belongs to a process that was killed. Whoever creates a file first removes those, and the
+//! finished files that are older than [`KEPT`]: nobody else would, and documents taken out of an index should not lie around for ever.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -9,30 +10,36 @@ use std::{
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use rustix::fs::{FlockOperation, OFlags, flock};
 use sha2::{Digest, Sha256};
 
 use crate::{
+    clock::{Clock, Instant},
     error::{Code, Error},
+    ids,
     ports::exports::{ExportFile, ExportPart, ExportStore, ExportSummary, FinishedExport},
 };
 
 /// What exports can be.
 const EXTENSIONS: [&str; 2] = ["ndjson", "csv"];
+/// How long a finished file stays at least.
+const KEPT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// The end of the name of a file that is not whole.
 const UNFINISHED: &str = ".part";
 
 /// A folder of exports.
 pub struct ExportFolder {
     folder: Arc<Path>,
+    clock: Arc<dyn Clock>,
 }
 
 impl ExportFolder {
     /// Made when first used.
-    pub fn new(folder: PathBuf) -> Self {
-        Self { folder: folder.into() }
+    pub fn new(folder: PathBuf, clock: Arc<dyn Clock>) -> Self {
+        Self { folder: folder.into(), clock }
     }
 }
 
@@ -40,7 +47,8 @@ impl ExportFolder {
 impl ExportStore for ExportFolder {
     async fn create(&self, id: &str, extension: &'static str) -> Result<Box<dyn ExportFile>, Error> {
         let (folder, name) = (Arc::clone(&self.folder), format!("{id}.{extension}"));
-        let file = blocking(move || Unfinished::create(&folder, &name)).await?;
+        let now = self.clock.now();
+        let file = blocking(move || Unfinished::create(&folder, &name, now)).await?;
         Ok(Box::new(Writing { file: Some(file) }))
     }
 
@@ -150,9 +158,10 @@ struct Unfinished {
 }
 
 impl Unfinished {
-    fn create(folder: &Path, name: &str) -> io::Result<Self> {
+    fn create(folder: &Path, name: &str, now: Instant) -> io::Result<Self> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         remove_left_over(folder)?;
+        remove_old(folder, now)?;
         let folder = folder.canonicalize()?;
         let hidden = folder.join(format!(".{name}{UNFINISHED}"));
         loop {
@@ -209,6 +218,22 @@ fn remove_left_over(folder: &Path) -> io::Result<()> {
                 Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
                 _ => {}
             }
+        }
+    }
+    Ok(())
+}
+
+/// Removes finished files whose time is over. One that cannot be removed stands in nobody's way.
+fn remove_old(folder: &Path, now: Instant) -> io::Result<()> {
+    for file in list(folder)? {
+        if ids::made_at(&file.id).is_none_or(|made| made.after(KEPT) > now) {
+            continue;
+        }
+        match fs::remove_file(folder.join(format!("{}.{}", file.id, file.extension))) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                tracing::warn!("an old export could not be removed: {error}");
+            }
+            _ => {}
         }
     }
     Ok(())

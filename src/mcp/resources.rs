@@ -48,7 +48,7 @@ pub fn templates(serves: impl Fn(&str) -> bool) -> ListResourceTemplatesResult {
     let export = ResourceTemplate::new("export://{id}{?offset,length}", "export")
         .with_title("Exported documents")
         .with_description(
-            "A file written by bulk_export: NDJSON or CSV. Read it part by part: offset is a byte (default 0), length up to 1048576 bytes \
+            "A file written by bulk_export: NDJSON or CSV, kept for seven days. Read it part by part: offset is a byte (default 0), length up to 1048576 bytes \
              (default 65536); _meta of each part has bytes_total and the uri of the next one",
         );
     let mut templates = vec![export];

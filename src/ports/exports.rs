@@ -8,7 +8,7 @@ use crate::error::Error;
 #[async_trait::async_trait]
 pub trait ExportStore: Send + Sync {
     /// Begins a file. It becomes visible under its id only when finished; one that is dropped before leaves nothing. What a process that was
-    /// killed left unfinished is removed here.
+    /// killed left unfinished is removed here, and finished files that are older than the store keeps them.
     async fn create(&self, id: &str, extension: &'static str) -> Result<Box<dyn ExportFile>, Error>;
 
     /// Bytes `offset..offset + length_max` of a finished file, cut at its end, and its whole size. `None` when there is no such export.

@@ -8,6 +8,7 @@ use std::{
 
 use callboard::{
     adapters::export_folder::ExportFolder,
+    clock::{Clock, Instant as Moment, SystemClock},
     config::{Access, Limits},
     domain::{
         json,
@@ -18,6 +19,7 @@ use callboard::{
         },
     },
     error::{Code, Error},
+    ids,
     ports::{
         exports::ExportStore,
         search::{Pages, SearchEngine},
@@ -151,7 +153,7 @@ fn exports(folder: &Path, pages: usize, end: End, call_time: Duration) -> Export
     let engine: Arc<dyn SearchEngine> = Arc::new(Scripted { pages, end, folder: folder.to_owned() });
     let limits = Limits { call_time, ..Limits::default() };
     let search = SearchService::new(Arc::clone(&engine), Arc::new(Access::default()), limits);
-    Exports::new(engine, search, Arc::new(ExportFolder::new(folder.to_owned())), limits)
+    Exports::new(engine, search, Arc::new(ExportFolder::new(folder.to_owned(), Arc::new(SystemClock))), limits)
 }
 
 fn everything() -> Request {
@@ -219,7 +221,7 @@ async fn a_file_is_hidden_until_it_is_whole_and_what_a_killed_process_left_goes_
     let home = tempfile::tempdir().unwrap();
     let left_over = home.path().join(".ex_0123456789abcdef0123456789abcdef.ndjson.part");
     std::fs::write(&left_over, "half a doc").unwrap();
-    let folder = ExportFolder::new(home.path().to_owned());
+    let folder = ExportFolder::new(home.path().to_owned(), Arc::new(SystemClock));
     let id = "ex_00000000000000000000000000000001";
     let mut first = folder.create(id, "ndjson").await.unwrap();
     assert!(!left_over.exists());
@@ -236,12 +238,49 @@ async fn a_file_is_hidden_until_it_is_whole_and_what_a_killed_process_left_goes_
     assert_eq!(files(home.path()).len(), 1);
 }
 
+/// A clock that the test moves.
+struct Moved(Mutex<Moment>);
+
+impl Clock for Moved {
+    fn now(&self) -> Moment {
+        *self.0.lock().unwrap()
+    }
+}
+
+#[tokio::test]
+async fn a_finished_file_stays_for_a_week_and_goes_when_the_next_is_made() {
+    let home = tempfile::tempdir().unwrap();
+    let clock = Arc::new(Moved(Mutex::new(SystemClock.now())));
+    let folder = ExportFolder::new(home.path().to_owned(), Arc::clone(&clock) as Arc<dyn Clock>);
+    let export = async |extension| {
+        let id = ids::new(ids::Kind::Export);
+        let file = folder.create(&id, extension).await.unwrap();
+        file.finish().await.unwrap();
+        id
+    };
+    // What is no export of ours is nobody's to remove.
+    std::fs::write(home.path().join("ex_old.csv"), "somebody's").unwrap();
+    let (first, week) = (export("csv").await, Duration::from_secs(7 * 24 * 60 * 60));
+    let made = ids::made_at(&first).unwrap();
+    let listed = async || -> Vec<String> { folder.list().await.unwrap().into_iter().map(|file| file.id).collect() };
+    *clock.0.lock().unwrap() = made.after(week - Duration::from_millis(1));
+    let second = export("ndjson").await;
+    assert_eq!(listed().await, [second.clone(), first]);
+    // Its age alone removes nothing.
+    *clock.0.lock().unwrap() = made.after(week);
+    assert_eq!(listed().await.len(), 2);
+    *clock.0.lock().unwrap() = ids::made_at(&second).unwrap().after(week);
+    let third = export("csv").await;
+    assert_eq!(listed().await, [third]);
+    assert!(home.path().join("ex_old.csv").exists());
+}
+
 #[tokio::test]
 async fn names_of_exports_lead_nowhere_else() {
     let home = tempfile::tempdir().unwrap();
     std::fs::create_dir(home.path().join("exports")).unwrap();
     std::fs::write(home.path().join("secret.ndjson"), "secret").unwrap();
-    let folder = ExportFolder::new(home.path().join("exports"));
+    let folder = ExportFolder::new(home.path().join("exports"), Arc::new(SystemClock));
     let linked = "ex_0123456789abcdef0123456789abcdef";
     std::os::unix::fs::symlink("../secret.ndjson", home.path().join(format!("exports/{linked}.csv"))).unwrap();
     for id in ["../secret", "ex_../secret", "", "ex_", "/etc/passwd", "ex_0123456789ABCDEF0123456789ABCDEF", "ex_\0"] {

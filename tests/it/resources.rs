@@ -1,14 +1,16 @@
 //! Exported files as resources, read part by part from the real binary; tables and indices as resources.
 
+use std::sync::Arc;
+
 use base64::{Engine, engine::general_purpose::STANDARD};
-use callboard::{adapters::export_folder::ExportFolder, ids, ports::exports::ExportStore};
+use callboard::{adapters::export_folder::ExportFolder, clock::SystemClock, ids, ports::exports::ExportStore};
 use serde_json::{Value, json};
 
 use crate::support::binary::{Binary, Streams};
 
 /// Makes a file as bulk_export does; its uri.
 async fn export(board: &Binary, extension: &'static str, text: &str) -> String {
-    let folder = ExportFolder::new(board.home.path().join("data/exports"));
+    let folder = ExportFolder::new(board.home.path().join("data/exports"), Arc::new(SystemClock));
     let id = ids::new(ids::Kind::Export);
     let mut file = folder.create(&id, extension).await.unwrap();
     file.append(text.as_bytes().to_vec()).await.unwrap();

@@ -247,13 +247,16 @@ fn complete(mut parts: Parts, sources: &Sources, environment: &Environment) -> P
         let port = std::mem::take(&mut parts.place);
         parts.place = if has(&parts, "host") { port } else { format!("{}{port}", local_place()) };
     }
-    for (key, name) in [("sslmode", "PGSSLMODE"), ("sslrootcert", "PGSSLROOTCERT")] {
+    for (key, name) in
+        [("sslmode", "PGSSLMODE"), ("sslrootcert", "PGSSLROOTCERT"), ("sslcert", "PGSSLCERT"), ("sslkey", "PGSSLKEY")]
+    {
         if let (false, Some(value)) = (has(&parts, key), text(name)) {
             parts.query.push((key.to_owned(), value));
         }
     }
     for (key, value) in &mut parts.query {
-        if key == "sslrootcert" && value != "system" {
+        let is_file = matches!(key.as_str(), "sslrootcert" | "sslcert" | "sslkey");
+        if is_file && value != "system" {
             *value = environment.path(value).display().to_string();
         }
     }

@@ -179,17 +179,19 @@ pub fn find(name: &str) -> Option<&'static Setting> {
 /// The list.
 pub static SETTINGS: &[Setting] = &[
     // PostgreSQL.
-    setting("DATABASE_URL", Kind::Url, Section::Database, "an embedded SQLite file", "The database of the SQL tools: `postgres://user:password@host:port/database`, also `postgresql://` and `postgresql+psycopg2://`; a password may hold `@` and `%`; `sslmode` from disable to verify-full, `sslrootcert`.")
+    setting("DATABASE_URL", Kind::Url, Section::Database, "an embedded SQLite file", "The database of the SQL tools: `postgres://user:password@host:port/database`, also `postgresql://` and `postgresql+psycopg2://`; a password may hold `@` and `%`; `sslmode` from disable to verify-full (`allow` acts as `prefer`), `sslrootcert`, `sslcert` and `sslkey` as psql reads them.")
         .aliases(&["DATABASE_URI", "POSTGRES_URL", "DSN", "DB_URL"]).secret(),
     setting("CALLBOARD_QUERY_URL", Kind::Url, Section::Database, "the same as DATABASE_URL", "A role of its own for reads of the default database, one that may only read.").secret(),
-    setting("PGHOST", Kind::Text, Section::Database, "", "With the other PG variables, as psql reads them, where no URL is set: PGHOST or PGDATABASE switches PostgreSQL on. PGPASSWORD, PGPASSFILE, PGSSLMODE and PGSSLROOTCERT also complete a URL.").aliases(&["PGHOSTADDR"]),
+    setting("PGHOST", Kind::Text, Section::Database, "", "With the other PG variables, as psql reads them, where no URL is set: PGHOST or PGDATABASE switches PostgreSQL on. PGPASSWORD, PGPASSFILE and those that begin with PGSSL also complete a URL.").aliases(&["PGHOSTADDR"]),
     setting("PGPORT", Kind::Text, Section::Database, "5432", "Port."),
     setting("PGDATABASE", Kind::Text, Section::Database, "the user's name", "Database."),
     setting("PGUSER", Kind::Text, Section::Database, "the system's user", "User."),
     setting("PGPASSWORD", Kind::Text, Section::Database, "", "Password.").secret(),
     setting("PGPASSFILE", Kind::Path, Section::Database, "~/.pgpass", "File of passwords, one `host:port:database:user:password` a line."),
-    setting("PGSSLMODE", Kind::Choice(super::database::SSL_MODES), Section::Database, "prefer", "disable, allow, prefer, require, verify-ca or verify-full."),
+    setting("PGSSLMODE", Kind::Choice(super::database::SSL_MODES), Section::Database, "prefer", "disable, allow, prefer, require, verify-ca or verify-full. `allow` acts as `prefer`: it encrypts where the server can."),
     setting("PGSSLROOTCERT", Kind::Path, Section::Database, "the system's authorities", "PEM file with the authority of the server's certificate."),
+    setting("PGSSLCERT", Kind::Path, Section::Database, "", "PEM file with this client's certificate, where the server asks for one."),
+    setting("PGSSLKEY", Kind::Path, Section::Database, "", "PEM file with its key, without a passphrase."),
     setting("POSTGRES_HOST", Kind::Text, Section::Database, "", "With POSTGRES_PORT, _DATABASE, _USER and _PASSWORD, where neither a URL nor a PG variable is set."),
     setting("POSTGRES_PORT", Kind::Text, Section::Database, "5432", "Port."),
     setting("POSTGRES_DATABASE", Kind::Text, Section::Database, "the user's name", "Database.").aliases(&["POSTGRES_DB"]),

@@ -144,7 +144,8 @@ fn pgbouncer() -> &'static str {
         .expect("no pgbouncer; run the tests by `tests/run`")
 }
 
-/// A server that takes `reader` by TLS and password only; its authority's certificate is `ca.pem` in the directory given back.
+/// A server that takes `reader` by TLS and password only, and `agent` by a certificate beside it. In the directory given back, `ca.pem` is the
+/// authority's certificate, `agent.pem` and `agent.key` are for `agent`, and `other.*` are of an authority that nobody knows.
 fn with_tls() -> (PostgresServer, std::path::PathBuf) {
     use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
     let dir = Guarded::directory("tls");
@@ -158,9 +159,18 @@ fn with_tls() -> (PostgresServer, std::path::PathBuf) {
     let leaf = CertificateParams::new(vec!["localhost".to_owned()]).unwrap().signed_by(&key, &issuer).unwrap();
     std::fs::write(dir.join("server.pem"), leaf.pem()).unwrap();
     std::fs::write(dir.join("server.key"), key.serialize_pem()).unwrap();
+    let client = |name: &str, issuer: &Issuer<'_, KeyPair>| {
+        let key = KeyPair::generate().unwrap();
+        let mut leaf = CertificateParams::new(Vec::new()).unwrap();
+        leaf.distinguished_name.push(rcgen::DnType::CommonName, "agent");
+        std::fs::write(dir.join(format!("{name}.pem")), leaf.signed_by(&key, issuer).unwrap().pem()).unwrap();
+        std::fs::write(dir.join(format!("{name}.key")), key.serialize_pem()).unwrap();
+    };
+    client("agent", &issuer);
+    client("other", &Issuer::new(CertificateParams::new(Vec::new()).unwrap(), KeyPair::generate().unwrap()));
     std::fs::write(
         dir.join("hba"),
-        "hostssl all reader 127.0.0.1/32 scram-sha-256\nhost all postgres 127.0.0.1/32 trust\nlocal all all trust\n",
+        "hostssl all agent 127.0.0.1/32 scram-sha-256 clientcert=verify-full\nhostssl all reader 127.0.0.1/32 scram-sha-256\nhost all postgres 127.0.0.1/32 trust\nlocal all all trust\n",
     )
     .unwrap();
     run(Command::new("chmod").arg("600").arg(dir.join("server.key")));
@@ -169,13 +179,14 @@ fn with_tls() -> (PostgresServer, std::path::PathBuf) {
     }
     let file = |name: &str| dir.join(name).display().to_string();
     let options = format!(
-        "-c ssl=on -c ssl_cert_file={} -c ssl_key_file={} -c hba_file={}",
+        "-c ssl=on -c ssl_ca_file={} -c ssl_cert_file={} -c ssl_key_file={} -c hba_file={}",
+        file("ca.pem"),
         file("server.pem"),
         file("server.key"),
         file("hba")
     );
     let server = PostgresServer::start(&postgres::own_bin(), &options);
-    server.psql("postgres", "CREATE ROLE reader LOGIN PASSWORD 'p@ss%w/rd'");
+    server.psql("postgres", "CREATE ROLE reader LOGIN PASSWORD 'p@ss%w/rd'; CREATE ROLE agent LOGIN PASSWORD 'word'");
     (server, dir)
 }
 
@@ -208,6 +219,18 @@ async fn tls_and_a_password_are_asked_for() {
         assert!(refused["message"].as_str().unwrap().contains(says), "{host} {rest}: {refused}");
         assert!(!refused.to_string().contains(password), "{refused}");
     }
+    // A server that asks for a certificate gets ours.
+    let as_agent = |rest: &str| {
+        format!("postgres://agent:word@localhost:{}/postgres?sslmode=verify-full&{authority}{rest}", server.port)
+    };
+    let identity = |name: &str| format!("&sslcert={0}.pem&sslkey={0}.key", dir.join(name).display());
+    let board = Harness::postgres(&as_agent(&identity("agent")));
+    assert_eq!(board.answer("execute_query", in_tls).await["rows"], json!([["agent", true]]));
+    let refused = Harness::postgres(&as_agent("")).refused("execute_query", ONE).await;
+    assert_eq!((&refused["code"], &refused["backend_code"]), (&json!("unavailable"), &json!("28000")), "{refused}");
+    assert!(refused["hint"].as_str().unwrap().contains("sslcert"), "{refused}");
+    let refused = Harness::postgres(&as_agent(&identity("other"))).refused("execute_query", ONE).await;
+    assert!(refused["message"].as_str().unwrap().contains("TLS failed"), "{refused}");
     // Each reads differently in get_server_info, and says what to mend.
     let server_of =
         |port: u16, password: &str, database: &str| format!("postgres://reader:{password}@localhost:{port}/{database}");

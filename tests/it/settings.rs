@@ -230,6 +230,7 @@ fn every_way_to_write_a_database_becomes_one_url() {
             "postgres://u@h/x?sslmode=verify-full&sslrootcert=/ca.pem",
             "postgres://u@h/x?sslmode=verify-full&sslrootcert=%2Fca.pem",
         ),
+        ("postgres://u@h/x?sslcert=/c.pem&sslkey=/c.key", "postgres://u@h/x?sslcert=%2Fc.pem&sslkey=%2Fc.key"),
         ("postgres://h/x?user=u&password=p", "postgres://u:p@h/x"),
         ("postgres://u@[::1]:5433/x", "postgres://u@[::1]:5433/x"),
         ("postgres://u@/x?host=/run/pg", "postgres://u@/x?host=%2Frun%2Fpg"),
@@ -264,6 +265,8 @@ fn psql_and_container_variables_work() {
         ("PGSSLMODE", "require"),
     ];
     assert_eq!(main_url(&all), "postgres://u:p%40@h:5433/x?sslmode=require");
+    let identity = [("PGHOST", "h"), ("PGUSER", "u"), ("PGSSLCERT", "/c.pem"), ("PGSSLKEY", "/c.key")];
+    assert_eq!(main_url(&identity), "postgres://u@h/u?sslcert=%2Fc.pem&sslkey=%2Fc.key");
     assert_eq!(main_url(&[("PGHOST", "/run/pg"), ("PGUSER", "u")]), "postgres://u@%2Frun%2Fpg/u");
     assert_eq!(main_url(&[("PGPASSWORD", "p"), ("DATABASE_URL", "postgres://u@h/x")]), "postgres://u:p@h/x");
     let host = [

@@ -8,7 +8,7 @@ use tokio_postgres::{
     config::{ChannelBinding, Host, SslMode, TargetSessionAttrs},
 };
 
-use super::tls::{Tls, Trust};
+use super::tls::{Identity, Tls, Trust};
 use crate::error::Error;
 
 /// Where a server is and how to log in.
@@ -23,6 +23,8 @@ pub struct Address {
 struct Security {
     mode: String,
     authorities: Option<PathBuf>,
+    certificate: Option<PathBuf>,
+    key: Option<PathBuf>,
 }
 
 impl FromStr for Address {
@@ -63,11 +65,11 @@ impl FromStr for Address {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             parameter(&mut config, &mut security, name, decoded(value)?)?;
         }
-        finish(config, &security)
+        finish(config, security)
     }
 }
 
-fn finish(mut config: Config, security: &Security) -> Result<Address, Error> {
+fn finish(mut config: Config, security: Security) -> Result<Address, Error> {
     if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
         config.host("localhost");
     }
@@ -80,6 +82,7 @@ fn finish(mut config: Config, security: &Security) -> Result<Address, Error> {
     let authorities = security.authorities.as_deref();
     let (mode, trust) = match security.mode.as_str() {
         "disable" => (SslMode::Disable, None),
+        // `allow` would rather not encrypt, but nobody is harmed by what is encrypted all the same.
         "allow" | "prefer" | "" => (SslMode::Prefer, Some(Trust::Anyone)),
         // As libpq does: with an authority named, the certificate is held to it.
         "require" if authorities.is_some() => (SslMode::Require, Some(Trust::Authority)),
@@ -93,8 +96,17 @@ fn finish(mut config: Config, security: &Security) -> Result<Address, Error> {
     };
     let socket = config.get_hosts().iter().any(|host| matches!(host, Host::Unix(_)));
     config.ssl_mode(if socket { SslMode::Disable } else { mode });
+    let identity = match (security.certificate, security.key) {
+        (Some(certificate), Some(key)) => Some(Identity { certificate, key }),
+        (None, None) => None,
+        (certificate, _) => {
+            let (given, missing) = if certificate.is_some() { ("sslcert", "sslkey") } else { ("sslkey", "sslcert") };
+            return Err(Error::invalid(missing, format!("the database's URL has `{given}`, but no `{missing}`"))
+                .hint("name both files: sslcert=/path/client.pem&sslkey=/path/client.key"));
+        }
+    };
     let tls = match trust {
-        Some(trust) if !socket => Tls::new(trust, authorities)?,
+        Some(trust) if !socket => Tls::new(trust, authorities, identity.as_ref())?,
         _ => Tls::Plain,
     };
     Ok(Address { config, tls })
@@ -127,6 +139,8 @@ fn parameter(config: &mut Config, security: &mut Security, name: &str, value: St
         "ssl" if value == "true" || value == "1" => "require".clone_into(&mut security.mode),
         "sslrootcert" if value == "system" => "verify-full".clone_into(&mut security.mode),
         "sslrootcert" => security.authorities = Some(value.into()),
+        "sslcert" => security.certificate = Some(value.into()),
+        "sslkey" => security.key = Some(value.into()),
         "host" => {
             for host in value.split(',') {
                 config.host(host);
@@ -236,6 +250,14 @@ mod tests {
             ("verify-full", SslMode::Require),
         ] {
             assert_eq!(read(&format!("postgres://h/d?sslmode={mode}")).config.get_ssl_mode(), wanted);
+        }
+        for (query, argument) in [
+            ("sslcert=/nowhere/c.pem", "sslkey"),
+            ("sslkey=/nowhere/c.key", "sslcert"),
+            ("sslcert=/nowhere/c.pem&sslkey=/nowhere/c.key", "sslcert"),
+        ] {
+            let refused = format!("postgres://h/d?{query}").parse::<Address>().map(|_| ()).unwrap_err();
+            assert_eq!(refused.argument.as_deref(), Some(argument), "{query}");
         }
         assert!("postgres://h/d?sslmode=sure".parse::<Address>().is_err());
         assert!("mysql://h/d".parse::<Address>().is_err());

@@ -100,9 +100,9 @@ pub fn no_connection(error: tokio_postgres::Error) -> Error {
             .hint("the operator sets the user and password in DATABASE_URL")
             .cause(error);
     }
-    if words.contains("TLS") {
+    if words.contains("TLS") || cause.contains("fatal alert") {
         return unreachable_because(&format!("TLS failed ({cause})"))
-            .hint("sslmode and sslrootcert of DATABASE_URL say what is asked of the server's certificate")
+            .hint("sslmode and sslrootcert of DATABASE_URL say what is asked of the server's certificate, sslcert and sslkey which is ours")
             .cause(error);
     }
     let kind = error.source().and_then(|source| source.downcast_ref::<io::Error>()).map(io::Error::kind);
@@ -200,6 +200,9 @@ fn own_hint(state: &str) -> Option<&'static str> {
         "3D000" => "the operator sets the database's name in DATABASE_URL",
         "22P02" => "the value does not fit the type; cast it or pass another",
         "42P18" => "write its type: $1::int",
+        "28000" => {
+            "the operator looks at user, sslmode, sslcert and sslkey in DATABASE_URL, and at the server's pg_hba.conf"
+        }
         _ if login_refused(state) => "the operator sets the user and password in DATABASE_URL",
         _ => return None,
     })

@@ -1,7 +1,10 @@
 //! TLS to the server, with the meanings that `sslmode` has everywhere else: `require` encrypts and trusts anyone, unless an authority is
 //! named; `verify-ca` asks who signed the certificate, `verify-full` also for whom.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use rustls::{
     ClientConfig, DigitallySignedStruct, Error as TlsError, RootCertStore, SignatureScheme,
@@ -10,7 +13,7 @@ use rustls::{
         verify_server_cert_signed_by_trust_anchor,
     },
     crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature},
-    pki_types::{CertificateDer, ServerName, UnixTime},
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime},
     server::ParsedCertificate,
 };
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -37,28 +40,65 @@ pub enum Trust {
     Host,
 }
 
+/// PEM files by which the server knows this client: its certificate, with what leads to the authority, and the key.
+#[derive(Debug)]
+pub struct Identity {
+    /// `sslcert`.
+    pub certificate: PathBuf,
+    /// `sslkey`.
+    pub key: PathBuf,
+}
+
 impl Tls {
     /// A connector.
     ///
     /// # Errors
-    /// `invalid` when the file with authorities cannot be used.
-    pub fn new(trust: Trust, authorities: Option<&Path>) -> Result<Self, Error> {
+    /// `invalid` when a file cannot be used; the argument is its parameter.
+    pub fn new(trust: Trust, authorities: Option<&Path>, identity: Option<&Identity>) -> Result<Self, Error> {
         let provider = Arc::new(ring::default_provider());
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
             .map_err(|error| Error::new(Code::Internal, "TLS cannot be set up").cause(error))?;
-        let config = match trust {
-            Trust::Host => builder.with_root_certificates(roots(authorities)?).with_no_client_auth(),
+        let builder = match trust {
+            Trust::Host => builder.with_root_certificates(roots(authorities)?),
             Trust::Authority => {
                 let verifier = Arc::new(Signed { roots: Some(roots(authorities)?), provider });
-                builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth()
+                builder.dangerous().with_custom_certificate_verifier(verifier)
             }
             Trust::Anyone => {
                 let verifier = Arc::new(Signed { roots: None, provider });
-                builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth()
+                builder.dangerous().with_custom_certificate_verifier(verifier)
+            }
+        };
+        let config = match identity {
+            None => builder.with_no_client_auth(),
+            Some(identity) => {
+                let (chain, key) = identity.read()?;
+                builder.with_client_auth_cert(chain, key).map_err(|error| {
+                    Error::invalid("sslkey", "`sslkey` and `sslcert` do not belong together").cause(error)
+                })?
             }
         };
         Ok(Self::Rustls(MakeRustlsConnect::new(config)))
+    }
+}
+
+impl Identity {
+    fn read(&self) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), Error> {
+        let wrong = |name: &'static str, what: &str| {
+            Error::invalid(name, format!("`{name}` names a file that holds no {what}"))
+        };
+        let of_certificate = || wrong("sslcert", "certificate in PEM form");
+        let of_key = || wrong("sslkey", "private key in PEM form without a passphrase");
+        let file = std::fs::read(&self.certificate).map_err(|error| of_certificate().cause(error))?;
+        let chain: Result<Vec<_>, _> = rustls_pemfile::certs(&mut file.as_slice()).collect();
+        let chain = chain.map_err(|error| of_certificate().cause(error))?;
+        if chain.is_empty() {
+            return Err(of_certificate());
+        }
+        let file = std::fs::read(&self.key).map_err(|error| of_key().cause(error))?;
+        let key = rustls_pemfile::private_key(&mut file.as_slice()).map_err(|error| of_key().cause(error))?;
+        Ok((chain, key.ok_or_else(of_key)?))
     }
 }
 

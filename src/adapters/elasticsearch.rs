@@ -12,6 +12,7 @@ mod find;
 mod lines;
 mod names;
 mod ordered;
+mod pace;
 mod wire;
 
 use std::{

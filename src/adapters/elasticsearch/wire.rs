@@ -21,6 +21,7 @@ use serde::de::DeserializeOwned;
 use super::{
     failure,
     lines::{Lines, Part},
+    pace::{Pace, within},
 };
 use crate::{
     adapters::breaker::Breaker,
@@ -29,10 +30,9 @@ use crate::{
     error::{Code, Error},
 };
 
-/// After this long without an answer it is asked whether the engine is alive.
+/// After this long without an answer it is asked whether the engine is alive. Together with the least time for that question (see
+/// [`pace`](super::pace)) less than the second within which a dead backend is told.
 const PATIENCE: Duration = Duration::from_millis(150);
-/// And this long that question may take: together less than the second within which a dead backend is told.
-const SIGN_OF_LIFE: Duration = Duration::from_millis(800);
 /// The same for writes: giving one up leaves open what happened, so it is not done lightly. A write comes after a question that is told
 /// within the second.
 const PATIENCE_WRITING: Duration = Duration::from_secs(4);
@@ -44,6 +44,7 @@ pub(super) const SHORT: Duration = Duration::from_secs(15);
 pub(super) struct Wire {
     transport: Lazy,
     breaker: Arc<Breaker>,
+    pace: Arc<Pace>,
 }
 
 /// Built when first used, because it reads the machine's certificates.
@@ -114,12 +115,13 @@ impl Wire {
         };
         let transport =
             Lazy { built: Arc::default(), settings: Arc::new(settings.clone()), authority: Arc::new(authority) };
-        let looking = transport.clone();
+        let pace = Arc::new(Pace::default());
+        let (looking, known) = (transport.clone(), Arc::clone(&pace));
         let breaker = Breaker::new(background, move || {
-            let transport = looking.clone();
-            async move { transport.sign_of_life(SIGN_OF_LIFE, true).await.is_some_and(serves) }
+            let (transport, patience) = (looking.clone(), known.patience());
+            async move { transport.sign_of_life(patience, true).await.is_some_and(serves) }
         });
-        Ok(Self { transport, breaker })
+        Ok(Self { transport, breaker, pace })
     }
 
     /// Asks the engine, unless it is known to be down.
@@ -137,19 +139,34 @@ impl Wire {
     async fn exchange(&self, request: Request<'_>) -> Result<Answer, Error> {
         let transport = self.transport.get()?;
         let (writes, deadline) = (request.writes, request.deadline);
-        let (patience, sign) = if writes { (PATIENCE_WRITING, PATIENCE_WRITING) } else { (PATIENCE, SIGN_OF_LIFE) };
+        let (patience, sign) =
+            if writes { (PATIENCE_WRITING, PATIENCE_WRITING) } else { (PATIENCE, self.pace.patience()) };
         let started = Instant::now();
         let exchange = exchange(transport, &self.transport, request);
         tokio::pin!(exchange);
         if let Ok(answer) = tokio::time::timeout(patience, &mut exchange).await {
+            if answer.is_ok() && !writes {
+                self.pace.note(started.elapsed());
+            }
             return answer;
         }
         // Slow or dead? Ask something that a living engine answers at once, beside it.
+        let asked = Instant::now();
         let alive = self.transport.sign_of_life(sign, false);
         tokio::pin!(alive);
         tokio::select! {
-            answer = &mut exchange => return answer,
-            sign = &mut alive => if sign.is_none() { return Err(failure::silent(writes)) },
+            // What has come counts, also when the time for the sign is over.
+            biased;
+            answer = &mut exchange => {
+                if answer.is_ok() {
+                    self.pace.note(asked.elapsed());
+                }
+                return answer;
+            }
+            sign = &mut alive => match sign {
+                Some(_) => self.pace.note(asked.elapsed()),
+                None => return Err(failure::silent(writes)),
+            },
         }
         tokio::time::timeout(deadline.saturating_sub(started.elapsed()), exchange)
             .await
@@ -198,12 +215,12 @@ impl Lazy {
 
     /// The status of something cheap, or nothing when it does not come in time.
     /// Without a login it is cheaper: a password is slow to check, and a refusal is a sign of life too.
-    async fn sign_of_life(&self, within: Duration, with_login: bool) -> Option<u16> {
+    async fn sign_of_life(&self, patience: Duration, with_login: bool) -> Option<u16> {
         let transport = self.get().ok()?;
         let without = (!with_login).then(|| transport.clone_with_auth(None));
         let transport = without.as_ref().unwrap_or(transport);
         let sent = transport.send(Method::Head, "/", HeaderMap::new(), None::<&()>, None::<()>, None);
-        let response = tokio::time::timeout(within, sent).await.ok()?.ok()?;
+        let response = within(patience, sent).await?.ok()?;
         Some(response.status_code().as_u16())
     }
 

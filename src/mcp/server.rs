@@ -45,6 +45,7 @@ use crate::{
     domain::names::nearest,
     error::{Code, Error},
     ids,
+    services::idempotency::{Held, Start},
     tools::{Tools, answer::FAILURE, arguments::RawArguments, schema},
 };
 
@@ -150,15 +151,16 @@ impl Server {
         }
         let _permit = self.turn(&context, deadline).await?;
         let writes = tool.annotations.as_ref().and_then(|hints| hints.read_only_hint) != Some(true);
-        let key = if writes { Key::of(&request, &context) } else { None };
-        if let Some(key) = &key
-            && let Some(answer) = self.0.tools.app.idempotency.begin(&key.key, &request.name, &key.arguments).await?
-        {
-            return Ok(succeeded(answer.get()));
-        }
+        let held = match writes.then(|| Key::of(&request, &context)).flatten() {
+            None => None,
+            Some(key) => match self.0.tools.app.idempotency.begin(&key.key, &request.name, &key.arguments).await? {
+                Start::First(held) => Some(held),
+                Start::Answered(answer) => return Ok(succeeded(answer.get())),
+            },
+        };
         let outcome = self.guarded(request, context, deadline, writes).await;
-        if let Some(key) = &key {
-            self.settle(key, &outcome).await;
+        if let Some(held) = held {
+            self.settle(held, &outcome).await;
         }
         outcome
     }
@@ -210,7 +212,7 @@ impl Server {
             .retry_after(Duration::from_millis(500))
     }
 
-    async fn settle(&self, key: &Key, outcome: &Result<CallToolResult, Error>) {
+    async fn settle(&self, held: Held, outcome: &Result<CallToolResult, Error>) {
         let idempotency = &self.0.tools.app.idempotency;
         let kept = match outcome {
             Ok(result) => match result
@@ -218,10 +220,10 @@ impl Server {
                 .as_ref()
                 .and_then(|text| RawValue::from_string(text.as_str()?.to_owned()).ok())
             {
-                Some(answer) => idempotency.finish(&key.key, &answer).await,
+                Some(answer) => idempotency.finish(held, &answer).await,
                 None => Ok(()),
             },
-            Err(error) => idempotency.failed(&key.key, error.code).await,
+            Err(error) => idempotency.failed(held, error.code).await,
         };
         if let Err(error) = kept {
             tracing::warn!(

@@ -1,4 +1,7 @@
 //! Calls that may be repeated: the same key has one effect and the same answer.
+//!
+//! Who begins a key holds it by a [`Held`] until its call has ended. A call that is given up (its future is dropped) lets go of it too; its
+//! effect may have happened, so from then on the key says that the outcome is unknown.
 
 use std::{
     collections::HashSet,
@@ -22,7 +25,26 @@ pub struct Idempotency {
     store: Arc<dyn IdempotencyStore>,
     clock: Arc<dyn Clock>,
     /// Keys whose first call is still worked on here.
-    running: Arc<Mutex<HashSet<String>>>,
+    running: Arc<Running>,
+    /// One key is begun at a time, so that a repeat finds either no key, or one that is written down and held.
+    beginning: Arc<tokio::sync::Mutex<()>>,
+}
+
+#[derive(Default)]
+struct Running(Mutex<HashSet<String>>);
+
+/// A key whose call is worked on. Dropping it lets go of the key.
+pub struct Held {
+    key: String,
+    running: Arc<Running>,
+}
+
+/// How a call with a key starts.
+pub enum Start {
+    /// It is the first: to be worked on, and ended by [`Idempotency::finish`] or [`Idempotency::failed`].
+    First(Held),
+    /// It had this answer before.
+    Answered(Json),
 }
 
 /// Keys longer than this are refused.
@@ -31,14 +53,14 @@ const KEY_LENGTH_MAX: usize = 256;
 impl Idempotency {
     /// Over a store.
     pub fn new(store: Arc<dyn IdempotencyStore>, clock: Arc<dyn Clock>) -> Self {
-        Self { store, clock, running: Arc::default() }
+        Self { store, clock, running: Arc::default(), beginning: Arc::default() }
     }
 
     /// Claims `key` for this call, or gives the answer it had before.
     ///
     /// # Errors
     /// `conflict` when the key belongs to another call, `busy` while its first call is worked on here, `outcome_unknown` when that never ended.
-    pub async fn begin(&self, key: &str, tool: &str, arguments: &str) -> Result<Option<Json>, Error> {
+    pub async fn begin(&self, key: &str, tool: &str, arguments: &str) -> Result<Start, Error> {
         if key.is_empty() || key.len() > KEY_LENGTH_MAX {
             return Err(Error::invalid(
                 "idempotency_key",
@@ -46,13 +68,11 @@ impl Idempotency {
             ));
         }
         let hash = URL_SAFE_NO_PAD.encode(Sha256::digest(format!("{tool}\0{arguments}")));
+        let _alone = self.beginning.lock().await;
         match self.store.begin(key, &hash, self.clock.now()).await? {
-            Begun::New => {
-                self.running().insert(key.to_owned());
-                Ok(None)
-            }
-            Begun::Answered(answer) => Ok(Some(answer)),
-            Begun::Unfinished if self.running().contains(key) => {
+            Begun::New => Ok(Start::First(self.hold(key))),
+            Begun::Answered(answer) => Ok(Start::Answered(answer)),
+            Begun::Unfinished if self.running.keys().contains(key) => {
                 Err(Error::new(Code::Busy, "the first call with this key is still worked on")
                     .argument("idempotency_key")
                     .retry_after(Duration::from_millis(500)))
@@ -69,16 +89,20 @@ impl Idempotency {
     }
 
     /// Keeps the answer of a call that was begun.
-    pub async fn finish(&self, key: &str, answer: &Json) -> Result<(), Error> {
-        let kept = self.store.finish(key, answer, self.clock.now()).await;
-        // Only now: a repeat in between would find a call without an end.
-        self.running().remove(key);
-        kept
+    ///
+    /// # Errors
+    /// When it cannot be kept: a repeat will be told that the outcome is unknown.
+    pub async fn finish(&self, held: Held, answer: &Json) -> Result<(), Error> {
+        // Let go of only after this: a repeat in between would find a call without an end.
+        self.store.finish(&held.key, answer, self.clock.now()).await
     }
 
     /// Frees the key after a failure that changed nothing; keeps it when that is not certain.
-    pub async fn failed(&self, key: &str, code: Code) -> Result<(), Error> {
-        let kept = match code {
+    ///
+    /// # Errors
+    /// When it cannot be freed: a repeat will be told that the outcome is unknown.
+    pub async fn failed(&self, held: Held, code: Code) -> Result<(), Error> {
+        match code {
             Code::OutcomeUnknown | Code::Timeout | Code::Cancelled | Code::Internal => Ok(()),
             Code::Invalid
             | Code::NotFound
@@ -87,13 +111,24 @@ impl Idempotency {
             | Code::Limit
             | Code::Busy
             | Code::Denied
-            | Code::Unavailable => self.store.forget(key).await,
-        };
-        self.running().remove(key);
-        kept
+            | Code::Unavailable => self.store.forget(&held.key).await,
+        }
     }
 
-    fn running(&self) -> MutexGuard<'_, HashSet<String>> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    fn hold(&self, key: &str) -> Held {
+        self.running.keys().insert(key.to_owned());
+        Held { key: key.to_owned(), running: Arc::clone(&self.running) }
+    }
+}
+
+impl Running {
+    fn keys(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.running.keys().remove(&self.key);
     }
 }

@@ -1,5 +1,16 @@
 //! Calls that are repeated with the same key, through tools on the embedded record store.
 
+use std::sync::Arc;
+
+use callboard::{
+    adapters::sqlite::records::RecordStore,
+    clock::SystemClock,
+    config::Migrate,
+    domain::json,
+    error::Code,
+    services::idempotency::{Idempotency, Start},
+};
+use rusqlite::{Connection, TransactionBehavior};
 use serde_json::{Value, json};
 
 use crate::support::{binary::Binary, harness::Harness};
@@ -92,4 +103,94 @@ fn the_same_tool_use_of_a_host_is_the_same_call() {
     assert_eq!(insert("toolu_1"), first);
     assert_ne!(insert("toolu_2"), first);
     assert_eq!(server.answer("count_rows", r#"{"table":"t"}"#)["count"], 2);
+}
+
+#[tokio::test]
+async fn a_repeat_while_the_first_call_runs_is_told_to_come_again_and_then_has_its_answer() {
+    let board = Harness::embedded();
+    board.answer("create_table", TABLE).await;
+    let call = r#"{"table":"t","rows":[{"n":1},{"n":2}],"idempotency_key":"k"}"#;
+    // The first call cannot end as long as somebody else writes.
+    let mut file = Connection::open(board.home.path().join("data.db")).unwrap();
+    let writing = file.transaction_with_behavior(TransactionBehavior::Immediate).unwrap();
+    let meanwhile = async {
+        for _ in 0..3 {
+            let failure = board.refused("bulk_insert", call).await;
+            assert_eq!((&failure["code"], &failure["retryable"]), (&json!("busy"), &json!(true)), "{failure}");
+            assert!(
+                failure["retry_after_ms"].as_u64().is_some() && failure["argument"] == "idempotency_key",
+                "{failure}"
+            );
+        }
+        let other = board.refused("bulk_insert", &call.replace(":2}", ":3}")).await;
+        assert_eq!(other["code"], "conflict", "{other}");
+        drop(writing);
+    };
+    let (first, ()) = tokio::join!(board.answer_text("bulk_insert", call), meanwhile);
+    for _ in 0..3 {
+        assert_eq!(board.answer_text("bulk_insert", call).await, first);
+    }
+    assert_eq!(count(&board).await, 2);
+}
+
+#[tokio::test]
+async fn of_many_repeats_at_once_one_has_the_effect() {
+    let board = Harness::embedded();
+    board.answer("create_table", TABLE).await;
+    let call = r#"{"table":"t","row":{"n":1},"idempotency_key":"k"}"#;
+    let calls = futures_util::future::join_all((0..30).map(|_| board.any("insert_data", call))).await;
+    let answered: Vec<&Value> = calls.iter().filter(|(is_error, _)| !is_error).map(|(_, answer)| answer).collect();
+    assert!(!answered.is_empty() && answered.iter().all(|answer| *answer == answered[0]), "{calls:?}");
+    // Nobody is told that the outcome is unknown while it is only not there yet.
+    assert!(calls.iter().all(|(is_error, answer)| !is_error || answer["code"] == "busy"), "{calls:?}");
+    assert_eq!(count(&board).await, 1);
+}
+
+#[tokio::test]
+async fn a_key_is_let_go_of_when_its_call_is_given_up() {
+    let home = tempfile::tempdir().unwrap();
+    let store = Arc::new(RecordStore::new(home.path().join("callboard.db"), Migrate::Auto));
+    let keys = Idempotency::new(store, Arc::new(SystemClock));
+    let begin = || keys.begin("k", "insert_data", "{}");
+    let Start::First(held) = begin().await.unwrap() else { panic!("it is new") };
+    assert_eq!(begin().await.err().map(|error| error.code), Some(Code::Busy));
+    // What a dropped future does. Its effect may have happened, so nobody may make the call again by this key.
+    drop(held);
+    for _ in 0..2 {
+        let error = begin().await.err().unwrap();
+        assert_eq!(error.code, Code::OutcomeUnknown);
+        assert!(error.hint.as_ref().is_some_and(|hint| hint.contains("new key")), "{error:?}");
+    }
+    // A failure that changed nothing frees a key, an answer is kept.
+    let begin = || keys.begin("l", "insert_data", "{}");
+    let Start::First(held) = begin().await.unwrap() else { panic!("it is new") };
+    keys.failed(held, Code::Conflict).await.unwrap();
+    let Start::First(held) = begin().await.unwrap() else { panic!("it is free again") };
+    keys.finish(held, &json::of("done")).await.unwrap();
+    assert!(matches!(begin().await.unwrap(), Start::Answered(answer) if answer.get() == "\"done\""));
+}
+
+#[test]
+fn after_a_cancelled_call_its_key_says_that_the_outcome_is_unknown() {
+    let mut server = Binary::serve();
+    server.answer("create_table", TABLE);
+    let data = server.home.path().join("data");
+    let mut file = Connection::open(data.join("data.db")).unwrap();
+    let writing = file.transaction_with_behavior(TransactionBehavior::Immediate).unwrap();
+    let call = r#"{"table":"t","row":{"n":1},"idempotency_key":"k"}"#;
+    server.send(&format!(
+        r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"insert_data","arguments":{call}}}}}"#
+    ));
+    // Calls are taken in order: the key is begun before this repeat looks for it.
+    assert_eq!(server.refused("insert_data", call)["code"], "busy");
+    server.send(r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}"#);
+    let mut failure = server.refused("insert_data", call);
+    while failure["code"] == "busy" {
+        failure = server.refused("insert_data", call);
+    }
+    assert_eq!(failure["code"], "outcome_unknown", "{failure}");
+    assert!(failure["hint"].as_str().unwrap().contains("new key"), "{failure}");
+    drop(writing);
+    server.answer("insert_data", &call.replace("\"k\"", "\"l\""));
+    assert_eq!(server.answer("count_rows", r#"{"table":"t"}"#)["count"], 1);
 }

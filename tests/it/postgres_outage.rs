@@ -1,7 +1,6 @@
-//! PostgreSQL that is down, hangs, drops its connections, stands behind a pooler, or asks for TLS and a password.
+//! PostgreSQL that is down, hangs, drops its connections, or asks for TLS and a password.
 
 use std::{
-    path::Path,
     process::Command,
     time::{Duration, Instant},
 };
@@ -9,8 +8,9 @@ use std::{
 use serde_json::json;
 
 use crate::support::{
-    guarded::{Guarded, as_user, free_port, run},
+    guarded::{Guarded, run},
     harness::Harness,
+    patience::{PATIENCE, SOON},
     postgres::{self, PostgresServer, name_of},
     proxy::Proxy,
 };
@@ -28,18 +28,17 @@ async fn a_server_that_is_down_is_told_at_once_and_used_again_when_it_is_back() 
     let board = through(&proxy, &server.database());
     board.answer("execute_query", ONE).await;
     proxy.refuse();
-    for call in 0..8 {
+    for call in 0..100 {
         let started = Instant::now();
         let refused = board.refused("execute_query", ONE).await;
         assert_eq!((&refused["code"], &refused["retryable"]), (&json!("unavailable"), &json!(true)), "{refused}");
         assert!(refused["retry_after_ms"].as_u64().is_some(), "{refused}");
-        let most = if call < 5 { 1_000 } else { 50 };
-        assert!(started.elapsed() < Duration::from_millis(most), "call {call}: {:?}", started.elapsed());
+        assert!(started.elapsed() < SOON, "call {call}: {:?}", started.elapsed());
     }
     proxy.pass();
     let started = Instant::now();
     while board.call("execute_query", ONE).await.is_error {
-        assert!(started.elapsed() < Duration::from_secs(3), "still refused");
+        assert!(started.elapsed() < PATIENCE, "still refused");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
@@ -55,12 +54,12 @@ async fn a_server_that_hangs_is_unavailable_within_a_second() {
     for tool in ["execute_query", "execute_query"] {
         let started = Instant::now();
         assert_eq!(board.refused(tool, ONE).await["code"], "unavailable");
-        assert!(started.elapsed() < Duration::from_millis(1_100), "{:?}", started.elapsed());
+        assert!(started.elapsed() < SOON, "{:?}", started.elapsed());
     }
     proxy.pass();
     let started = Instant::now();
     while board.call("execute_query", ONE).await.is_error {
-        assert!(started.elapsed() < Duration::from_secs(3), "still refused");
+        assert!(started.elapsed() < PATIENCE, "still refused");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
@@ -79,7 +78,10 @@ async fn connections_that_died_unseen_cost_no_call() {
     assert_eq!((&a["rows"], &b["rows"], &c["rows"]), (&json!([[300_000]]), &json!([[300_000]]), &json!([[300_000]])));
     server.psql(
         "postgres",
-        &format!("select count(pg_terminate_backend(pid)) from pg_stat_activity where datname = '{}'", name_of(&url)),
+        &format!(
+            "select count(pg_terminate_backend(pid, 600000)) from pg_stat_activity where datname = '{}'",
+            name_of(&url)
+        ),
     );
     board.answer("execute_query", ONE).await;
 }
@@ -103,45 +105,6 @@ async fn a_missing_database_is_unavailable_and_names_no_host() {
     let refused = board.refused("execute_query", ONE).await;
     assert_eq!((&refused["code"], &refused["backend_code"]), (&json!("unavailable"), &json!("3D000")));
     assert!(!refused.to_string().contains("127.0.0.1"), "{refused}");
-}
-
-#[tokio::test]
-async fn a_pooler_in_transaction_mode_stands_in_between() {
-    let server = postgres::shared();
-    let url = server.database();
-    let database = name_of(&url);
-    server.psql(database, "CREATE TYPE mood AS ENUM ('sad', 'happy'); CREATE TABLE feelings (who text, how mood); INSERT INTO feelings VALUES ('a', 'happy'), ('b', 'sad')");
-    let port = free_port();
-    let dir = Guarded::directory("pgbouncer");
-    let settings = format!(
-        "[databases]\n* = host=127.0.0.1 port={} user=postgres\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n\
-         auth_type = any\npool_mode = transaction\ndefault_pool_size = 3\nmax_client_conn = 200\n",
-        server.port
-    );
-    std::fs::write(dir.join("pgbouncer.ini"), settings).unwrap();
-    let line = as_user(&format!("{} {}", pgbouncer(), dir.join("pgbouncer.ini").display()));
-    let mut pooler = Guarded::start(dir, &line);
-    pooler.wait_until(Duration::from_secs(10), || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
-    let pooled = format!("postgres://postgres@127.0.0.1:{port}/{database}");
-    let boards: Vec<Harness> = (0..3).map(|_| Harness::postgres(&pooled)).collect();
-    let query = r#"{"query":"select who, how, array[how], $2::text from feelings where how = $1 and who = any($3)","params":["happy","x",["a","b"]]}"#;
-    for round in 0..6 {
-        let calls = boards.iter().flat_map(|board| (0..4).map(move |_| board.answer("execute_query", query)));
-        for answer in futures_util::future::join_all(calls).await {
-            assert_eq!(answer["rows"], json!([["a", "happy", ["happy"], "x"]]), "round {round}");
-        }
-        let calls = boards.iter().map(|board| board.answer("get_schema", r#"{"table":"feelings"}"#));
-        for answer in futures_util::future::join_all(calls).await {
-            assert_eq!(answer["columns"][1]["enum_labels"], json!(["sad", "happy"]));
-        }
-    }
-}
-
-fn pgbouncer() -> &'static str {
-    ["/usr/sbin/pgbouncer", "/usr/bin/pgbouncer"]
-        .into_iter()
-        .find(|path| Path::new(path).exists())
-        .expect("no pgbouncer; run the tests by `tests/run`")
 }
 
 /// A server that takes `reader` by TLS and password only, and `agent` by a certificate beside it. In the directory given back, `ca.pem` is the

@@ -1,6 +1,13 @@
-//! A TCP proxy before a backend that can refuse, hang, and cut an answer short.
+//! A TCP proxy before a backend that can refuse, hang, and cut an answer or a transaction short.
 
-use std::{net::SocketAddr, sync::mpsc as blocking, thread};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc as blocking,
+    },
+    thread,
+};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -12,13 +19,21 @@ use tokio::{
     task::JoinSet,
 };
 
+use super::port::Port;
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Mode {
     Pass,
     Refuse,
     Hang,
     CutAfter(usize),
+    HangAfter(usize),
+    CutBeforeCommit,
+    CutAfterCommit,
 }
+
+/// How a driver asks for it.
+const COMMIT: &[u8] = b"COMMIT\0";
 
 /// A proxy on a port of its own, with a thread of its own. It ends when dropped.
 pub struct Proxy {
@@ -63,6 +78,21 @@ impl Proxy {
         self.order(Mode::CutAfter(bytes));
     }
 
+    /// From now on each connection falls silent when it has brought so many bytes from the server.
+    pub fn hang_after(&self, bytes: usize) {
+        self.order(Mode::HangAfter(bytes));
+    }
+
+    /// A connection that asks PostgreSQL to commit is closed before the server hears of it.
+    pub fn cut_before_commit(&self) {
+        self.order(Mode::CutBeforeCommit);
+    }
+
+    /// A connection that asks PostgreSQL to commit is closed when the server has done it, and its answer is lost.
+    pub fn cut_after_commit(&self) {
+        self.order(Mode::CutAfterCommit);
+    }
+
     /// Returns when it is in force.
     fn order(&self, mode: Mode) {
         let (done, is_done) = blocking::channel();
@@ -72,10 +102,9 @@ impl Proxy {
 }
 
 async fn serve(to: u16, mut orders: mpsc::Receiver<(Mode, blocking::Sender<()>)>, ready: blocking::Sender<u16>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    ready.send(address.port()).unwrap();
-    let mut listener = Some(listener);
+    let port = Port::take();
+    let mut listener = Some(listen(&port).await);
+    ready.send(port.number()).unwrap();
     let (mode, _) = watch::channel(Mode::Pass);
     let mut connections = JoinSet::new();
     loop {
@@ -86,7 +115,7 @@ async fn serve(to: u16, mut orders: mpsc::Receiver<(Mode, blocking::Sender<()>)>
                     listener = None;
                     connections.shutdown().await;
                 } else if listener.is_none() {
-                    listener = Some(bind(address).await);
+                    listener = Some(listen(&port).await);
                 }
                 mode.send_replace(next);
                 done.send(()).ok();
@@ -98,9 +127,8 @@ async fn serve(to: u16, mut orders: mpsc::Receiver<(Mode, blocking::Sender<()>)>
     }
 }
 
-/// The port of before. Nobody else can have taken it for long: ports of this range are given out in turn.
-async fn bind(address: SocketAddr) -> TcpListener {
-    TcpListener::bind(address).await.unwrap()
+async fn listen(port: &Port) -> TcpListener {
+    TcpListener::bind(("127.0.0.1", port.number())).await.unwrap()
 }
 
 async fn accept(listener: Option<&TcpListener>) -> TcpStream {
@@ -119,13 +147,44 @@ async fn connection(client: TcpStream, to: u16, mode: watch::Receiver<Mode>) {
     let Ok(server) = TcpStream::connect(("127.0.0.1", to)).await else { return };
     let (client_read, client_write) = client.into_split();
     let (server_read, server_write) = server.into_split();
+    let committing = Arc::new(AtomicBool::new(false));
     tokio::select! {
-        () = pump(client_read, server_write, mode.clone(), false) => {}
-        () = pump(server_read, client_write, mode, true) => {}
+        () = questions(client_read, server_write, mode.clone(), &committing) => {}
+        () = answers(server_read, client_write, mode, &committing) => {}
     }
 }
 
-async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut mode: watch::Receiver<Mode>, answers: bool) {
+async fn questions(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    mut mode: watch::Receiver<Mode>,
+    committing: &AtomicBool,
+) {
+    let mut buffer = vec![0; 16 * 1024];
+    loop {
+        let Ok(read) = from.read(&mut buffer).await else { return };
+        if read == 0 || mode.wait_for(|mode| *mode != Mode::Hang).await.is_err() {
+            return;
+        }
+        let current = *mode.borrow();
+        let commits = buffer[..read].windows(COMMIT.len()).any(|part| part == COMMIT);
+        match current {
+            Mode::CutBeforeCommit if commits => return,
+            Mode::CutAfterCommit if commits => committing.store(true, Ordering::SeqCst),
+            _ => {}
+        }
+        if to.write_all(&buffer[..read]).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn answers(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    mut mode: watch::Receiver<Mode>,
+    committing: &AtomicBool,
+) {
     let mut buffer = vec![0; 16 * 1024];
     let mut passed = 0;
     loop {
@@ -133,18 +192,23 @@ async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut mode: watch::
         if read == 0 || mode.wait_for(|mode| *mode != Mode::Hang).await.is_err() {
             return;
         }
+        // It has done what it was asked to, and nobody hears of it.
+        if committing.load(Ordering::SeqCst) {
+            return;
+        }
         let current = *mode.borrow();
-        let mut part = &buffer[..read];
-        if let (Mode::CutAfter(most), true) = (current, answers) {
+        if let Mode::CutAfter(most) | Mode::HangAfter(most) = current {
             let left = most.saturating_sub(passed);
             passed += read;
             if read >= left {
-                part = &part[..left];
-                to.write_all(part).await.ok();
-                return;
+                to.write_all(&buffer[..left]).await.ok();
+                if current == Mode::CutAfter(most) {
+                    return;
+                }
+                std::future::pending::<()>().await;
             }
         }
-        if to.write_all(part).await.is_err() {
+        if to.write_all(&buffer[..read]).await.is_err() {
             return;
         }
     }

@@ -14,6 +14,11 @@
 
 #[path = "../tests/it/support/guarded.rs"]
 mod guarded;
+#[path = "../tests/it/support/patience.rs"]
+#[expect(dead_code, reason = "the tests use the rest")]
+mod patience;
+#[path = "../tests/it/support/port.rs"]
+mod port;
 #[path = "../tests/it/support/postgres.rs"]
 #[expect(dead_code, reason = "the tests use the rest")]
 mod postgres;

@@ -19,6 +19,11 @@ mod binary;
 mod engines;
 #[path = "../tests/it/support/guarded.rs"]
 mod guarded;
+#[path = "../tests/it/support/patience.rs"]
+#[expect(dead_code, reason = "the tests use the rest")]
+mod patience;
+#[path = "../tests/it/support/port.rs"]
+mod port;
 #[path = "../tests/it/support/postgres.rs"]
 #[expect(dead_code, reason = "the tests use the rest")]
 mod postgres;

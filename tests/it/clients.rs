@@ -7,7 +7,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::support::slow_engine::SlowEngine;
+use crate::support::{patience::PATIENCE, slow_engine::SlowEngine};
 
 const TOOLS: usize = 16;
 
@@ -38,6 +38,8 @@ fn command(program: &Path, home: &tempfile::TempDir) -> Command {
     for off in ["DISABLE_TELEMETRY", "DISABLE_AUTOUPDATER", "DISABLE_ERROR_REPORTING", "DISABLE_BUG_COMMAND"] {
         command.env(off, "1");
     }
+    // How long Claude Code waits for a server.
+    command.env("MCP_TIMEOUT", PATIENCE.as_millis().to_string());
     command.env("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1").env("npm_config_offline", "true");
     command
 }

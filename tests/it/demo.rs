@@ -5,7 +5,7 @@ use std::process::Output;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::{binary::Binary, engines, postgres};
+use crate::support::{binary::Binary, engines, port::Port, postgres};
 
 fn run(home: &TempDir, arguments: &[&str], set: &[(&str, &str)]) -> Output {
     Binary::command(home).args(arguments).envs(set.iter().copied()).output().unwrap()
@@ -101,7 +101,8 @@ fn a_step_that_fails_is_shown_and_told_by_the_exit_code() {
     let line = text.lines().find_map(|line| line.trim().strip_prefix("failed: ")).expect("the envelope");
     assert_eq!(serde_json::from_str::<Value>(line).unwrap()["code"], "denied");
 
-    let nobody = format!("http://127.0.0.1:{}", crate::support::guarded::free_port());
+    let port = Port::take();
+    let nobody = format!("http://127.0.0.1:{}", port.number());
     let output = run(&home, &["demo"], &[("ELASTICSEARCH_URL", &nobody)]);
     assert_eq!(output.status.code(), Some(3), "{}", String::from_utf8_lossy(&output.stdout));
 }

@@ -1,17 +1,15 @@
 //! A search engine that is down, hangs, or breaks off: what the tools say, how soon, and that they work as soon as it is back.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde_json::{Value, json};
 
 use crate::support::{
     engines::{self, EngineServer, index_name},
     harness::Harness,
+    patience::{PATIENCE, SOON},
     proxy::Proxy,
 };
-
-/// Within which a backend that is down is told, the test machine's own slowness included.
-const AT_ONCE: Duration = Duration::from_millis(1_000);
 
 /// A Callboard before a proxy before an engine, with an index of three documents.
 async fn behind_proxy() -> (&'static EngineServer, Proxy, Harness, String) {
@@ -47,7 +45,7 @@ async fn every_tool_says_within_a_second_that_nobody_listens_and_works_when_some
         for (tool, arguments) in calls(&index) {
             let started = Instant::now();
             let failure = board.refused(tool, &arguments.to_string()).await;
-            assert!(started.elapsed() < AT_ONCE, "{tool} took {:?}", started.elapsed());
+            assert!(started.elapsed() < SOON, "{tool} took {:?}", started.elapsed());
             assert_eq!(
                 (&failure["code"], &failure["retryable"]),
                 (&json!("unavailable"), &json!(true)),
@@ -72,7 +70,7 @@ async fn works_again(board: &Harness, index: &str, round: usize) {
             return;
         }
         assert_eq!(answer["code"], "unavailable", "{answer}");
-        assert!(started.elapsed() < Duration::from_secs(2), "round {round}: still down: {answer}");
+        assert!(started.elapsed() < PATIENCE, "round {round}: still down: {answer}");
         tokio::task::yield_now().await;
     }
 }
@@ -97,22 +95,21 @@ async fn an_engine_that_hangs_is_told_within_a_second_then_at_once_and_works_whe
     for attempt in 0..5 {
         let started = Instant::now();
         let failure = board.refused("search_documents", &arguments).await;
-        assert!(started.elapsed() < AT_ONCE, "attempt {attempt} took {:?}", started.elapsed());
+        assert!(started.elapsed() < SOON, "attempt {attempt} took {:?}", started.elapsed());
         assert_eq!(
             (&failure["code"], &failure["message"]),
             (&json!("unavailable"), &json!("the search engine does not answer"))
         );
     }
     // The breaker is open now.
-    let mut quickest = Duration::MAX;
-    for _ in 0..20 {
-        let started = Instant::now();
+    let started = Instant::now();
+    for _ in 0..100 {
         let failure = board.refused("search_documents", &arguments).await;
-        quickest = quickest.min(started.elapsed());
         assert_eq!(failure["message"], "the search engine does not answer");
         assert!(failure["retry_after_ms"].as_u64().is_some_and(|wait| wait > 0), "{failure}");
     }
-    assert!(quickest < Duration::from_millis(5), "{quickest:?}");
+    // Each would take nearly a second if it asked.
+    assert!(started.elapsed() < SOON, "{:?}", started.elapsed());
     proxy.pass();
     works_again(&board, &index, 0).await;
 }
@@ -167,7 +164,7 @@ async fn server_info_tells_the_state_as_it_is_now() {
         stop(&proxy);
         let started = Instant::now();
         assert_eq!(state(&board.answer("get_server_info", "{}").await), "down");
-        assert!(started.elapsed() < AT_ONCE, "{:?}", started.elapsed());
+        assert!(started.elapsed() < SOON, "{:?}", started.elapsed());
         proxy.pass();
         assert_eq!(state(&board.answer("get_server_info", "{}").await), "up");
     }
@@ -195,17 +192,15 @@ async fn an_export_that_breaks_off_is_an_error_and_leaves_no_file() {
 async fn what_answers_but_is_no_engine_is_told() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
-    let page = std::thread::spawn(move || {
+    // On a slow machine it is also asked for a sign of life.
+    std::thread::spawn(move || {
         use std::io::{Read, Write};
-        for stream in listener.incoming().take(2) {
-            let mut stream = stream.unwrap();
+        for mut stream in listener.incoming().map_while(Result::ok) {
             let mut request = [0; 4096];
-            let read = stream.read(&mut request).unwrap();
-            assert!(read > 0);
-            let body = "<html>It works!</html>";
+            let asked = stream.read(&mut request).unwrap_or_default();
+            let body = if request[..asked].starts_with(b"HEAD") { "" } else { "<html>It works!</html>" };
             let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
-            stream.write_all(head.as_bytes()).unwrap();
-            stream.write_all(body.as_bytes()).unwrap();
+            stream.write_all(format!("{head}{body}").as_bytes()).ok();
         }
     });
     let board = Harness::search(engines::config(port));
@@ -214,5 +209,4 @@ async fn what_answers_but_is_no_engine_is_told() {
         assert_eq!(failure["code"], "unavailable", "{failure}");
         assert!(failure["message"].as_str().unwrap().contains("not an Elasticsearch"), "{failure}");
     }
-    page.join().unwrap();
 }

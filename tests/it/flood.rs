@@ -44,10 +44,9 @@ fn two_thousand_calls_at_once_are_all_answered() {
     }
     engine.wait_for_held(64);
     assert_eq!(engine.held(), 64, "no more are worked on at once");
-    let started = Instant::now();
+    // Answered while nothing else is: the calls are held until the engine is told.
     board.send(r#"{"jsonrpc":"2.0","id":"ping","method":"ping"}"#);
     board.answer_to(&json!("ping"));
-    assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
     engine.open();
     let mut good = 0;
     for _ in 0..64 + 1_024 {
@@ -55,6 +54,13 @@ fn two_thousand_calls_at_once_are_all_answered() {
         good += usize::from(answer["result"]["structuredContent"]["count"] == 3);
     }
     assert_eq!(good, 64 + 1_024);
+}
+
+/// Whether no thread of a process runs, or waits for its turn on a busy machine.
+fn sleeps(process: u32) -> bool {
+    let tasks = std::fs::read_dir(format!("/proc/{process}/task")).unwrap().flatten();
+    let states = tasks.map(|task| std::fs::read_to_string(task.path().join("stat")).unwrap_or_default());
+    states.into_iter().all(|stat| stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('S')))
 }
 
 /// The server stops taking in when nobody takes out, and loses nothing of what it took.
@@ -74,12 +80,12 @@ fn a_client_that_does_not_read_is_not_a_memory_leak() {
             counter.store(id + 1, Ordering::Relaxed);
         }
     });
-    // Until nothing moves for a second.
+    // Until nothing moves for a second in which it could have.
     let mut last = (0, Instant::now());
     while last.1.elapsed() < Duration::from_secs(1) {
         std::thread::sleep(Duration::from_millis(20));
         let now = sent.load(Ordering::Relaxed);
-        if now != last.0 {
+        if now != last.0 || !sleeps(child.id()) {
             last = (now, Instant::now());
         }
     }

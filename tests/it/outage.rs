@@ -3,7 +3,7 @@
 use std::{
     path::{Path, PathBuf},
     process::Command,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use rustix::process::Signal;
@@ -13,15 +13,11 @@ use tempfile::TempDir;
 use crate::support::{
     binary::{Binary, Streams},
     engines::{self, index_name},
-    guarded::free_port,
+    patience::{PATIENCE, SOON},
+    port::Port,
     postgres::{self, name_of},
     proxy::Proxy,
 };
-
-/// "Within one second", and what the machine of the tests adds to it.
-const SOON: Duration = Duration::from_millis(1_500);
-/// When a backend is back, it is used again by then.
-const BACK: Duration = Duration::from_secs(5);
 
 fn serve(set: &[(&str, &str)]) -> Binary {
     let mut board = Binary::with(Streams::Pipes, |command: &mut Command| {
@@ -49,14 +45,15 @@ fn answers_again(board: &mut Binary, tool: &str, arguments: &str) {
         if result["isError"] != true {
             return;
         }
-        assert!(started.elapsed() < BACK, "{tool} still refuses: {result}");
+        assert!(started.elapsed() < PATIENCE, "{tool} still refuses: {result}");
     }
 }
 
 #[test]
 fn with_everything_down_it_starts_at_once_and_says_what_is_wrong() {
-    let database = format!("postgres://nobody:secret-word@127.0.0.1:{}/none", free_port());
-    let engine = format!("http://127.0.0.1:{}", free_port());
+    let (one, other) = (Port::take(), Port::take());
+    let database = format!("postgres://nobody:secret-word@127.0.0.1:{}/none", one.number());
+    let engine = format!("http://127.0.0.1:{}", other.number());
     let started = Instant::now();
     let mut board = serve(&[("DATABASE_URL", &database), ("ELASTICSEARCH_URL", &engine)]);
     assert!(started.elapsed() < SOON, "{:?}", started.elapsed());
@@ -157,7 +154,7 @@ fn kill(mut board: Binary) {
 fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
     let started = Instant::now();
     while !holds() {
-        assert!(started.elapsed() < Duration::from_secs(60), "{what}: not within a minute");
+        assert!(started.elapsed() < PATIENCE, "{what}: not within {PATIENCE:?}");
         std::thread::yield_now();
     }
 }
@@ -203,15 +200,20 @@ fn killed_while_it_loads_into_postgres() {
     let home = tempfile::tempdir().unwrap();
     let mut board = serve_in(&home, &[("DATABASE_URL", &url)]);
     create(&mut board);
-    start_load(&mut board);
-    let working = format!(
-        "select count(*) from pg_locks l join pg_database d on d.oid = l.database where d.datname = '{}' and mode = 'RowExclusiveLock'",
-        name_of(&url)
+    // However fast the machine: the load is in the middle until it is killed.
+    server.psql(
+        name_of(&url),
+        "create function wait() returns trigger language plpgsql as $$ begin perform pg_sleep(3600); return new; end $$;
+         create trigger wait before insert on words for each row when (new.id = 10000) execute function wait()",
     );
-    wait_until("the load holds its lock", || server.psql("postgres", &working) != "0");
+    start_load(&mut board);
+    let working =
+        format!("select count(*) from pg_stat_activity where datname = '{}' and wait_event = 'PgSleep'", name_of(&url));
+    wait_until("the load is in the middle", || server.psql("postgres", &working) != "0");
     kill(board);
     let busy = format!("select count(*) from pg_stat_activity where datname = '{}'", name_of(&url));
     wait_until("the database has let go", || server.psql("postgres", &busy) == "0");
+    server.psql(name_of(&url), "drop trigger wait on words");
     none_or_all_then_all(&mut serve_in(&home, &[("DATABASE_URL", &url)]));
 }
 
@@ -220,11 +222,11 @@ fn killed_while_it_loads_into_the_embedded_database() {
     let home = tempfile::tempdir().unwrap();
     let mut board = serve_in(&home, &[]);
     create(&mut board);
-    let log = home.path().join("data/data.db-wal");
-    let size = |path: &PathBuf| std::fs::metadata(path).map_or(0, |about| about.len());
-    let before = size(&log);
+    let files = ["data.db", "data.db-wal"].map(|name| home.path().join("data").join(name));
+    let state = || files.each_ref().map(|path| std::fs::metadata(path).and_then(|about| about.modified()).ok());
+    let before = state();
     start_load(&mut board);
-    wait_until("the load writes", || size(&log) != before || board.child.try_wait().unwrap().is_some());
+    wait_until("the load writes", || state() != before);
     kill(board);
     none_or_all_then_all(&mut serve_in(&home, &[]));
 }
@@ -244,7 +246,10 @@ fn killed_while_it_exports() {
     let home = tempfile::tempdir().unwrap();
     let folder = home.path().join("data/exports");
     let url = engine.config().url.to_string();
-    let mut board = serve_in(&home, &[("ELASTICSEARCH_URL", &url)]);
+    // However fast the machine: the export is in the middle until it is killed.
+    let proxy = Proxy::to(engine.port);
+    proxy.hang_after(12_000_000);
+    let mut board = serve_in(&home, &[("ELASTICSEARCH_URL", &format!("http://127.0.0.1:{}", proxy.port()))]);
     let arguments = json!({ "index": index }).to_string();
     board.send(&format!(
         r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"bulk_export","arguments":{arguments}}}}}"#

@@ -1,11 +1,12 @@
 //! Reading PostgreSQL through the tools.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde_json::{Value, json};
 
 use crate::support::{
     harness::Harness,
+    patience::{PATIENCE, SOON},
     postgres::{self, PostgresServer, name_of},
 };
 
@@ -337,7 +338,7 @@ async fn a_slow_statement_ends_in_time_and_its_connection_serves_again() {
     let slow = json!({"query":"select count(*) from generate_series(1, 1000000000) a, generate_series(1, 1000000000) b","timeout_ms":300});
     let refused = board.refused("execute_query", &slow.to_string()).await;
     assert_eq!((&refused["code"], &refused["retryable"]), (&json!("timeout"), &json!(true)), "{refused}");
-    assert!(started.elapsed() < Duration::from_millis(1_300), "{:?}", started.elapsed());
+    assert!(started.elapsed() < SOON, "{:?}", started.elapsed());
     assert_eq!(rows(&board, "select 1").await, json!([[1]]));
 }
 
@@ -368,8 +369,8 @@ async fn a_dropped_call_stops_its_statement_in_the_server() {
 async fn wait_for(condition: impl Fn() -> bool) {
     let started = Instant::now();
     while !condition() {
-        assert!(started.elapsed() < Duration::from_secs(15), "it never became so");
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        assert!(started.elapsed() < PATIENCE, "it never became so");
+        tokio::task::yield_now().await;
     }
 }
 
@@ -398,12 +399,14 @@ async fn schemas_that_are_not_allowed_stay_closed() {
 
 #[tokio::test]
 async fn the_state_of_the_server_tells_its_roles_rights() {
-    let (board, _) = shop(postgres::shared());
+    let (board, url) = shop(postgres::shared());
+    let version = postgres::shared().psql(name_of(&url), "show server_version");
     let info = board.answer("get_server_info", "{}").await;
     let sql = info["backends"].as_array().unwrap().iter().find(|backend| backend["name"] == "sql").unwrap();
     assert_eq!((&sql["kind"], &sql["state"]), (&json!("postgresql"), &json!("up")), "{sql}");
     assert!(
-        sql["notes"][0].as_str().unwrap().contains("superuser") && sql["version"].as_str().unwrap().starts_with("15"),
+        sql["notes"][0].as_str().unwrap().contains("superuser")
+            && version.starts_with(sql["version"].as_str().unwrap()),
         "{sql}"
     );
 }

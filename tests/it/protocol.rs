@@ -1,7 +1,5 @@
 //! MCP as clients of all revisions speak it.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 
 use crate::support::{
@@ -280,5 +278,5 @@ fn an_older_call_is_cancelled_by_its_id_and_only_it() {
     assert_eq!(board.answer_to(&json!(7))["result"]["structuredContent"]["count"], 3);
     board.end_input();
     assert_eq!(board.rest(), Vec::<Value>::new());
-    assert!(board.wait().1 < Duration::from_secs(5));
+    assert!(board.wait().0.success());
 }

@@ -10,6 +10,8 @@ use callboard::{
 use proptest::prelude::*;
 use serde_json::value::RawValue;
 
+use crate::support::cases::cases;
+
 fn json(text: &str) -> Json {
     RawValue::from_string(text.to_owned()).unwrap()
 }
@@ -187,6 +189,8 @@ fn a_query_is_read_as_it_was_meant() {
 }
 
 proptest! {
+    #![proptest_config(cases(256))]
+
     /// Whatever stands around it: a script is found.
     #[test]
     fn a_script_is_found_at_any_depth(keys in prop::collection::vec("[a-z_]{1,12}", 0..12), in_list in any::<bool>()) {

@@ -1,6 +1,6 @@
 //! The search tools on real engines: what only shows there.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, time::Instant};
 
 use callboard::{config::Access, domain::search::Patterns};
 use serde_json::{Value, json};
@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::support::{
     engines::{self, EngineServer, Kind, index_name},
     harness::Harness,
+    patience::PATIENCE,
 };
 
 const PRODUCTS: &str = r#"{"settings":{"number_of_replicas":0},"mappings":{"properties":{"id":{"type":"keyword"},"name":{"type":"text","fields":{"keyword":{"type":"keyword"}}},"category":{"type":"keyword"},"price":{"type":"float"},"tags":{"type":"keyword"},"created_at":{"type":"date"}}}}"#;
@@ -141,9 +142,9 @@ async fn views_are_closed_when_an_export_ends() {
         let stats: Value = serde_json::from_str(&stats).unwrap();
         stats["_all"]["total"]["search"]["open_contexts"].as_u64().unwrap()
     };
-    let started = std::time::Instant::now();
+    let started = Instant::now();
     while open() > 0 {
-        assert!(started.elapsed() < Duration::from_secs(10), "{} contexts are open", open());
+        assert!(started.elapsed() < PATIENCE, "{} contexts are open", open());
         tokio::task::yield_now().await;
     }
 }
@@ -193,7 +194,8 @@ async fn system_indices_are_out_of_reach_by_name_pattern_and_alias() {
                 assert_eq!(failure["code"], "denied", "{kind:?} {tool} {name} {failure}");
             }
         }
-        for pattern in ["*".to_owned(), format!("{stem}*")] {
+        // Only this test's own: an index that another one is just making has no shards yet, and a search in it fails.
+        for pattern in [format!("*{stem}*"), format!("{stem}*")] {
             let found = board.answer("search_documents", &json!({"index": pattern, "size": 100}).to_string()).await;
             let hits = found["hits"].as_array().unwrap();
             assert!(

@@ -3,7 +3,9 @@
 use serde_json::json;
 
 use crate::support::{
+    guarded::Guarded,
     harness::Harness,
+    patience::SOON,
     postgres::{self, name_of},
 };
 
@@ -46,9 +48,9 @@ const ATTACKS: &[&str] = &[
     "create function f() returns int language sql as 'select 1'",
     "select * into stolen from canary",
     "select 1 into temp stolen",
-    "copy canary to program 'touch /tmp/owned'",
-    "copy canary to '/tmp/callboard-owned'",
-    "copy (select 1) to '/tmp/callboard-owned'",
+    "copy canary to program 'touch HERE/owned'",
+    "copy canary to 'HERE/owned'",
+    "copy (select 1) to 'HERE/owned'",
     "do $$ begin delete from canary; end $$",
     "call evil('x')",
     "vacuum canary",
@@ -157,7 +159,7 @@ const ATTACKS: &[&str] = &[
     "select lo_create(0)",
     "select lo_unlink(4711)",
     "select lo_import('/etc/passwd')",
-    "select lo_export(4711, '/tmp/callboard-owned')",
+    "select lo_export(4711, 'HERE/owned')",
     "select lo_get(4711)",
     "select loread(lo_open(4711, 262144), 100)",
     "select data from pg_largeobject",
@@ -254,9 +256,12 @@ async fn no_attack_writes_leaks_locks_or_stays() {
                  (select count(*) from pg_class), (select count(*) from pg_largeobject), (select count(*) from pg_proc)";
     let before = server.psql(database, state);
     let version = server.psql(database, "select pg_read_file('PG_VERSION')");
-    assert_eq!(version.trim(), "15", "the file that attacks ask for");
+    assert!(!version.trim().is_empty(), "the file that attacks ask for");
+    // Where the server may write, and nobody else has.
+    let place = Guarded::directory("attacked");
     let mut ran = Vec::new();
     for attack in ATTACKS {
+        let attack = attack.replace("HERE", &place.display().to_string());
         let call = json!({"query": attack, "timeout_ms": 300}).to_string();
         let called = board.call("execute_query", &call).await;
         if !called.is_error || called.text.contains("secret-word") {
@@ -270,8 +275,9 @@ async fn no_attack_writes_leaks_locks_or_stays() {
     assert!(ran.is_empty(), "{} of {} got through:\n{}", ran.len(), ATTACKS.len(), ran.join("\n"));
     assert!(ATTACKS.len() >= 180);
     assert_eq!(server.psql(database, state), before);
-    assert_eq!(server.psql(database, "select count(*) from pg_locks where locktype = 'advisory'"), "0");
-    assert!(!std::path::Path::new("/tmp/callboard-owned").exists());
+    assert_eq!(server.psql(database, "select count(*) from pg_locks where locktype = 'advisory' and database = (select oid from pg_database where datname = current_database())"), "0");
+    assert_eq!(std::fs::read_dir(&place).unwrap().count(), 0);
+    std::fs::remove_dir(&place).unwrap();
 }
 
 #[tokio::test]
@@ -291,7 +297,7 @@ async fn a_giant_or_deep_statement_costs_nothing() {
         let started = std::time::Instant::now();
         let refused = board.refused("execute_query", &json!({"query": query}).to_string()).await;
         assert!(["invalid", "limit", "denied"].contains(&refused["code"].as_str().unwrap()), "{refused}");
-        assert!(started.elapsed() < std::time::Duration::from_secs(2), "{:?}", started.elapsed());
+        assert!(started.elapsed() < SOON, "{:?}", started.elapsed());
     }
     assert_eq!(board.answer("execute_query", r#"{"query":"select 1"}"#).await["rows"], json!([[1]]));
 }

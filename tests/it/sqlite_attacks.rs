@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::harness::Harness;
+use crate::support::{harness::Harness, patience::SOON};
 
 const ATTACKS: [&str; 44] = [
     "insert into t values (2)",
@@ -40,11 +40,11 @@ const ATTACKS: [&str; 44] = [
     "select \"load_extension\"('evil')",
     "select LOAD_EXTENSION('evil', 'entry')",
     "select readfile('/etc/passwd')",
-    "select writefile('/tmp/callboard-was-here', 'x')",
+    "select writefile('HERE/was-here', 'x')",
     "select edit('x')",
     "select fts3_tokenizer('simple')",
     "vacuum",
-    "vacuum into '/tmp/callboard-copy.db'",
+    "vacuum into 'HERE/copy.db'",
     "begin immediate",
     "savepoint s",
     "reindex",
@@ -115,7 +115,9 @@ async fn no_attack_is_answered_and_nothing_changes() {
     let board = board().await;
     let state = json!({"query":"select (select count(*) from t), (select sum(a) from t), (select count(*) from sqlite_master)"}).to_string();
     let before = board.answer("execute_query", &state).await["rows"].clone();
+    let place = tempfile::tempdir().unwrap();
     for attack in ATTACKS {
+        let attack = attack.replace("HERE", &place.path().display().to_string());
         let failure = board.refused("execute_query", &json!({"query":attack}).to_string()).await;
         assert!(matches!(failure["code"].as_str(), Some("denied" | "invalid" | "not_found")), "{attack}: {failure}");
     }
@@ -123,8 +125,7 @@ async fn no_attack_is_answered_and_nothing_changes() {
     let file = rusqlite::Connection::open(board.home.path().join("data.db")).unwrap();
     assert_eq!(file.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0)), Ok(0));
     assert_eq!(file.query_row("PRAGMA journal_mode", [], |row| row.get::<_, String>(0)).as_deref(), Ok("wal"));
-    assert!(!std::path::Path::new("/tmp/callboard-was-here").exists());
-    assert!(!std::path::Path::new("/tmp/callboard-copy.db").exists());
+    assert_eq!(std::fs::read_dir(&place).unwrap().count(), 0);
 }
 
 #[tokio::test]
@@ -134,7 +135,7 @@ async fn nothing_uses_up_time_or_memory() {
         let started = std::time::Instant::now();
         let failure = board.refused("execute_query", &json!({"query":hog,"timeout_ms":500}).to_string()).await;
         assert!(matches!(failure["code"].as_str(), Some("timeout" | "limit")), "{hog}: {failure}");
-        assert!(started.elapsed().as_secs() < 10, "{hog}: {:?}", started.elapsed());
+        assert!(started.elapsed() < SOON, "{hog}: {:?}", started.elapsed());
     }
     let deep = format!("select {}1{}", "(".repeat(3_000), ")".repeat(3_000));
     let wide = format!("select {}", vec!["1"; 3_000].join("+"));

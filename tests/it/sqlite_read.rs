@@ -12,7 +12,10 @@ use callboard::{
 };
 use serde_json::{Value, json};
 
-use crate::support::harness::Harness;
+use crate::support::{
+    harness::Harness,
+    patience::{CALL_TIME, PATIENCE},
+};
 
 async fn query(board: &Harness, arguments: Value) -> Value {
     board.answer("execute_query", &arguments.to_string()).await
@@ -302,23 +305,27 @@ async fn a_query_whose_caller_has_gone_stops() {
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("data.db");
     let file = rusqlite::Connection::open(&path).unwrap();
-    file.busy_timeout(Duration::ZERO).unwrap();
     file.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE t (a); INSERT INTO t VALUES (1);").unwrap();
     // The log cannot be emptied while someone reads from it.
-    let is_read = || file.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0)).unwrap() == 1;
+    let is_read = || {
+        file.busy_timeout(Duration::ZERO).unwrap();
+        file.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0)).unwrap() == 1
+    };
     let endless = "with recursive n(i) as (select 1 union all select i + 1 from n) select count(*) from t, n";
     let read = Read {
         statement: Statement::parse(endless, Purpose::Run).unwrap(),
         params: Vec::new(),
         bounds: Bounds { rows_max: 1, bytes_max: 100 },
         offset: 0,
-        timeout: Duration::from_secs(60),
+        timeout: CALL_TIME,
     };
     let database = DataFile::new(path);
     let mut query = database.query(&read);
     let started = Instant::now();
-    let within = |bound: u64| assert!(started.elapsed().as_secs() < bound, "waited too long");
+    let within = |times: u32| assert!(started.elapsed() < PATIENCE * times, "waited too long");
     loop {
+        // The reader's connection may hold the file for a moment while it is opened.
+        file.busy_timeout(PATIENCE).unwrap();
         file.execute_batch("INSERT INTO t VALUES (1)").unwrap();
         tokio::select! {
             answer = &mut query => panic!("{answer:?}"),
@@ -327,11 +334,11 @@ async fn a_query_whose_caller_has_gone_stops() {
         if is_read() {
             break;
         }
-        within(20);
+        within(1);
     }
     drop(query);
     while is_read() {
-        within(30);
+        within(2);
         tokio::task::yield_now().await;
     }
 }

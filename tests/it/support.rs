@@ -1,10 +1,13 @@
 //! What tests stand on: a Callboard in this process, the real binary, and real servers started from local binaries.
 
 pub mod binary;
+pub mod cases;
 pub mod command;
 pub mod engines;
 pub mod guarded;
 pub mod harness;
+pub mod patience;
+pub mod port;
 pub mod postgres;
 pub mod proxy;
 pub mod slow_engine;

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{binary::Binary, harness::Harness};
+use crate::support::{binary::Binary, cases::cases, harness::Harness};
 
 /// The name of an unknown argument is shown in the error.
 async fn shown(name: &str) -> (Value, String) {
@@ -75,6 +75,8 @@ fn strings_that_others_write_as_json_hide_nothing() {
 }
 
 proptest::proptest! {
+    #![proptest_config(cases(256))]
+
     /// Cleaning yields JSON that says the same without what hides, whatever the text and however it is escaped.
     #[test]
     fn cleaning_removes_exactly_what_hides(text in "\\PC*|[\u{0}-\u{ff}\u{2000}-\u{2070}\u{e0000}-\u{e0080}🦀\\\\\"]*", ascii: bool) {

@@ -8,6 +8,8 @@ use proptest::prelude::*;
 use rmcp::model::ErrorCode;
 use serde::de::IgnoredAny;
 
+use crate::support::cases::cases;
+
 /// Messages to start from: each kind that the reader tells apart.
 const MESSAGES: [&str; 8] = [
     r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"count_rows","arguments":{"table":"t","n":[1.50,"\u00e9"]},"_meta":{"progressToken":7}}}"#,
@@ -92,7 +94,7 @@ fn the_messages_to_start_from_reach_each_kind() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(cases(512))]
 
     #[test]
     fn every_line_comes_out_once_and_in_order_however_it_is_cut(

@@ -13,8 +13,7 @@ use rustix::process::{Pid, Signal};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// Longer than any answer takes on a busy machine.
-const BOUND: Duration = Duration::from_secs(40);
+use super::patience::{CALL_TIME, PATIENCE};
 
 /// What the host hands to its server.
 #[derive(Clone, Copy, Debug)]
@@ -98,7 +97,7 @@ impl Binary {
                 command.env(kept, value);
             }
         }
-        command.current_dir(home.path());
+        command.env("CALLBOARD_CALL_TIMEOUT_MS", CALL_TIME.as_millis().to_string()).current_dir(home.path());
         command
     }
 
@@ -128,7 +127,8 @@ impl Binary {
     }
 
     fn fresh(&mut self) -> Value {
-        let line = self.lines.recv_timeout(BOUND).unwrap_or_else(|_| panic!("no answer; stderr:\n{}", self.stderr()));
+        let line =
+            self.lines.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("no answer; stderr:\n{}", self.stderr()));
         let message: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("stdout carries {line:?}"));
         assert_eq!(message["jsonrpc"], "2.0", "{line}");
         message
@@ -151,7 +151,7 @@ impl Binary {
     /// All that still comes until the server closes stdout.
     pub fn rest(&mut self) -> Vec<Value> {
         let mut rest: Vec<Value> = self.aside.drain(..).collect();
-        let deadline = Instant::now() + BOUND;
+        let deadline = Instant::now() + PATIENCE;
         loop {
             match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
                 Ok(line) => rest.push(serde_json::from_str(&line).unwrap()),
@@ -213,7 +213,7 @@ impl Binary {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return (status, started.elapsed());
             }
-            assert!(started.elapsed() < BOUND, "the process stays; stderr:\n{}", self.stderr());
+            assert!(started.elapsed() < PATIENCE, "the process stays; stderr:\n{}", self.stderr());
             std::thread::sleep(Duration::from_millis(5));
         }
     }
@@ -225,8 +225,17 @@ impl Binary {
 
     /// Resident memory in KiB.
     pub fn resident_kib(&self) -> u64 {
+        self.memory("VmRSS")
+    }
+
+    /// The most resident memory that there ever was, in KiB.
+    pub fn peak_kib(&self) -> u64 {
+        self.memory("VmHWM")
+    }
+
+    fn memory(&self, kind: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let line = status.lines().find(|line| line.starts_with("VmRSS")).unwrap();
+        let line = status.lines().find(|line| line.starts_with(kind)).unwrap();
         line.split_whitespace().nth(1).unwrap().parse().unwrap()
     }
 }

@@ -9,12 +9,15 @@ use std::{
         OnceLock,
         atomic::{AtomicU32, Ordering},
     },
-    time::Duration,
 };
 
 use callboard::config::{Login, SearchConfig};
 
-use super::guarded::{Guarded, as_user, free_port, run};
+use super::{
+    guarded::{Guarded, as_user, run},
+    patience::PATIENCE,
+    port::Port,
+};
 
 /// The engines that Callboard is held to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +67,8 @@ impl Kind {
 /// A running node.
 pub struct EngineServer {
     guarded: Guarded,
+    /// For clients and for other nodes.
+    _kept: [Port; 2],
     pub port: u16,
 }
 
@@ -74,10 +79,11 @@ pub fn engine(kind: Kind) -> &'static EngineServer {
         let security = if kind.is_opensearch() { "" } else { "-Expack.security.enabled=false" };
         let mut server = EngineServer::start(kind, security, |_, _| {});
         let port = server.port;
-        server.guarded.wait_until(Duration::from_secs(120), || {
+        server.wait_until(|| {
             try_http(port, "GET", "/_cluster/health?wait_for_status=yellow&timeout=1s", "")
                 .is_some_and(|(status, _)| status == 200)
         });
+        server.warm_up();
         server
     })
 }
@@ -104,11 +110,12 @@ impl EngineServer {
         prepare(&home, &configuration);
         // The node runs as another user when the tests run as root.
         run(Command::new("chmod").args(["-R", "a+rwX"]).arg(&dir));
-        let (port, transport) = (free_port(), free_port());
+        let kept = [Port::take(), Port::take()];
+        let [port, transport] = [kept[0].number(), kept[1].number()];
         let (prefix, program) =
             if kind.is_opensearch() { ("OPENSEARCH", "opensearch") } else { ("ES", "elasticsearch") };
         let line = as_user(&format!(
-            "env {prefix}_JAVA_HOME={} {prefix}_PATH_CONF={} {prefix}_JAVA_OPTS='-Xms400m -Xmx400m' {} \
+            "env -u JAVA_TOOL_OPTIONS -u JDK_JAVA_OPTIONS {prefix}_JAVA_HOME={} {prefix}_PATH_CONF={} {prefix}_JAVA_OPTS='-Xms400m -Xmx400m' {} \
              -Ediscovery.type=single-node -Enetwork.host=127.0.0.1 -Ehttp.port={port} -Etransport.port={transport} \
              -Epath.data={}/data -Epath.logs={}/logs -Ecluster.routing.allocation.disk.threshold_enabled=false {options}",
             kind.jdk().display(),
@@ -117,12 +124,28 @@ impl EngineServer {
             dir.display(),
             dir.display(),
         ));
-        Self { guarded: Guarded::start(dir, &line), port }
+        Self { guarded: Guarded::start(dir, &line), _kept: kept, port }
     }
 
     /// Waits until `ready` says so.
     pub fn wait_until(&mut self, ready: impl FnMut() -> bool) {
-        self.guarded.wait_until(Duration::from_secs(120), ready);
+        self.guarded.wait_until(ready);
+    }
+
+    /// Each kind of request once: a virtual machine loads its code when it is first used, which on a busy machine takes it seconds, and an
+    /// engine that says nothing for a second counts as one that hangs.
+    fn warm_up(&self) {
+        self.http("PUT", "/warm-up", "{}");
+        self.http("POST", "/warm-up/_bulk?refresh=true", "{\"create\":{}}\n{\"text\":\"words\"}\n");
+        for path in ["/_resolve/index/warm-up*", "/_cat/indices?format=json", "/warm-up/_mapping", "/warm-up/_count"] {
+            self.http("GET", path, "");
+        }
+        let search = r#"{"query":{"match":{"text":"words"}},"aggs":{"by":{"terms":{"field":"text.keyword"}}},"highlight":{"fields":{"*":{}}}}"#;
+        self.http("POST", "/warm-up/_search?scroll=1m", search);
+        self.http("DELETE", "/_search/scroll/_all", "");
+        // Some distributions refuse it.
+        try_http(self.port, "HEAD", "/", "");
+        self.http("DELETE", "/warm-up", "");
     }
 
     /// How to reach it.
@@ -158,7 +181,7 @@ pub fn config(port: u16) -> SearchConfig {
 /// One HTTP/1.0 exchange: status and body, or nothing when nobody answers.
 pub fn try_http(port: u16, method: &str, path: &str, body: &str) -> Option<(u16, String)> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
-    stream.set_read_timeout(Some(Duration::from_secs(60))).ok()?;
+    stream.set_read_timeout(Some(PATIENCE)).ok()?;
     let length = body.len();
     let head = format!(
         "{method} {path} HTTP/1.0\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n"

@@ -3,11 +3,12 @@
 
 use std::{
     fs::File,
-    net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
+
+use super::patience::START;
 
 /// A running server with a directory of its own.
 pub struct Guarded {
@@ -42,12 +43,12 @@ impl Guarded {
         Self { shell, dir, line: line.to_owned() }
     }
 
-    /// Waits until `ready` says so; panics with the command line and the log when it does not within `bound`.
-    pub fn wait_until(&mut self, bound: Duration, mut ready: impl FnMut() -> bool) {
+    /// Waits until `ready` says so; panics with the command line and the log when the server ends before or takes far too long.
+    pub fn wait_until(&mut self, mut ready: impl FnMut() -> bool) {
         let started = Instant::now();
         while !ready() {
             let ended = self.shell.try_wait().unwrap().is_some();
-            if ended || started.elapsed() > bound {
+            if ended || started.elapsed() > START {
                 panic!("not ready after {:?}: {}\n{}", started.elapsed(), self.line, tail(&self.dir.join("log")));
             }
             std::thread::sleep(Duration::from_millis(20));
@@ -60,11 +61,6 @@ impl Drop for Guarded {
         drop(self.shell.stdin.take());
         self.shell.wait().ok();
     }
-}
-
-/// A port that nobody listens on.
-pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// Runs a command to its end; panics with its words when it fails.

@@ -8,6 +8,8 @@ use callboard::{
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::patience::CALL_TIME;
+
 /// A Callboard with a data directory of its own.
 pub struct Harness {
     local: Local,
@@ -79,9 +81,11 @@ impl Harness {
     }
 }
 
-/// Settings as they are when nothing is set.
+/// Settings as they are when nothing is set, but for the time of calls and statements.
 pub fn config(home: &std::path::Path) -> Config {
-    Config::embedded(home)
+    let mut config = Config::embedded(home);
+    (config.limits.call_time, config.limits.statement_time) = (CALL_TIME, CALL_TIME);
+    config
 }
 
 /// A database by its URL.

@@ -8,14 +8,17 @@ use std::{
         Mutex, OnceLock,
         atomic::{AtomicU32, Ordering},
     },
-    time::Duration,
 };
 
-use super::guarded::{Guarded, as_user, free_port, run};
+use super::{
+    guarded::{Guarded, as_user, run},
+    port::Port,
+};
 
 /// A running PostgreSQL.
 pub struct PostgresServer {
     _guarded: Guarded,
+    _kept: Port,
     pub port: u16,
 }
 
@@ -43,9 +46,14 @@ pub fn own_bin() -> PathBuf {
     versions.pop().expect("no PostgreSQL in /usr/lib/postgresql; run the tests by `tests/run`").join("bin")
 }
 
-/// psql and its like: not every distribution of the server has them, and the machine's own speak to all versions.
-fn clients() -> PathBuf {
-    own_bin()
+/// psql and its like: not every distribution of the server has them, and the machine's own speak to all versions. They read a lot from
+/// the environment (PGOPTIONS, PGSSLMODE, PGSERVICE), none of which is meant for these servers.
+fn client(name: &str) -> Command {
+    let mut command = Command::new(own_bin().join(name));
+    command
+        .env_clear()
+        .envs(std::env::vars_os().filter(|(variable, _)| variable == "PATH" || variable == "LD_LIBRARY_PATH"));
+    command
 }
 
 fn glob(parent: &str) -> Vec<PathBuf> {
@@ -66,21 +74,22 @@ impl PostgresServer {
             ))
         );
         run(Command::new("sh").args(["-c", &initdb]));
-        let port = free_port();
+        let kept = Port::take();
+        let port = kept.number();
         let line = as_user(&format!(
-            "{}/postgres -D {} -k {} -p {port} -c listen_addresses=127.0.0.1 -c fsync=off -c max_connections=200 {options}",
+            "{}/postgres -D {} -c unix_socket_directories= -p {port} -c listen_addresses=127.0.0.1 -c timezone=UTC -c fsync=off \
+             -c max_connections=200 {options}",
             bin.display(),
             data.display(),
-            dir.display()
         ));
         let mut guarded = Guarded::start(dir, &line);
-        guarded.wait_until(Duration::from_secs(30), || {
-            Command::new(clients().join("pg_isready"))
+        guarded.wait_until(|| {
+            client("pg_isready")
                 .args(["-q", "-h", "127.0.0.1", "-p", &port.to_string()])
                 .status()
                 .is_ok_and(|status| status.success())
         });
-        Self { _guarded: guarded, port }
+        Self { _guarded: guarded, _kept: kept, port }
     }
 
     /// A new database; its URL for the superuser.
@@ -93,7 +102,7 @@ impl PostgresServer {
 
     /// Runs SQL as the superuser, beside Callboard.
     pub fn psql(&self, database: &str, sql: &str) -> String {
-        let output = Command::new(clients().join("psql"))
+        let output = client("psql")
             .args([
                 "-X",
                 "-q",

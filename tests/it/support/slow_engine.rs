@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-const BOUND: Duration = Duration::from_secs(30);
+use super::patience::PATIENCE;
 
 /// Runs until the test ends.
 pub struct SlowEngine {
@@ -71,7 +71,7 @@ impl SlowEngine {
 
     fn wait(&self, reached: impl Fn(&State) -> bool, what: &str) {
         let state = self.state.0.lock().unwrap();
-        let (_state, waited) = self.state.1.wait_timeout_while(state, BOUND, |state| !reached(state)).unwrap();
+        let (_state, waited) = self.state.1.wait_timeout_while(state, PATIENCE, |state| !reached(state)).unwrap();
         assert!(!waited.timed_out(), "waited in vain for {what}");
     }
 }

@@ -103,10 +103,15 @@ fn ready(config: Config) -> Config {
     config
 }
 
+/// Steps of tasks after which the network gets its turn. A step of ours is a whole call, so few: an engine that answers in time must not look
+/// late because many calls came at once.
+const STEPS: u32 = 16;
+
 /// A runtime for a command: one thread; what blocks goes to the pool beside it.
 fn runtime() -> Result<tokio::runtime::Runtime, Error> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
+        .event_interval(STEPS)
         .build()
         .map_err(|error| Error::new(Code::Internal, "no runtime could be started").cause(error))
 }

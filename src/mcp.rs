@@ -9,4 +9,5 @@ pub mod local;
 pub mod pressure;
 pub mod resources;
 pub mod server;
+pub mod session;
 pub mod stdio;

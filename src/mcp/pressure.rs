@@ -14,11 +14,13 @@ impl Pressure {
         Self(now)
     }
 
+    /// The client leaves too much unread.
+    pub fn is_high(&self) -> bool {
+        self.0.borrow().full
+    }
+
     /// Waits until the client has read enough, or has gone.
     pub async fn relieved(&self) {
-        if !self.0.borrow().full {
-            return;
-        }
         // An error means that the transport is gone, and nothing is to be waited for.
         let _ = self.0.clone().wait_for(|now| now.broken || !now.full).await;
     }

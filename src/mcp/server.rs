@@ -120,8 +120,14 @@ impl Server {
         context: &RequestContext<RoleServer>,
         deadline: Instant,
     ) -> Result<SemaphorePermit<'_>, Error> {
+        let pressure = context.extensions.get::<Pressure>();
+        if !pressure.is_some_and(Pressure::is_high)
+            && let Ok(permit) = self.0.permits.try_acquire()
+        {
+            return Ok(permit);
+        }
         let turn = async {
-            if let Some(pressure) = context.extensions.get::<Pressure>() {
+            if let Some(pressure) = pressure {
                 pressure.relieved().await;
             }
             self.0.permits.acquire().await
@@ -176,12 +182,14 @@ impl Server {
         let cancelled = context.ct.clone();
         let route = self.0.router.map.get(&request.name).ok_or_else(|| self.unknown(&request.name))?;
         let context = ToolCallContext::new(&self.0.tools, request, context);
-        let call = FAILURE.scope(Cell::new(None), async {
+        // Pinned where it stands: what holds it moves, it does not.
+        let call = std::pin::pin!(FAILURE.scope(Cell::new(None), async {
             let answer = (route.call)(context).await;
             (answer, FAILURE.with(Cell::take))
-        });
+        }));
         let call = AssertUnwindSafe(call).catch_unwind();
         tokio::select! {
+            biased;
             done = timeout_at(deadline, call) => match done {
                 Ok(Ok((_, Some(error)))) => Err(error),
                 Ok(Ok((Ok(CallToolResponse::Complete(result)), None))) => Ok(result),
@@ -366,7 +374,7 @@ impl ServerHandler for Server {
         let request_id = ids::new(ids::Kind::Request);
         let span = tracing::info_span!("call", tool.name = %request.name, request.id = %request_id);
         let outcome = match self.0.waiting.try_acquire() {
-            Ok(_place) => self.answer(request, context, deadline).instrument(span).await,
+            Ok(_place) => std::pin::pin!(self.answer(request, context, deadline)).instrument(span).await,
             Err(_full) => Err(self.busy("too many calls wait already")),
         };
         let mut result = outcome.unwrap_or_else(|error| failed(&error, &request_id));

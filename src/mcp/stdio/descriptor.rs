@@ -9,7 +9,7 @@ use rustix::{
     buffer::spare_capacity,
     fs::{FileType, Mode, OFlags},
     io::Errno,
-    net::{RecvFlags, SendFlags},
+    net::{RecvFlags, SendFlags, SocketType, sockopt::socket_type},
 };
 use tokio::{
     io::{Interest, unix::AsyncFd},
@@ -52,7 +52,8 @@ pub fn take() -> io::Result<(Input, Output)> {
 fn input() -> io::Result<Input> {
     let stdin = rustix::stdio::stdin();
     match FileType::from_raw_mode(rustix::fs::fstat(stdin)?.st_mode) {
-        FileType::Socket => {
+        // Of another kind, a read can be short with more behind it.
+        FileType::Socket if socket_type(stdin)? == SocketType::STREAM => {
             if let Some(ready) = registered(duplicate(stdin)?, Interest::READABLE) {
                 return Ok(Input::Socket(ready));
             }
@@ -134,12 +135,10 @@ impl Input {
     pub async fn read(&mut self, lines: &mut Lines) -> io::Result<usize> {
         match self {
             Self::Pipe(pipe) => {
-                let room = lines.room();
-                ready(pipe, Interest::READABLE, |pipe| rustix::io::read(pipe, spare_capacity(room))).await
+                read_ready(pipe, lines.room(), |pipe, room| rustix::io::read(pipe, spare_capacity(room))).await
             }
             Self::Socket(socket) => {
-                let room = lines.room();
-                ready(socket, Interest::READABLE, |socket| {
+                read_ready(socket, lines.room(), |socket, room| {
                     rustix::net::recv(socket, spare_capacity(room), RecvFlags::DONTWAIT).map(|(read, _)| read)
                 })
                 .await
@@ -169,10 +168,10 @@ impl Output {
         let mut rest = buffer.as_slice();
         while !rest.is_empty() {
             let written = match self {
-                Self::Pipe(pipe) => ready(pipe, Interest::WRITABLE, |pipe| rustix::io::write(pipe, rest)).await?,
+                Self::Pipe(pipe) => write_ready(pipe, |pipe| rustix::io::write(pipe, rest)).await?,
                 Self::Socket(socket) => {
                     let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-                    ready(socket, Interest::WRITABLE, |socket| rustix::net::send(socket, rest, flags)).await?
+                    write_ready(socket, |socket| rustix::net::send(socket, rest, flags)).await?
                 }
                 Self::Thread(_) => 0,
             };
@@ -185,10 +184,32 @@ impl Output {
     }
 }
 
-/// Tries first, then waits: most reads and writes need no wait.
-async fn ready(
+/// Waits first: a read that did not fill the room has emptied the stream, and the next one would be in vain.
+async fn read_ready(
     stream: &AsyncFd<OwnedFd>,
-    interest: Interest,
+    room: &mut Vec<u8>,
+    mut attempt: impl FnMut(&OwnedFd, &mut Vec<u8>) -> Result<usize, Errno>,
+) -> io::Result<usize> {
+    let free = room.capacity() - room.len();
+    loop {
+        let mut guard = stream.readable().await?;
+        match attempt(stream.get_ref(), room) {
+            Err(Errno::WOULDBLOCK) => guard.clear_ready(),
+            Err(Errno::INTR) => {}
+            Ok(read) => {
+                if read < free {
+                    guard.clear_ready();
+                }
+                return Ok(read);
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Tries first, then waits: most writes need no wait.
+async fn write_ready(
+    stream: &AsyncFd<OwnedFd>,
     mut attempt: impl FnMut(&OwnedFd) -> Result<usize, Errno>,
 ) -> io::Result<usize> {
     loop {
@@ -197,7 +218,7 @@ async fn ready(
             Err(Errno::INTR) => continue,
             done => return Ok(done?),
         }
-        let mut guard = stream.ready(interest).await?;
+        let mut guard = stream.writable().await?;
         match attempt(stream.get_ref()) {
             Err(Errno::WOULDBLOCK) => guard.clear_ready(),
             Err(Errno::INTR) => {}

@@ -53,8 +53,6 @@ pub enum Incoming {
     Cancelled {
         /// Of the request.
         id: Id,
-        /// In the client's words.
-        reason: Option<String>,
     },
     /// Several messages in one line.
     Batch(Vec<Box<str>>),
@@ -111,7 +109,6 @@ struct Call<'a> {
 struct Cancelled<'a> {
     #[serde(borrow)]
     request_id: &'a RawValue,
-    reason: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -224,8 +221,8 @@ fn notification(method: &str, params: Option<&str>) -> Incoming {
         return Incoming::Nothing;
     }
     let cancelled = params.and_then(|params| serde_json::from_str::<Cancelled<'_>>(params).ok());
-    match cancelled.and_then(|cancelled| Some((Id::read(cancelled.request_id.get())?, cancelled.reason))) {
-        Some((id, reason)) => Incoming::Cancelled { id, reason },
+    match cancelled.and_then(|cancelled| Id::read(cancelled.request_id.get())) {
+        Some(id) => Incoming::Cancelled { id },
         None => Incoming::Nothing,
     }
 }

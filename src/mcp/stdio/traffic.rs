@@ -1,11 +1,12 @@
 //! What is under way: requests that have no answer yet, and answers that the client has not read yet.
 
 use std::{
-    collections::HashMap,
+    collections::BTreeMap,
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
 
 use super::message::Id;
 use crate::mcp::pressure::Pressure;
@@ -32,18 +33,19 @@ pub struct Now {
     pub broken: bool,
 }
 
-/// Shared by the reader, the writer, and the service loop. No lock is held over I/O.
+/// Shared by the reader, the calls, and the writer. No lock is held over I/O.
 pub struct Traffic {
     books: Mutex<Books>,
     now: watch::Sender<Now>,
     /// Tells the writer that there is something to write, or that this is the end.
     pub wake: Notify,
+    broken: CancellationToken,
 }
 
 #[derive(Default)]
 struct Books {
     next: i64,
-    live: HashMap<i64, Live>,
+    live: BTreeMap<i64, Live>,
     live_bytes: usize,
     buffer: Vec<u8>,
     writing: usize,
@@ -51,71 +53,66 @@ struct Books {
     broken: bool,
 }
 
+/// A request that is to be answered.
 struct Live {
-    /// None once cancelled: there will be no answer.
-    id: Option<Id>,
+    id: Id,
     bytes: usize,
-}
-
-impl Default for Traffic {
-    fn default() -> Self {
-        let now = Now { full: false, crowded: false, idle: true, sent: true, broken: false };
-        Self { books: Mutex::default(), now: watch::Sender::new(now), wake: Notify::new() }
-    }
+    cancelled: CancellationToken,
 }
 
 impl Traffic {
-    /// A request was accepted; the id that stands for it inside.
-    pub fn begin(&self, id: Id, bytes: usize) -> i64 {
+    /// Nothing yet. `broken` is cancelled when nobody reads any more.
+    pub fn new(broken: CancellationToken) -> Self {
+        let now = Now { full: false, crowded: false, idle: true, sent: true, broken: false };
+        Self { books: Mutex::default(), now: watch::Sender::new(now), wake: Notify::new(), broken }
+    }
+
+    /// A request was accepted; the id that stands for it inside. `cancelled` ends it when the client no longer wants it.
+    pub fn begin(&self, id: Id, bytes: usize, cancelled: CancellationToken) -> i64 {
         let mut books = self.books();
         books.next += 1;
         let inner = books.next;
         books.live_bytes += bytes;
-        books.live.insert(inner, Live { id: Some(id), bytes });
+        books.live.insert(inner, Live { id, bytes, cancelled });
         self.tell(&books);
         inner
     }
 
-    /// The client no longer wants the newest request that has this id.
-    pub fn cancelled(&self, id: &Id) -> Option<i64> {
+    /// The client no longer wants the newest request that has this id: it ends, and its answer is dropped.
+    pub fn cancel(&self, id: &Id) {
         let mut books = self.books();
-        let newest =
-            books.live.iter().filter(|(_, live)| live.id.as_ref() == Some(id)).map(|(inner, _)| *inner).max()?;
-        if let Some(live) = books.live.remove(&newest) {
-            books.live_bytes -= live.bytes;
+        let newest = books.live.iter().rev().find(|(_, live)| live.id == *id).map(|(inner, _)| *inner);
+        if let Some(live) = newest.and_then(|inner| books.end(inner)) {
+            live.cancelled.cancel();
+            self.tell(&books);
         }
-        self.tell(&books);
-        Some(newest)
     }
 
-    /// The client's id for an answer, unless it was cancelled.
-    pub fn answered(&self, inner: i64) -> Option<Id> {
-        self.books().live.get_mut(&inner).and_then(|live| live.id.take())
-    }
-
-    /// The answer is in the buffer.
-    pub fn end(&self, inner: i64) {
+    /// Adds the answer to a request to what the writer writes, unless the request was cancelled.
+    pub fn answer(&self, inner: i64, write: impl FnOnce(&Id, &mut Vec<u8>) -> serde_json::Result<()>) {
         let mut books = self.books();
-        if let Some(live) = books.live.remove(&inner) {
-            books.live_bytes -= live.bytes;
+        if let Some(live) = books.end(inner) {
+            self.add(&mut books, |out| write(&live.id, out));
         }
-        self.tell(&books);
     }
 
     /// Adds one line to what the writer writes.
     pub fn send(&self, write: impl FnOnce(&mut Vec<u8>) -> serde_json::Result<()>) {
-        let mut books = self.books();
-        if books.broken {
-            return;
-        }
+        self.add(&mut self.books(), write);
+    }
+
+    fn add(&self, books: &mut Books, write: impl FnOnce(&mut Vec<u8>) -> serde_json::Result<()>) {
         let before = books.buffer.len();
-        if let Err(error) = write(&mut books.buffer) {
-            tracing::error!("an answer could not be written: {error}");
-            books.buffer.truncate(before);
-            return;
+        if !books.broken {
+            match write(&mut books.buffer) {
+                Ok(()) => books.buffer.push(b'\n'),
+                Err(error) => {
+                    tracing::error!("an answer could not be written: {error}");
+                    books.buffer.truncate(before);
+                }
+            }
         }
-        books.buffer.push(b'\n');
-        self.tell(&books);
+        self.tell(books);
         if before == 0 {
             self.wake.notify_one();
         }
@@ -138,6 +135,7 @@ impl Traffic {
         books.buffer = Vec::new();
         books.writing = 0;
         self.tell(&books);
+        self.broken.cancel();
     }
 
     /// Ends the writer once it has nothing to write.
@@ -146,9 +144,10 @@ impl Traffic {
         self.wake.notify_one();
     }
 
-    /// Nobody reads any more.
-    pub fn is_broken(&self) -> bool {
-        self.now.borrow().broken
+    /// Nothing stands against reading on.
+    pub fn flows(&self) -> bool {
+        let now = self.now.borrow();
+        !(now.full || now.crowded || now.broken)
     }
 
     /// Waits for a state.
@@ -176,5 +175,13 @@ impl Traffic {
             broken: books.broken,
         };
         self.now.send_if_modified(|before| std::mem::replace(before, now) != now);
+    }
+}
+
+impl Books {
+    fn end(&mut self, inner: i64) -> Option<Live> {
+        let live = self.live.remove(&inner)?;
+        self.live_bytes -= live.bytes;
+        Some(live)
     }
 }

@@ -1,6 +1,14 @@
 //! The only place that makes identifiers: UUIDv7 (RFC 9562) behind a prefix that says what it names.
 
-use crate::clock::Instant;
+use std::{
+    hash::{BuildHasher, RandomState},
+    sync::{LazyLock, Mutex, PoisonError},
+};
+
+use crate::clock::{Clock, Instant, SystemClock};
+
+/// Identifiers of one millisecond; one more takes the next millisecond.
+const PER_MILLISECOND: u64 = 1 << 12;
 
 /// What an identifier names; decides its prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,10 +33,28 @@ impl Kind {
     }
 }
 
+/// The place of the newest identifier in time: milliseconds, and within one of them.
+static NEWEST: Mutex<u64> = Mutex::new(0);
+/// Asks the system for randomness once: for every identifier that would take as long as the rest of a small call.
+static SECRET: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+
 /// A new identifier; later ones sort after earlier ones.
-#[expect(clippy::disallowed_methods, reason = "this is the file that owns identifiers")]
 pub fn new(kind: Kind) -> String {
-    format!("{}{}", kind.prefix(), uuid::Uuid::now_v7().simple())
+    let now = u64::try_from(SystemClock.now().0 / 1_000).unwrap_or_default().saturating_mul(PER_MILLISECOND);
+    let place = {
+        let mut newest = NEWEST.lock().unwrap_or_else(PoisonError::into_inner);
+        *newest = now.max(*newest + 1);
+        *newest
+    };
+    let (milliseconds, within) = (place / PER_MILLISECOND, place % PER_MILLISECOND);
+    // 48 bits of time, the version, 12 bits of order; the variant, 62 bits that nobody else makes of the same place.
+    let high = milliseconds << 16 | 0x7000 | within;
+    let low = 1 << 63 | SECRET.hash_one(place) >> 2;
+    let uuid = uuid::Uuid::from_u64_pair(high, low);
+    let mut text = String::with_capacity(kind.prefix().len() + 32);
+    text.push_str(kind.prefix());
+    text.push_str(uuid.simple().encode_lower(&mut uuid::Uuid::encode_buffer()));
+    text
 }
 
 /// When an identifier was made, to the millisecond.
@@ -36,4 +62,31 @@ pub fn made_at(id: &str) -> Option<Instant> {
     let uuid = id.rsplit_once('_').map_or(id, |(_, uuid)| uuid);
     let milliseconds = i64::from_str_radix(uuid.get(..12)?, 16).ok()?;
     Some(Instant(milliseconds * 1_000))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::{Kind, new};
+
+    #[test]
+    fn identifiers_are_uuids_of_version_7_that_sort_as_they_were_made() {
+        let made: Vec<String> = (0..20_000).map(|_| new(Kind::Document)).collect();
+        assert!(made.is_sorted());
+        assert_eq!(made.iter().collect::<BTreeSet<_>>().len(), made.len());
+        for text in &made {
+            let uuid = uuid::Uuid::parse_str(text).unwrap();
+            assert_eq!((uuid.get_version_num(), uuid.get_variant()), (7, uuid::Variant::RFC4122), "{text}");
+        }
+    }
+
+    #[test]
+    fn identifiers_made_at_once_differ() {
+        let made = || std::thread::spawn(|| (0..5_000).map(|_| new(Kind::Request)).collect::<Vec<_>>());
+        let threads: Vec<_> = (0..4).map(|_| made()).collect();
+        let all: BTreeSet<String> = threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect();
+        assert_eq!(all.len(), 20_000);
+        assert!(all.iter().all(|id| id.starts_with("rq_") && id.len() == 35));
+    }
 }

@@ -32,7 +32,7 @@ use callboard::{
 };
 use tokio::sync::Notify;
 
-use crate::support::patience::PATIENCE;
+use crate::support::patience::{CALL_TIME, PATIENCE};
 
 /// What an engine does after the pages it gave.
 #[derive(Clone)]
@@ -181,7 +181,7 @@ async fn none_stays(folder: &Path) {
     }
 }
 
-const LONG: Duration = Duration::from_secs(25);
+const LONG: Duration = CALL_TIME;
 
 #[tokio::test]
 async fn fewer_documents_than_counted_are_an_error_and_no_file() {

@@ -1,6 +1,6 @@
 //! PostgreSQL behind PgBouncer in transaction mode, where each transaction may run on another connection.
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
@@ -109,4 +109,30 @@ async fn writes_and_counts_at_once_share_one_connection() {
     assert_eq!(board.answer("count_rows", r#"{"table":"notes"}"#).await["count"], 3 * 1_202);
     let used = format!("select count(*) from pg_stat_activity where datname = '{}'", name_of(&url));
     assert_eq!(server.psql("postgres", &used), "1", "there was only one connection to share");
+}
+
+#[tokio::test]
+async fn a_pooler_whose_connections_are_in_use_is_waited_for() {
+    let server = postgres::shared();
+    let url = server.database();
+    server.psql(name_of(&url), "CREATE TABLE t (id int)");
+    let pooler = Pooler::start(1);
+    let (client, connection) = tokio_postgres::connect(&pooler.url(&url), tokio_postgres::NoTls).await.unwrap();
+    let work = async {
+        client.batch_execute("BEGIN; INSERT INTO t VALUES (1)").await.unwrap();
+        let board = Harness::postgres(&pooler.url(&url));
+        let call = board.answer("count_rows", r#"{"table":"t"}"#);
+        tokio::pin!(call);
+        // Longer than a server that hangs is waited for.
+        tokio::select! {
+            answer = &mut call => panic!("nobody can have answered: {answer}"),
+            () = tokio::time::sleep(Duration::from_secs(2)) => {}
+        }
+        client.batch_execute("COMMIT").await.unwrap();
+        assert_eq!(call.await["count"], 1);
+    };
+    tokio::select! {
+        () = work => {}
+        ended = connection => panic!("{ended:?}"),
+    }
 }

@@ -41,7 +41,9 @@ use crate::{
 const CONNECTIONS_MAX: usize = 10;
 /// For a connection to come about, and for the first answer on an old one. Together with what follows it stays below a second.
 const ANSWER_TIME: Duration = Duration::from_millis(900);
-/// For one of the connections to become free.
+/// After this long without an answer to BEGIN it is asked whether the server lets anybody in.
+const PATIENCE: Duration = Duration::from_millis(150);
+/// For one of the connections to become free, ours or a pooler's.
 const WAIT_TIME: Duration = Duration::from_secs(10);
 /// Waiting for a lock that somebody else holds.
 const LOCK_TIME: Duration = Duration::from_secs(3);
@@ -59,6 +61,8 @@ struct Shared {
     mark: String,
     /// Transactions of one connection of ours meet different sessions of the server.
     pooled: AtomicBool,
+    /// For a login beside the connections.
+    config: Config,
 }
 
 /// Whether a transaction can write.
@@ -115,11 +119,12 @@ impl Pool {
             .wait_timeout(Some(WAIT_TIME))
             .build()
             .map_err(|error| Error::new(Code::Internal, "the connections cannot be set up").cause(error))?;
-        let (probe, tls_of_probe) = (config, tls.clone());
+        let (probe, tls_of_probe) = (config.clone(), tls.clone());
         let breaker = Breaker::new(background.clone(), move || look(probe.clone(), tls_of_probe.clone()));
         // It tells sessions apart and keeps nothing secret.
         let mark = ids::new(ids::Kind::Sessions);
-        Ok(Self(Arc::new(Shared { connections, tls, breaker, background, mark, pooled: AtomicBool::new(false) })))
+        let pooled = AtomicBool::new(false);
+        Ok(Self(Arc::new(Shared { connections, tls, breaker, background, mark, pooled, config })))
     }
 
     /// Asks `questions` of ours in a transaction that cannot write, with `statement` as the longest time of a statement.
@@ -231,31 +236,63 @@ impl Pool {
                 object.batch_execute(&begin).await
             }
         };
-        match timeout(ANSWER_TIME, sent).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) if error.code().is_some_and(|code| code.code() == NOT_OURS) => {
+        match self.answered(sent).await.map_err(NotBegun::Because)? {
+            Ok(()) => Ok(()),
+            Err(error) if error.code().is_some_and(|code| code.code() == NOT_OURS) => {
                 self.0.pooled.store(true, Ordering::Relaxed);
                 Err(NotBegun::Pooled)
             }
-            Ok(Err(error)) if !fresh && failure::is_parting(&error) => Err(NotBegun::Broken),
-            Ok(Err(error)) => Err(NotBegun::Because(failure::meaning(error))),
-            Err(_elapsed) => Err(NotBegun::Because(failure::unreachable_because("no answer in time"))),
+            Err(error) if !fresh && failure::is_parting(&error) => Err(NotBegun::Broken),
+            Err(error) => Err(NotBegun::Because(failure::meaning(error))),
         }
+    }
+
+    /// What the server says to the first question. Without an answer it hangs, or it is slow, or a pooler has none of its connections free:
+    /// who still lets us in will answer.
+    async fn answered(
+        &self,
+        sent: impl Future<Output = Result<(), tokio_postgres::Error>>,
+    ) -> Result<Result<(), tokio_postgres::Error>, Error> {
+        tokio::pin!(sent);
+        if let Ok(answer) = timeout(PATIENCE, &mut sent).await {
+            return Ok(answer);
+        }
+        let lets_in = timeout(ANSWER_TIME.saturating_sub(PATIENCE), greets(&self.0.config, &self.0.tls).boxed());
+        tokio::pin!(lets_in);
+        tokio::select! {
+            biased;
+            answer = &mut sent => return Ok(answer),
+            greeted = &mut lets_in => match greeted {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => return Err(failure::no_connection(error)),
+                Err(_elapsed) => return Err(failure::unreachable_because("no answer in time")),
+            }
+        }
+        timeout(WAIT_TIME, sent).await.map_err(|_elapsed| in_use())
     }
 
     async fn checkout(&self) -> Result<Work, Error> {
         let object = self.0.connections.get().await.map_err(|error| match error {
             PoolError::Backend(error) => failure::no_connection(error),
-            PoolError::Timeout(TimeoutType::Wait) => {
-                Error::new(Code::Busy, "all connections to the database are in use")
-                    .retry_after(Duration::from_millis(500))
-            }
+            PoolError::Timeout(TimeoutType::Wait) => in_use(),
             PoolError::Timeout(_) => failure::unreachable_because("no answer in time"),
             PoolError::Closed | PoolError::NoRuntimeSpecified | PoolError::PostCreateHook(_) => {
                 Error::new(Code::Internal, "the connections are closed")
             }
         })?;
         Ok(Work { object: Some(object), shared: Arc::clone(&self.0) })
+    }
+}
+
+fn in_use() -> Error {
+    Error::new(Code::Busy, "all connections to the database are in use").retry_after(Duration::from_millis(500))
+}
+
+/// Whether the server lets anybody in. A pooler does also when none of its connections is free.
+async fn greets(config: &Config, tls: &Tls) -> Result<(), tokio_postgres::Error> {
+    match tls {
+        Tls::Plain => config.connect(NoTls).await.map(|_| ()),
+        Tls::Rustls(connector) => config.connect(connector.clone()).await.map(|_| ()),
     }
 }
 

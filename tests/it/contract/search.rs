@@ -1,6 +1,6 @@
 //! The contract of the port `SearchEngine`. Each test makes indices of its own by writing documents, so every engine can run it.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc};
 
 use callboard::{
     adapters::{elasticsearch::Elasticsearch, embedded_search::EmbeddedSearch},
@@ -15,7 +15,10 @@ use callboard::{
 };
 use serde_json::{Value, value::RawValue};
 
-use crate::support::engines::{self, Kind, index_name};
+use crate::support::{
+    engines::{self, Kind, index_name},
+    patience::CALL_TIME,
+};
 
 type Engine = Arc<dyn SearchEngine>;
 
@@ -113,7 +116,7 @@ fn looking_for(index: &str, query: Query) -> Search {
         aggregations: None,
         highlight: None,
         search_after: None,
-        timeout: Duration::from_secs(20),
+        timeout: CALL_TIME,
     }
 }
 

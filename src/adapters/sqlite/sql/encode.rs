@@ -10,7 +10,10 @@ use crate::{
         decimal::Decimal,
         instants::{self, Wrong},
     },
-    domain::sql::column_types::{BaseType, ColumnType},
+    domain::sql::{
+        column_types::{BaseType, ColumnType},
+        rows,
+    },
 };
 
 /// Why a value cannot be written.
@@ -33,6 +36,9 @@ pub(super) fn encode(json: &RawValue, column: Option<&ColumnType>) -> Result<Val
         return Ok(Value::Null);
     }
     let Some(column) = column else { return untyped(raw) };
+    if column.dimensions > 0 && raw.starts_with('{') {
+        return mismatch(column);
+    }
     if column.dimensions > 0 {
         let mut out = String::new();
         array(&mut out, raw, column)?;
@@ -40,12 +46,13 @@ pub(super) fn encode(json: &RawValue, column: Option<&ColumnType>) -> Result<Val
     }
     match column.base {
         BaseType::Json | BaseType::Jsonb => document(raw, column.base == BaseType::Jsonb).map(Value::Text),
-        base if raw.starts_with(['{', '[']) => {
-            let name = ColumnType { base, dimensions: 0, identity: None }.full_name();
-            fault("42804", format!("a value of type {name} is wanted, and this one is of type json"))
-        }
+        base if raw.starts_with(['{', '[']) => mismatch(&ColumnType { base, dimensions: 0, identity: None }),
         base => scalar(&words(raw)?, base),
     }
+}
+
+fn mismatch<T>(column: &ColumnType) -> Result<T, Fault> {
+    fault("42804", format!("a value of type {} is wanted, and this one is of type json", column.full_name()))
 }
 
 /// A parameter or a value whose column says nothing: numbers stay exact, the rest is text.
@@ -283,7 +290,7 @@ fn uuid(text: &str) -> Result<Value, Fault> {
 
 /// JSON without the spaces between its parts, so that the same document is the same text.
 fn document(raw: &str, binary: bool) -> Result<String, Fault> {
-    if binary && raw.contains("\\u0000") && raw.replace("\\\\", "").contains("\\u0000") {
+    if binary && rows::characters("", raw).is_some() {
         return fault("22P05", "unsupported Unicode escape sequence");
     }
     let (mut out, mut quoted, mut escaped) = (String::with_capacity(raw.len()), false, false);
@@ -351,7 +358,10 @@ mod tests {
             ("\"x\"", "timestamptz", "22007", "invalid input syntax for type timestamp with time zone: \"x\""),
             ("\"maybe\"", "boolean", "22P02", "invalid input syntax for type boolean: \"maybe\""),
             ("\"x\"", "uuid", "22P02", "invalid input syntax for type uuid: \"x\""),
-            ("{\"a\":1}", "text[]", "22P02", "expected JSON array"),
+            ("5", "text[]", "22P02", "expected JSON array"),
+            ("{\"a\":1}", "text[]", "42804", "a value of type text[] is wanted, and this one is of type json"),
+            ("{\"a\":\"\\ud800\"}", "jsonb", "22P05", "unsupported Unicode escape sequence"),
+            ("{\"a\":\"\\\\\\u0000\"}", "jsonb", "22P05", "unsupported Unicode escape sequence"),
             ("{\"a\":1}", "text", "42804", "a value of type text is wanted, and this one is of type json"),
             (
                 "\"2026-01-01T10:00:00Z\"",
@@ -379,6 +389,10 @@ mod tests {
         assert_eq!(
             of("{\"a\": [1, \"x y\\\" {\"]}", "jsonb").unwrap(),
             Value::Text("{\"a\":[1,\"x y\\\" {\"]}".to_owned())
+        );
+        assert_eq!(
+            of(r#"{"a":"\\u0000 \ud83e\udd80"}"#, "jsonb").unwrap(),
+            Value::Text(r#"{"a":"\\u0000 \ud83e\udd80"}"#.to_owned())
         );
         assert_eq!(of("5", "text").unwrap(), Value::Text("5".to_owned()));
         assert_eq!(of("\"ab   \"", "varchar(2)").unwrap(), Value::Text("ab".to_owned()));

@@ -12,7 +12,7 @@ use crate::{
     adapters::sqlite::{failure, file::Call},
     domain::{
         names::nearest,
-        sql::{Duplicates, Load, Loaded, OnConflict, OnError, Reject},
+        sql::{Duplicates, Load, Loaded, OnConflict, OnError, Reject, rows},
     },
     error::{Error, Place},
 };
@@ -71,7 +71,8 @@ pub(super) fn load(connection: &mut Connection, load: Load, call: &Call) -> Resu
                     .hint("nothing was written; mend the row, or use on_error reject to write the others"));
             }
             Err(Refusal { column, code, reason, .. }) => {
-                loaded.rejected.push(Reject { position, column, code: code.to_owned(), reason, row: given });
+                let row = rows::readable(&given);
+                loaded.rejected.push(Reject { position, column, code: code.to_owned(), reason, row });
             }
         }
     }

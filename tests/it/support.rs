@@ -6,6 +6,7 @@ pub mod command;
 pub mod engines;
 pub mod guarded;
 pub mod harness;
+pub mod loads;
 pub mod patience;
 pub mod port;
 pub mod postgres;

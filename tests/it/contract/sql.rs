@@ -1,8 +1,16 @@
 //! The contract of the port `SqlDatabase`: the same calls have the same answers on PostgreSQL and on the embedded database. Through the tools,
 //! because that is where a difference would be seen.
 
+mod load;
+
 use serde_json::{Value, json};
 
+use self::load::{
+    a_missing_key_keeps_what_is_there_and_null_writes_null,
+    an_aborted_load_writes_nothing_and_names_the_row_and_column, each_row_has_its_own_fault,
+    every_count_is_exact_again_and_again, numbers_are_exact_or_refused,
+    one_bad_row_comes_back_with_its_reason_and_the_others_stand,
+};
 use crate::support::{harness::Harness, postgres};
 
 /// The suite for one database.
@@ -25,8 +33,12 @@ macro_rules! held_by {
             a_table_is_described_as_it_was_made,
             every_row_given_is_counted_once,
             a_bad_value_has_the_same_code_and_sentence,
-            an_aborted_load_changes_nothing,
-            a_missing_key_keeps_the_value_and_null_removes_it,
+            one_bad_row_comes_back_with_its_reason_and_the_others_stand,
+            an_aborted_load_writes_nothing_and_names_the_row_and_column,
+            every_count_is_exact_again_and_again,
+            a_missing_key_keeps_what_is_there_and_null_writes_null,
+            numbers_are_exact_or_refused,
+            each_row_has_its_own_fault,
             conflict_columns_are_a_unique_index,
             values_come_back_as_they_were_sent,
             rows_are_counted_by_every_operator,
@@ -147,26 +159,6 @@ async fn a_bad_value_has_the_same_code_and_sentence(board: &Harness) {
     assert_eq!(answer["rejected"][0]["reason"], "invalid input syntax for type numeric: \"free\"");
     assert_eq!(answer["rejected"][0]["row"], json!({ "id": "1", "price": "free" }));
     assert_eq!(answer["inserted"], 1);
-}
-
-async fn an_aborted_load_changes_nothing(board: &Harness) {
-    items(board).await;
-    let arguments = json!({ "table": "items", "rows": [{ "id": "a" }, { "id": "b", "price": "x" }] });
-    let failure = board.refused("bulk_insert", &arguments.to_string()).await;
-    assert_eq!((&failure["code"], &failure["argument"]), (&json!("invalid"), &json!("rows[1].price")));
-    assert_eq!(failure["backend_code"], "22P02");
-    assert_eq!(board.answer("count_rows", r#"{"table":"items"}"#).await["count"], 0);
-}
-
-async fn a_missing_key_keeps_the_value_and_null_removes_it(board: &Harness) {
-    items(board).await;
-    load(board, json!([{ "id": "a", "price": 1, "stock": 7 }, { "id": "b", "price": 1, "stock": 7 }]), json!({})).await;
-    let how = json!({ "on_conflict": "update" });
-    load(board, json!([{ "id": "a", "price": 2 }, { "id": "b", "price": 2, "stock": null }]), how).await;
-    assert_eq!(
-        rows(board, "select id, price, stock from items order by id").await,
-        json!([["a", "2.00", 7], ["b", "2.00", null]])
-    );
 }
 
 async fn conflict_columns_are_a_unique_index(board: &Harness) {

@@ -1,5 +1,5 @@
 //! What agents read cannot hide anything: characters that turn the reading order or carry invisible text are taken out and counted, control
-//! characters are shown as escapes. Only answers are changed, never what is written.
+//! characters are shown as escapes, and half of a surrogate pair as U+FFFD. Only answers are changed, never what is written.
 
 use std::fmt::Write;
 
@@ -57,10 +57,11 @@ impl Cleaned {
         if suspect.starts_with('\\') {
             let (character, length) = escape(suspect);
             let (written, rest) = suspect.split_at_checked(length).unwrap_or((suspect, ""));
-            if hides(character) {
-                self.removed += 1;
-            } else {
-                self.text.push_str(written);
+            match character {
+                hidden if hides(hidden) => self.removed += 1,
+                // Half of a character, with which strict readers refuse the whole answer.
+                0xd800..=0xdfff => self.text.push_str("\\ufffd"),
+                _ => self.text.push_str(written),
             }
             return rest;
         }

@@ -60,11 +60,22 @@ fn escapes_inside_documents_are_cleaned_like_the_characters_themselves() {
         (r#"{"a":"\\\u202e"}"#, r#"{"removed_characters":1,"a":"\\"}"#),
         (r#"{"a":"\ud83e\udd80\n\t\u0001"}"#, r#"{"a":"\ud83e\udd80\n\t\u0001"}"#),
         (r#"{"a":"\u00e9é"}"#, r#"{"a":"\u00e9é"}"#),
+        // Halves of characters would make strict readers refuse the whole answer.
+        (r#"{"a":"\ud800x\udc00\uD83E\ud83e\udd80"}"#, r#"{"a":"\ufffdx\ufffd\ufffd\ud83e\udd80"}"#),
         ("{}", "{}"),
     ];
     for (given, expected) in cases {
         assert_eq!(clean(given.to_owned()), expected);
     }
+}
+
+#[tokio::test]
+async fn half_of_a_character_in_stored_json_does_not_spoil_the_answer() {
+    let board = Harness::embedded();
+    board.answer("create_table", r#"{"table":"t","columns":[{"name":"a","type":"json"}]}"#).await;
+    board.answer("insert_data", r#"{"table":"t","row":{"a":{"half":"x\ud800"}}}"#).await;
+    let answer = board.answer("execute_query", r#"{"query":"select a from t"}"#).await;
+    assert_eq!(answer["rows"], json!([[{"half": "x\u{fffd}"}]]));
 }
 
 #[test]

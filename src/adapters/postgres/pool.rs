@@ -226,12 +226,11 @@ impl Pool {
         let pooled = self.0.pooled.load(Ordering::Relaxed);
         let object = work.object().map_err(NotBegun::Because)?;
         let fresh = Object::metrics(object).recycle_count == 0;
-        let mark = format!("-- mark\nSET callboard.session = '{}'", self.0.mark);
         let begin = begin_text(writes, statement, (!pooled).then_some(&self.0.mark));
         let sent = async {
             if fresh && !pooled {
                 // A message of its own: together they would be one transaction, and ROLLBACK would take the mark away.
-                try_join(object.batch_execute(&mark), object.batch_execute(&begin)).await.map(|_| ())
+                try_join(object.batch_execute(&mark_text(&self.0.mark)), object.batch_execute(&begin)).await.map(|_| ())
             } else {
                 object.batch_execute(&begin).await
             }
@@ -323,30 +322,40 @@ where
 /// SQLSTATE of the division by zero with which BEGIN fails in a session that is not ours.
 const NOT_OURS: &str = "22012";
 
-/// One message for all of it. Only a superuser can bound its temporary files. The setting of PostgreSQL 14 and later ends the statement
-/// of a process that was killed.
+/// What holds for all transactions: for the session when it is ours, else for each again. Only a superuser can bound its temporary files.
+/// The setting of PostgreSQL 14 and later ends the statement of a process that was killed.
+fn limits_text(local: bool) -> String {
+    format!(
+        "SELECT pg_catalog.set_config('idle_in_transaction_session_timeout', '60s', {local}), \
+         pg_catalog.set_config('work_mem', '32MB', {local}), \
+         pg_catalog.set_config('standard_conforming_strings', 'on', {local});\
+         SELECT pg_catalog.set_config('temp_file_limit', '2GB', {local}) \
+         WHERE pg_catalog.current_setting('is_superuser') = 'on';\
+         SELECT pg_catalog.set_config('client_connection_check_interval', '2s', {local}) \
+         WHERE pg_catalog.current_setting('server_version_num')::pg_catalog.int4 >= 140000 \
+         AND pg_catalog.version() LIKE '%linux%'"
+    )
+}
+
+fn mark_text(mark: &str) -> String {
+    format!("-- mark\nSET callboard.session = '{mark}';{}", limits_text(false))
+}
+
+/// One message for all of it.
 fn begin_text(writes: Writes, statement: Duration, mark: Option<&String>) -> String {
     let access = match writes {
         Writes::No => "READ ONLY",
         Writes::Yes => "READ WRITE",
     };
-    let ours = mark.map_or_else(String::new, |mark| {
-        let held = "COALESCE(pg_catalog.current_setting('callboard.session', true), '')";
-        format!("SELECT 1 / ({held} = '{mark}')::pg_catalog.int4;")
-    });
+    let held = "COALESCE(pg_catalog.current_setting('callboard.session', true), '')";
+    let (ours, limits) = match mark {
+        Some(mark) => (format!("1 / ({held} = '{mark}')::pg_catalog.int4, "), String::new()),
+        None => (String::new(), format!(";{}", limits_text(true))),
+    };
     format!(
-        "-- begin\nBEGIN TRANSACTION {access};{ours}\
-         SET LOCAL statement_timeout = {};\
-         SET LOCAL lock_timeout = {};\
-         SET LOCAL idle_in_transaction_session_timeout = 60000;\
-         SET LOCAL work_mem = '32MB';\
-         SET LOCAL standard_conforming_strings = on;\
-         SELECT pg_catalog.set_config('temp_file_limit', '2GB', true) \
-         WHERE pg_catalog.current_setting('transaction_read_only') = 'on' \
-         AND pg_catalog.current_setting('is_superuser') = 'on';\
-         SELECT pg_catalog.set_config('client_connection_check_interval', '2s', true) \
-         WHERE pg_catalog.current_setting('server_version_num')::pg_catalog.int4 >= 140000 \
-         AND pg_catalog.version() LIKE '%linux%'",
+        "-- begin\nBEGIN TRANSACTION {access};\
+         SELECT {ours}pg_catalog.set_config('statement_timeout', '{}', true), \
+         pg_catalog.set_config('lock_timeout', '{}', true){limits}",
         statement.as_millis().max(1),
         LOCK_TIME.min(statement).as_millis().max(1),
     )

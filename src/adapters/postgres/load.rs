@@ -7,22 +7,23 @@ mod cell;
 mod documents;
 mod one_by_one;
 mod refusal;
+mod staging;
 mod statement;
 
 use std::time::Duration;
 
-use bytes::Bytes;
-use futures_util::{FutureExt, SinkExt};
+use futures_util::FutureExt;
 use tokio_postgres::{Client, types::Type};
 
 use self::{
     batch::{Batch, Body, Unit},
     refusal::refusal,
+    staging::Staging,
     statement::{Conflict, Source, write},
 };
 use super::{
     Postgres,
-    catalog::{self, Table, quoted},
+    catalog::{self, Table},
     failure::{meaning, sqlstate},
     pool::{End, Work, Writes},
 };
@@ -40,8 +41,6 @@ use crate::{
 
 /// For one statement; the call's own deadline ends it earlier by dropping it.
 pub(super) const WRITE_TIME: Duration = Duration::from_secs(600);
-/// Bytes of a COPY that go out at once.
-const CHUNK: usize = 64 * 1024;
 /// Rounds for rows that refer to each other; a chain longer than this in one call, in the wrong order, is not followed.
 const ROUNDS_MAX: usize = 32;
 
@@ -82,7 +81,8 @@ impl Postgres {
         let conflict = conflict(&table, &load.on_conflict)?;
         let mut batch =
             Batch::new(&table, &load.rows, told_apart_by(&table, &conflict, load.duplicates), load.duplicates);
-        batch.fill().await;
+        let mut staging = Staging::new(client, 0);
+        batch.fill(&mut staging).await;
         let abort = load.on_error == OnError::Abort;
         let mut faults = std::mem::take(&mut batch.faults);
         if abort && let Some((position, fault)) = faults.first() {
@@ -90,8 +90,13 @@ impl Postgres {
         }
         let mut units = std::mem::take(&mut batch.units);
         let mut progress = Progress::default();
+        let mut staging = Some(staging);
         for (number, unit) in units.iter_mut().enumerate() {
-            write_unit(client, &batch, number, unit, &conflict, abort, &mut progress).await?;
+            if number > 0 {
+                client.batch_execute(KEEP).await.map_err(meaning)?;
+            }
+            let staging = staging.take().unwrap_or_else(|| Staging::new(client, number));
+            write_unit(client, &batch, (number, unit), staging, &conflict, abort, &mut progress).await?;
         }
         heal(client, &batch, &units, &conflict, &mut progress).await?;
         faults.extend(progress.faults.into_iter().map(|(_, position, fault)| (position, fault)));
@@ -133,17 +138,14 @@ pub(super) async fn open(work: &Work, table: &TableName) -> Result<Table, Error>
 async fn write_unit(
     client: &Work,
     batch: &Batch<'_>,
-    number: usize,
-    unit: &mut Unit,
+    (number, unit): (usize, &mut Unit),
+    staging: Staging<'_>,
     conflict: &Conflict,
     abort: bool,
     progress: &mut Progress,
 ) -> Result<(), Error> {
-    if number > 0 {
-        client.batch_execute(KEEP).await.map_err(meaning)?;
-    }
     if !unit.columns.is_empty() {
-        match in_bulk(client, batch, number, unit, conflict).await {
+        match in_bulk(client, batch, unit, staging, conflict).await {
             Ok((inserted, updated)) => {
                 progress.inserted += inserted;
                 progress.updated += updated;
@@ -200,19 +202,18 @@ async fn heal(
 async fn in_bulk(
     client: &Work,
     batch: &Batch<'_>,
-    number: usize,
     unit: &mut Unit,
+    staging: Staging<'_>,
     conflict: &Conflict,
 ) -> Result<(u64, u64), Error> {
-    let body = match std::mem::replace(&mut unit.body, Body::Json(String::new())) {
-        Body::Json(mut rows) => {
+    let body = match &mut unit.body {
+        Body::Json(rows) => {
             rows.push(']');
-            rows
+            std::mem::take(rows)
         }
-        Body::Binary(stream) => {
-            let staging = format!("pg_temp.callboard_load_{number}");
-            match stage(client, batch.table, unit, &staging, stream).await {
-                Ok(()) => return from_staging(client, batch.table, unit, &staging, conflict).await,
+        Body::Binary(_) => {
+            match staging.finish(batch.table, unit).await {
+                Ok(name) => return from_staging(client, batch.table, unit, &name, conflict).await,
                 // No right to make temporary tables.
                 Err(error) if sqlstate(&error) == Some("42501") => {
                     client.batch_execute(UNDO).await.map_err(meaning)?;
@@ -227,25 +228,6 @@ async fn in_bulk(
         return Ok((client.tell(&statement.text, &[(&body, Type::TEXT)]).await?, 0));
     }
     counts(&client.ask(&statement.text, &[(&body, Type::TEXT)]).await?)
-}
-
-async fn stage(client: &Client, table: &Table, unit: &Unit, staging: &str, stream: Vec<u8>) -> Result<(), Error> {
-    let columns: Vec<_> = unit.columns.iter().filter_map(|place| table.columns.get(*place)).collect();
-    let typed: Vec<String> =
-        columns.iter().map(|column| format!("{} {}", quoted(&column.name), column.type_name)).collect();
-    let create = format!("-- load_stage\nCREATE TEMPORARY TABLE {staging} ({}) ON COMMIT DROP", typed.join(", "));
-    client.batch_execute(&create).await.map_err(meaning)?;
-    let copy = format!("-- load_copy\nCOPY {staging} FROM STDIN (FORMAT binary)");
-    let sink = client.copy_in::<_, Bytes>(&copy).await.map_err(meaning)?;
-    let mut sink = std::pin::pin!(sink);
-    let mut stream = Bytes::from(stream);
-    while !stream.is_empty() {
-        let chunk = stream.split_to(CHUNK.min(stream.len()));
-        sink.feed(chunk).await.map_err(meaning)?;
-    }
-    sink.feed(Bytes::from_static(&binary::TRAILER)).await.map_err(meaning)?;
-    sink.finish().await.map_err(meaning)?;
-    Ok(())
 }
 
 async fn from_staging(

@@ -6,6 +6,7 @@ use super::{
     binary::{self, Stop},
     cell::{Kind, Scalar, Value, look},
     documents,
+    staging::Staging,
 };
 use crate::{
     adapters::postgres::catalog::{Column, Table},
@@ -54,7 +55,7 @@ pub(super) struct Unit {
 pub(super) enum Body {
     /// A JSON array without its closing bracket.
     Json(String),
-    /// A COPY stream without its end.
+    /// What of a COPY stream has not left yet, without its end.
     Binary(Vec<u8>),
 }
 
@@ -78,8 +79,8 @@ impl<'load> Batch<'load> {
         }
     }
 
-    /// Takes all rows. Lets others work meanwhile: 100,000 rows take a while.
-    pub(super) async fn fill(&mut self) {
+    /// Takes all rows, and sends those of the first unit on as they come. Lets others work meanwhile: 100,000 rows take a while.
+    pub(super) async fn fill(&mut self, staging: &mut Staging<'_>) {
         const SLICE: usize = 256;
         if self.duplicates == Duplicates::Last && !self.key.is_empty() {
             for position in 0..self.rows.len() {
@@ -94,6 +95,9 @@ impl<'load> Batch<'load> {
                 self.faults.push((position, fault));
             }
             if position % SLICE == SLICE - 1 {
+                if let Some(first) = self.units.first_mut() {
+                    staging.take(self.table, first).await;
+                }
                 tokio::task::yield_now().await;
             }
         }

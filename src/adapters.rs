@@ -4,5 +4,6 @@ pub mod breaker;
 pub mod elasticsearch;
 pub mod embedded_search;
 pub mod export_folder;
+pub mod own_time;
 pub mod postgres;
 pub mod sqlite;

@@ -2,7 +2,8 @@
 
 pub mod address;
 pub mod catalog;
-pub mod count;
+pub mod connect;
+mod count;
 mod ddl;
 pub mod explain;
 pub mod failure;

@@ -21,10 +21,10 @@ use serde::de::DeserializeOwned;
 use super::{
     failure,
     lines::{Lines, Part},
-    pace::{Pace, within},
+    pace::Pace,
 };
 use crate::{
-    adapters::breaker::Breaker,
+    adapters::{breaker::Breaker, own_time::within},
     background::Background,
     config::{Login, SearchConfig},
     error::{Code, Error},

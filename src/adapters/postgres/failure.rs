@@ -116,6 +116,7 @@ pub fn no_connection(error: tokio_postgres::Error) -> Error {
         Some(io::ErrorKind::PermissionDenied) => {
             ("its socket may not be used", "the operator gives this server's user the right")
         }
+        _ if words.contains("timeout") => ("no answer in time", AS_SOON_AS),
         _ if words.contains("connecting") => {
             ("its name or address cannot be reached", "the operator corrects the host in DATABASE_URL")
         }

@@ -29,9 +29,9 @@ use tokio::time::timeout;
 use tokio_postgres::{Client, Config, NoTls};
 
 pub use self::work::Work;
-use super::{address::Address, failure, tls::Tls};
+use super::{address::Address, connect::Connector, failure, tls::Tls};
 use crate::{
-    adapters::breaker::Breaker,
+    adapters::{breaker::Breaker, own_time::within},
     background::Background,
     error::{Code, Error},
     ids,
@@ -108,14 +108,10 @@ impl Pool {
     pub fn new(address: Address, background: Background) -> Result<Self, Error> {
         let Address { config, tls } = address;
         let manager = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-        let manager = match &tls {
-            Tls::Plain => Manager::from_config(config.clone(), NoTls, manager),
-            Tls::Rustls(connector) => Manager::from_config(config.clone(), connector.clone(), manager),
-        };
+        let manager = Manager::from_connect(config.clone(), Connector::new(tls.clone(), ANSWER_TIME), manager);
         let connections = Connections::builder(manager)
             .max_size(CONNECTIONS_MAX)
             .runtime(Runtime::Tokio1)
-            .create_timeout(Some(ANSWER_TIME))
             .wait_timeout(Some(WAIT_TIME))
             .build()
             .map_err(|error| Error::new(Code::Internal, "the connections cannot be set up").cause(error))?;
@@ -256,15 +252,15 @@ impl Pool {
         if let Ok(answer) = timeout(PATIENCE, &mut sent).await {
             return Ok(answer);
         }
-        let lets_in = timeout(ANSWER_TIME.saturating_sub(PATIENCE), greets(&self.0.config, &self.0.tls).boxed());
+        let lets_in = within(ANSWER_TIME.saturating_sub(PATIENCE), greets(&self.0.config, &self.0.tls).boxed());
         tokio::pin!(lets_in);
         tokio::select! {
             biased;
             answer = &mut sent => return Ok(answer),
             greeted = &mut lets_in => match greeted {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => return Err(failure::no_connection(error)),
-                Err(_elapsed) => return Err(failure::unreachable_because("no answer in time")),
+                Some(Ok(())) => {}
+                Some(Err(error)) => return Err(failure::no_connection(error)),
+                None => return Err(failure::unreachable_because("no answer in time")),
             }
         }
         timeout(WAIT_TIME, sent).await.map_err(|_elapsed| in_use())
@@ -303,7 +299,7 @@ async fn look(config: Config, tls: Tls) -> bool {
             Tls::Rustls(connector) => answers(config.connect(connector).await?).await,
         }
     };
-    matches!(timeout(ANSWER_TIME, asked).await, Ok(Ok(())))
+    matches!(within(ANSWER_TIME, asked).await, Some(Ok(())))
 }
 
 async fn answers<S, T>(

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use crate::support::{
     binary::{Binary, Streams},
     engines::{self, index_name},
-    patience::{PATIENCE, SOON},
+    patience::{A_SECOND, PATIENCE},
     port::Port,
     postgres::{self, name_of},
     proxy::Proxy,
@@ -32,7 +32,7 @@ fn refused_soon(board: &mut Binary, tool: &str, arguments: &str) {
     let started = Instant::now();
     let failure = board.refused(tool, arguments);
     let took = started.elapsed();
-    assert!(took < SOON, "{tool} took {took:?}: {failure}");
+    assert!(took < A_SECOND, "{tool} took {took:?}: {failure}");
     assert_eq!((&failure["code"], &failure["retryable"]), (&json!("unavailable"), &json!(true)), "{failure}");
     assert!(failure["hint"].is_string(), "{failure}");
 }
@@ -56,7 +56,7 @@ fn with_everything_down_it_starts_at_once_and_says_what_is_wrong() {
     let engine = format!("http://127.0.0.1:{}", other.number());
     let started = Instant::now();
     let mut board = serve(&[("DATABASE_URL", &database), ("ELASTICSEARCH_URL", &engine)]);
-    assert!(started.elapsed() < SOON, "{:?}", started.elapsed());
+    assert!(started.elapsed() < A_SECOND, "{:?}", started.elapsed());
     assert_eq!(board.request("tools/list", &json!({}))["result"]["tools"].as_array().unwrap().len(), 16);
     refused_soon(&mut board, "list_tables", "{}");
     refused_soon(&mut board, "execute_query", r#"{"query":"select 1"}"#);

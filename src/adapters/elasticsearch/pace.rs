@@ -1,5 +1,4 @@
-//! How long silence means that nobody is there: less than a second for an engine that is quick, longer for one that has been slow lately or
-//! that nothing is known of yet.
+//! How long silence means that nobody is there: less than a second, but longer for an engine that has been slow lately.
 
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
@@ -10,8 +9,6 @@ use std::{
 const LEAST: Duration = Duration::from_millis(800);
 /// And the most, however slow the engine was.
 const MOST: Duration = Duration::from_secs(5);
-/// For one that never gave a sign: it may just be starting, when each first request takes it long.
-const UNKNOWN: Duration = Duration::from_secs(3);
 /// So many times what the slowest sign of late took, a silence must last.
 const TIMES_SLOWEST: u32 = 8;
 
@@ -24,7 +21,7 @@ pub(super) struct Pace {
 impl Pace {
     /// How long to wait for a sign of life before the engine counts as gone.
     pub(super) fn patience(&self) -> Duration {
-        self.slowest().map_or(UNKNOWN, |slowest| (slowest * TIMES_SLOWEST).clamp(LEAST, MOST))
+        (self.slowest().unwrap_or_default() * TIMES_SLOWEST).clamp(LEAST, MOST)
     }
 
     /// Something that a living engine answers at once was answered after `took`. What was slower before fades.
@@ -45,7 +42,7 @@ mod tests {
     #[test]
     fn a_quick_engine_is_gone_within_a_second_and_a_slow_one_gets_more_time_until_it_is_quick_again() {
         let pace = Pace::default();
-        assert_eq!(pace.patience(), UNKNOWN);
+        assert_eq!(pace.patience(), LEAST);
         pace.note(Duration::from_millis(5));
         assert_eq!(pace.patience(), LEAST);
         pace.note(Duration::from_millis(500));

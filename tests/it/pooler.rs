@@ -136,3 +136,18 @@ async fn a_pooler_whose_connections_are_in_use_is_waited_for() {
         ended = connection => panic!("{ended:?}"),
     }
 }
+
+/// Whoever is given our session of the server next finds it as it was, but for the mark.
+#[tokio::test]
+async fn limits_stay_inside_our_transactions() {
+    let url = postgres::shared().database();
+    let pooler = Pooler::start(1);
+    let board = Harness::postgres(&pooler.url(&url));
+    board.answer("execute_query", r#"{"query":"select 1"}"#).await;
+    let left = "SELECT current_setting('callboard.session', true) IS NOT NULL, string_agg(name, ' ') FROM pg_settings
+                WHERE source = 'session' AND (name LIKE '%timeout' OR name LIKE '%interval' OR name IN ('work_mem', 'temp_file_limit'))";
+    let port = pooler.port.number();
+    // On a thread of its own: the end of our transaction leaves when the call has been answered.
+    let seen = tokio::task::spawn_blocking(move || postgres::psql_at(port, name_of(&url), left));
+    assert_eq!(seen.await.unwrap(), "t|");
+}

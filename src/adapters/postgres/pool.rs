@@ -318,40 +318,34 @@ where
 /// SQLSTATE of the division by zero with which BEGIN fails in a session that is not ours.
 const NOT_OURS: &str = "22012";
 
-/// What holds for all transactions: for the session when it is ours, else for each again. Only a superuser can bound its temporary files.
-/// The setting of PostgreSQL 14 and later ends the statement of a process that was killed.
-fn limits_text(local: bool) -> String {
-    format!(
-        "SELECT pg_catalog.set_config('idle_in_transaction_session_timeout', '60s', {local}), \
-         pg_catalog.set_config('work_mem', '32MB', {local}), \
-         pg_catalog.set_config('standard_conforming_strings', 'on', {local});\
-         SELECT pg_catalog.set_config('temp_file_limit', '2GB', {local}) \
-         WHERE pg_catalog.current_setting('is_superuser') = 'on';\
-         SELECT pg_catalog.set_config('client_connection_check_interval', '2s', {local}) \
-         WHERE pg_catalog.current_setting('server_version_num')::pg_catalog.int4 >= 140000 \
-         AND pg_catalog.version() LIKE '%linux%'"
-    )
-}
-
+/// What marks a session as ours, and changes nothing for anybody else who may be given it.
 fn mark_text(mark: &str) -> String {
-    format!("-- mark\nSET callboard.session = '{mark}';{}", limits_text(false))
+    format!("-- mark\nSET callboard.session = '{mark}'")
 }
 
-/// One message for all of it.
+/// One message for all of it, and one statement for all limits. Only a superuser can bound its temporary files. The setting of PostgreSQL 14
+/// and later ends the statement of a process that was killed.
 fn begin_text(writes: Writes, statement: Duration, mark: Option<&String>) -> String {
     let access = match writes {
         Writes::No => "READ ONLY",
         Writes::Yes => "READ WRITE",
     };
-    let held = "COALESCE(pg_catalog.current_setting('callboard.session', true), '')";
-    let (ours, limits) = match mark {
-        Some(mark) => (format!("1 / ({held} = '{mark}')::pg_catalog.int4, "), String::new()),
-        None => (String::new(), format!(";{}", limits_text(true))),
-    };
+    let ours = mark.map_or_else(String::new, |mark| {
+        let held = "COALESCE(pg_catalog.current_setting('callboard.session', true), '')";
+        format!("1 / ({held} = '{mark}')::pg_catalog.int4, ")
+    });
     format!(
         "-- begin\nBEGIN TRANSACTION {access};\
          SELECT {ours}pg_catalog.set_config('statement_timeout', '{}', true), \
-         pg_catalog.set_config('lock_timeout', '{}', true){limits}",
+         pg_catalog.set_config('lock_timeout', '{}', true), \
+         pg_catalog.set_config('idle_in_transaction_session_timeout', '60s', true), \
+         pg_catalog.set_config('work_mem', '32MB', true), \
+         pg_catalog.set_config('standard_conforming_strings', 'on', true), \
+         CASE WHEN pg_catalog.current_setting('is_superuser') = 'on' \
+         THEN pg_catalog.set_config('temp_file_limit', '2GB', true) END, \
+         CASE WHEN pg_catalog.current_setting('server_version_num')::pg_catalog.int4 >= 140000 \
+         AND pg_catalog.version() LIKE '%linux%' \
+         THEN pg_catalog.set_config('client_connection_check_interval', '2s', true) END",
         statement.as_millis().max(1),
         LOCK_TIME.min(statement).as_millis().max(1),
     )

@@ -102,32 +102,37 @@ impl PostgresServer {
 
     /// Runs SQL as the superuser, beside Callboard.
     pub fn psql(&self, database: &str, sql: &str) -> String {
-        let output = client("psql")
-            .args([
-                "-X",
-                "-q",
-                "-At",
-                "-v",
-                "ON_ERROR_STOP=1",
-                "-h",
-                "127.0.0.1",
-                "-U",
-                "postgres",
-                "-p",
-                &self.port.to_string(),
-                "-d",
-                database,
-                "-c",
-                sql,
-            ])
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{sql}\n{}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
+        psql_at(self.port, database, sql)
     }
 }
 
 /// The name of the database in a URL given by [`PostgresServer::database`].
 pub fn name_of(url: &str) -> &str {
     url.rsplit('/').next().unwrap()
+}
+
+/// What psql prints, connected to whatever listens there.
+pub fn psql_at(port: u16, database: &str, sql: &str) -> String {
+    let output = client("psql")
+        .args([
+            "-X",
+            "-q",
+            "-At",
+            "-v",
+            "ON_ERROR_STOP=1",
+            "-h",
+            "127.0.0.1",
+            "-U",
+            "postgres",
+            "-p",
+            &port.to_string(),
+            "-d",
+            database,
+            "-c",
+            sql,
+        ])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{sql}\n{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
 }

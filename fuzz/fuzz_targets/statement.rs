@@ -2,6 +2,10 @@
 //! the guard panic or hang. The bounded run of CI is the property test in `tests/it/lexer.rs`.
 #![no_main]
 
+use callboard::domain::sql::{Purpose, Statement};
+
 libfuzzer_sys::fuzz_target!(|text: &str| {
-    let _ = callboard::domain::sql::Statement::parse(text);
+    for purpose in [Purpose::Run, Purpose::Explain] {
+        let _ = Statement::parse(text, purpose);
+    }
 });

@@ -6,4 +6,5 @@ pub mod embedded_search;
 pub mod export_folder;
 pub mod own_time;
 pub mod postgres;
+pub mod records;
 pub mod sqlite;

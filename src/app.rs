@@ -9,7 +9,7 @@ use std::{
 use crate::{
     adapters::{
         elasticsearch::Elasticsearch, embedded_search::EmbeddedSearch, export_folder::ExportFolder, postgres::Postgres,
-        sqlite,
+        records::Records, sqlite,
     },
     background::Background,
     clock::SystemClock,
@@ -54,7 +54,7 @@ pub struct App {
 /// # Errors
 /// When it cannot be opened, or a newer server has written it.
 pub fn migrate(config: &Config, dry_run: bool) -> Result<Migration, Error> {
-    sqlite::records::RecordStore::migrate(&record_store(&config.data_dir), dry_run)
+    sqlite::records::RecordFile::migrate(&record_store(&config.data_dir), dry_run)
 }
 
 fn record_store(data_dir: &Path) -> PathBuf {
@@ -115,8 +115,9 @@ impl App {
             settings: view::settings_json(&config.shown),
         };
         let ops = Ops::new(sql.clone(), engine, facts);
-        let record_store = Arc::new(sqlite::records::RecordStore::new(record_store(&config.data_dir), config.migrate));
-        let idempotency = Idempotency::new(record_store, Arc::new(SystemClock));
+        let record_store = Arc::new(sqlite::records::RecordFile::new(record_store(&config.data_dir), config.migrate));
+        let records = Records::new(record_store);
+        let idempotency = Idempotency::new(Arc::new(records.clone()), Arc::new(SystemClock));
         Ok(Self {
             sql,
             search,

@@ -1,5 +1,6 @@
 //! What things are and the rules that decide. Pure: no port, no clock, no backend, nothing async.
 
+pub mod idempotency;
 pub mod json;
 pub mod names;
 pub mod ops;

@@ -1,5 +1,6 @@
 //! What services need of the world, as traits over domain types. Each method is one whole step; adapters carry it out.
 
+pub mod changes;
 pub mod exports;
 pub mod idempotency;
 pub mod search;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use callboard::{
-    adapters::sqlite::records::RecordStore,
+    adapters::{records::Records, sqlite::records::RecordFile},
     clock::SystemClock,
     config::Migrate,
     domain::json,
@@ -149,7 +149,7 @@ async fn of_many_repeats_at_once_one_has_the_effect() {
 #[tokio::test]
 async fn a_key_is_let_go_of_when_its_call_is_given_up() {
     let home = tempfile::tempdir().unwrap();
-    let store = Arc::new(RecordStore::new(home.path().join("callboard.db"), Migrate::Auto));
+    let store = Arc::new(Records::new(Arc::new(RecordFile::new(home.path().join("callboard.db"), Migrate::Auto))));
     let keys = Idempotency::new(store, Arc::new(SystemClock));
     let begin = || keys.begin("k", "insert_data", "{}");
     let Start::First(held) = begin().await.unwrap() else { panic!("it is new") };

@@ -124,7 +124,7 @@ impl File {
     pub(super) fn read<T>(
         &self,
         call: &Arc<Call>,
-        work: impl FnOnce(&Connection) -> Result<T, Error>,
+        work: impl FnOnce(&mut Connection) -> Result<T, Error>,
     ) -> Result<T, Error> {
         let kept = self.readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut connection = match kept {
@@ -132,7 +132,7 @@ impl File {
             None => self.open_reader(call)?,
         };
         watch(&mut connection, call).map_err(|error| failure::of(error, call))?;
-        let done = work(&connection);
+        let done = work(&mut connection);
         let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
         if connection.is_autocommit() && readers.len() < READERS_KEPT {
             readers.push(connection);

@@ -1,37 +1,38 @@
-//! The embedded record store: `callboard.db`.
+//! The embedded record store: `callboard.db`, which several processes share.
 
-mod idempotency;
 mod migrations;
+mod session;
+mod writer;
 
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
-use tokio::sync::Semaphore;
+use rusqlite::{Connection, OpenFlags};
 
-use super::{
-    failure,
-    file::{Call, File, beside},
-};
+use self::writer::Writer;
+use super::file::{Call, File, beside};
 use crate::{
+    adapters::records::{Backend, Step},
     config::Migrate,
-    domain::ops::Migration,
+    domain::ops::{BackendStatus, Migration, State},
     error::{Code, Error},
+    ports::changes::Changes,
 };
 
-/// What a transition may take, waiting for other processes included.
+/// What a look may take, waiting for other processes included.
 const TIME: Duration = Duration::from_secs(10);
 
-/// The record store, one file. Opened, and brought up to date, when first used.
-pub struct RecordStore {
+/// The embedded record store, one file. Opened, and brought up to date, when first used.
+pub struct RecordFile {
     file: Arc<File>,
-    writing: Semaphore,
+    writer: Writer,
+    changes: Arc<Changes>,
 }
 
-impl RecordStore {
+impl RecordFile {
     /// Opened when first used.
     pub fn new(path: PathBuf, migrate: Migrate) -> Self {
         let prepare = match migrate {
@@ -40,7 +41,9 @@ impl RecordStore {
         };
         let only_reads =
             |connection: &mut Connection, _: &std::path::Path| connection.execute_batch("PRAGMA query_only = ON");
-        Self { file: Arc::new(File::new(path, prepare, only_reads)), writing: Semaphore::new(1) }
+        let file = Arc::new(File::new(path, prepare, only_reads));
+        let changes = Arc::new(Changes::default());
+        Self { writer: Writer::new(Arc::clone(&file), Arc::clone(&changes)), file, changes }
     }
 
     /// The version the file has and the one it gets; changes nothing when `dry_run`.
@@ -61,26 +64,45 @@ impl RecordStore {
         }
         Ok(Migration { path: path.to_owned(), version_found, version_newest: migrations::NEWEST })
     }
+}
 
-    /// Runs one transition: its changes are on disk when this returns, or nothing is changed.
-    async fn transact<T: Send + 'static>(
-        &self,
-        transition: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
-    ) -> Result<T, Error> {
-        let stopping = |_| Error::new(Code::Unavailable, "the server is stopping");
-        let _turn = self.writing.acquire().await.map_err(stopping)?;
+#[async_trait::async_trait]
+impl Backend for RecordFile {
+    async fn commit(&self, step: Box<dyn Step>) -> Result<(), Error> {
+        self.writer.take(step).await
+    }
+
+    async fn look(&self, step: Box<dyn Step>) -> Result<(), Error> {
         let file = Arc::clone(&self.file);
-        beside(Call::new(TIME), move |call| {
-            file.write(call, |connection| {
-                let run = |connection: &mut Connection| {
-                    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-                    let done = transition(&transaction)?;
-                    transaction.commit()?;
-                    Ok(done)
-                };
-                run(connection).map_err(|error| failure::of(error, call))
+        beside(Call::new(TIME), move |call| file.read(call, |connection| session::look(connection, call, step))).await
+    }
+
+    fn changes(&self) -> &Arc<Changes> {
+        &self.changes
+    }
+
+    async fn status(&self) -> BackendStatus {
+        let file = Arc::clone(&self.file);
+        let begun = Instant::now();
+        let looked = beside(Call::new(TIME), move |call| {
+            file.read(call, |connection| {
+                let version = connection.query_row("-- sqlite_version\nSELECT sqlite_version()", [], |row| row.get(0));
+                version.map_err(|error| super::failure::of(error, call))
             })
-        })
-        .await
+        });
+        let (version, problem) = match looked.await {
+            Ok(version) => (Some(version), None),
+            Err(error) => (None, Some(error)),
+        };
+        BackendStatus {
+            name: "store".to_owned(),
+            kind: "sqlite",
+            state: if problem.is_none() { State::Up } else { State::Down },
+            version,
+            latency_ms: begun.elapsed().as_secs_f64() * 1_000.0,
+            problem,
+            notes: Vec::new(),
+            remedy: None,
+        }
     }
 }

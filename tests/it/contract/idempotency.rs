@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use callboard::{
-    adapters::sqlite::records::RecordStore,
+    adapters::{records::Records, sqlite::records::RecordFile},
     clock::Instant,
     config::Migrate,
     domain::json,
@@ -48,6 +48,6 @@ async fn holds(store: Arc<dyn IdempotencyStore>, other_process: Arc<dyn Idempote
 #[tokio::test]
 async fn sqlite() {
     let home = tempfile::tempdir().unwrap();
-    let open = || Arc::new(RecordStore::new(home.path().join("callboard.db"), Migrate::Auto));
+    let open = || Arc::new(Records::new(Arc::new(RecordFile::new(home.path().join("callboard.db"), Migrate::Auto))));
     holds(open(), open()).await;
 }

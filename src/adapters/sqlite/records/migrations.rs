@@ -5,7 +5,10 @@ use rusqlite::{Connection, TransactionBehavior};
 use crate::error::{Code, Error};
 
 /// Every version in order; the first is 1.
-const MIGRATIONS: [&str; 1] = [include_str!("../../../../migrations/sqlite/0001_idempotency.sql")];
+const MIGRATIONS: [&str; 2] = [
+    include_str!("../../../../migrations/sqlite/0001_idempotency.sql"),
+    include_str!("../../../../migrations/sqlite/0002_workflows.sql"),
+];
 
 /// The newest version.
 pub(super) const NEWEST: usize = MIGRATIONS.len();

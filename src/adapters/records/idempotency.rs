@@ -1,0 +1,154 @@
+//! What was answered to calls with a key: for transitions of this store in the same transaction, for writes elsewhere before and after.
+
+use std::{future::Future, time::Duration};
+
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::value::RawValue;
+
+use super::{Records, Session};
+use crate::{
+    clock::Instant,
+    domain::{
+        idempotency::{Key, Repeat},
+        json::{self, Json},
+    },
+    error::{Code, Error, Place},
+    ports::idempotency::{Begun, IdempotencyStore},
+};
+
+/// How long a key is remembered.
+const KEPT: Duration = Duration::from_hours(24);
+
+/// SQLSTATE of a transition that has to be run again because another process came first; a store does so by itself.
+const AGAIN: &str = "40001";
+
+/// Runs `work` once for a key: a repeat gets the first answer, and another call with the key is told so. What fails or is refused is not
+/// remembered, because it changed nothing.
+pub(super) async fn once<T, R>(
+    session: &dyn Session,
+    key: Option<&Key>,
+    now: Instant,
+    work: impl Future<Output = Result<Result<T, R>, Error>> + Send,
+) -> Result<Result<T, R>, Error>
+where
+    T: Serialize + DeserializeOwned + Send,
+    R: From<Repeat> + Send,
+{
+    let Some(key) = key else { return work.await };
+    match find(session, &key.key, &key.request_hash, now).await? {
+        Begun::New => {}
+        Begun::OtherRequest => return Ok(Err(Repeat::OtherRequest.into())),
+        Begun::Unfinished => return Ok(Err(Repeat::Unfinished.into())),
+        Begun::Answered(answer) => {
+            let unreadable =
+                |error| Error::new(Code::Internal, "the first answer to this key cannot be read").cause(error);
+            return serde_json::from_str(answer.get()).map(Ok).map_err(unreadable);
+        }
+    }
+    let answer = work.await?;
+    if let Ok(answer) = &answer {
+        let kept = json::of(answer);
+        session
+            .change(
+                "-- idempotency_keep\n\
+                 INSERT INTO idempotency (key, request_hash, answer, expires_at) VALUES ($1, $2, $3, $4) \
+                 ON CONFLICT (key) DO UPDATE SET request_hash = excluded.request_hash, answer = excluded.answer, \
+                 expires_at = excluded.expires_at WHERE idempotency.expires_at <= $5",
+                &[
+                    key.key.as_str().into(),
+                    key.request_hash.as_str().into(),
+                    kept.get().into(),
+                    now.after(KEPT).into(),
+                    now.into(),
+                ],
+            )
+            .await
+            .and_then(|kept| if kept == 1 { Ok(()) } else { Err(taken_meanwhile()) })?;
+    }
+    Ok(answer)
+}
+
+/// Another process was first, after this one had looked. Taken back and run again, this call finds the answer.
+fn taken_meanwhile() -> Error {
+    Error::new(Code::Busy, "the first call with this key is still worked on")
+        .argument("idempotency_key")
+        .retry_after(Duration::from_millis(100))
+        .place(Place { backend_code: Some(AGAIN.to_owned()), ..Place::default() })
+}
+
+async fn find(session: &dyn Session, key: &str, request_hash: &str, now: Instant) -> Result<Begun, Error> {
+    let known = session
+        .rows(
+            "-- idempotency_find\nSELECT request_hash, answer FROM idempotency WHERE key = $1 AND expires_at > $2",
+            &[key.into(), now.into()],
+        )
+        .await?;
+    let Some(mut row) = known.into_iter().next() else { return Ok(Begun::New) };
+    if row.text()? != request_hash {
+        return Ok(Begun::OtherRequest);
+    }
+    let answer = row.text_or_none()?.and_then(|text| RawValue::from_string(text).ok());
+    Ok(answer.map_or(Begun::Unfinished, Begun::Answered))
+}
+
+struct Begin {
+    key: String,
+    request_hash: String,
+    now: Instant,
+}
+
+struct End {
+    key: String,
+    answer: String,
+    now: Instant,
+}
+
+#[async_trait::async_trait]
+impl IdempotencyStore for Records {
+    async fn begin(&self, key: &str, request_hash: &str, now: Instant) -> Result<Begun, Error> {
+        let asked = Begin { key: key.to_owned(), request_hash: request_hash.to_owned(), now };
+        self.transact(asked, |session, asked| Box::pin(begin(session, asked))).await
+    }
+
+    async fn finish(&self, key: &str, answer: &Json, now: Instant) -> Result<(), Error> {
+        let asked = End { key: key.to_owned(), answer: answer.get().to_owned(), now };
+        self.transact(asked, |session, asked| Box::pin(finish(session, asked))).await
+    }
+
+    async fn forget(&self, key: &str) -> Result<(), Error> {
+        self.transact(key.to_owned(), |session, key| {
+            Box::pin(async move {
+                let sql = "-- idempotency_forget\nDELETE FROM idempotency WHERE key = $1 AND answer IS NULL";
+                session.change(sql, &[key.into()]).await.map(drop)
+            })
+        })
+        .await
+    }
+}
+
+async fn begin(session: &dyn Session, asked: &Begin) -> Result<Begun, Error> {
+    let found = find(session, &asked.key, &asked.request_hash, asked.now).await?;
+    if !matches!(found, Begun::New) {
+        return Ok(found);
+    }
+    let begun = session
+        .change(
+            "-- idempotency_begin\n\
+             INSERT INTO idempotency (key, request_hash, expires_at) VALUES ($1, $2, $3) \
+             ON CONFLICT (key) DO UPDATE SET request_hash = excluded.request_hash, answer = NULL, \
+             expires_at = excluded.expires_at WHERE idempotency.expires_at <= $4",
+            &[(&asked.key).into(), (&asked.request_hash).into(), asked.now.after(KEPT).into(), asked.now.into()],
+        )
+        .await?;
+    if begun == 1 { Ok(Begun::New) } else { find(session, &asked.key, &asked.request_hash, asked.now).await }
+}
+
+async fn finish(session: &dyn Session, asked: &End) -> Result<(), Error> {
+    session
+        .change(
+            "-- idempotency_finish\nUPDATE idempotency SET answer = $2, expires_at = $3 WHERE key = $1",
+            &[(&asked.key).into(), (&asked.answer).into(), asked.now.after(KEPT).into()],
+        )
+        .await
+        .map(drop)
+}

@@ -1,0 +1,19 @@
+//! The key of a call that may be repeated.
+
+/// An idempotency key with what it stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Key {
+    /// As the caller gave it, or its host.
+    pub key: String,
+    /// Of the tool and its arguments: the same key for another call is refused.
+    pub request_hash: String,
+}
+
+/// Why a key does not lead to an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Repeat {
+    /// It belongs to a call with other arguments.
+    OtherRequest,
+    /// The same call was begun and its end is not known.
+    Unfinished,
+}

@@ -25,8 +25,6 @@ CREATE TABLE callboard.workflow (
     cost_micros bigint NOT NULL,
     tasks bigint NOT NULL,
     tasks_open bigint NOT NULL,
-    tasks_leased bigint NOT NULL,
-    tasks_parked bigint NOT NULL,
     tasks_completed bigint NOT NULL,
     tasks_dead bigint NOT NULL,
     tasks_cancelled bigint NOT NULL
@@ -72,13 +70,21 @@ CREATE TABLE callboard.task (
     max_attempts bigint NOT NULL,
     max_runtime_ms bigint,
     on_dependency_failure text NOT NULL,
+    queue text NOT NULL,
+    priority bigint NOT NULL,
     cost_micros bigint NOT NULL,
     redrive_count bigint NOT NULL,
     created_at timestamptz NOT NULL,
-    completed_at timestamptz
+    completed_at timestamptz,
+    -- How it ended, and what its queue row said then: completed, dead or cancelled.
+    ended text,
+    fence bigint NOT NULL,
+    attempt bigint NOT NULL,
+    owner text
 );
 CREATE INDEX task_by_workflow ON callboard.task (workflow_id, id);
 CREATE INDEX task_by_end ON callboard.task (completed_at, id) WHERE completed_at IS NOT NULL;
+CREATE INDEX task_dead ON callboard.task (completed_at, id) WHERE ended = 'dead';
 
 -- The queue row of a task that is not over: what is claimed, leased and waited for.
 CREATE TABLE callboard.task_run (
@@ -223,18 +229,10 @@ CREATE INDEX event_by_workflow ON callboard.event (workflow_id, seq) WHERE workf
 CREATE INDEX event_by_entity ON callboard.event (entity_id, seq);
 CREATE INDEX event_by_time ON callboard.event (at);
 
--- What is still to be published. A row leaves when every taker has confirmed it; its number is never used again.
-CREATE TABLE callboard.outbox (
-    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    at timestamptz NOT NULL,
-    type text NOT NULL,
-    entity_id text NOT NULL,
-    workflow_id text,
-    version bigint,
-    -- JSON object.
-    data text,
-    -- Readers stop before what a transaction that still runs may have written earlier numbers of.
-    xid xid8 NOT NULL DEFAULT pg_current_xact_id()
+-- Who takes events to the world outside, and how far it is: every event up to there is confirmed.
+CREATE TABLE callboard.sink (
+    name text PRIMARY KEY NOT NULL,
+    seq bigint NOT NULL
 );
 
 -- Who is told of a workflow's end. Lives as long as the workflow.
@@ -251,8 +249,8 @@ CREATE TABLE callboard.webhook_delivery (
     id text PRIMARY KEY NOT NULL,
     webhook_id text NOT NULL,
     workflow_id text NOT NULL,
-    -- The outbox row it comes from: one delivery for each.
-    outbox_id bigint NOT NULL,
+    -- The event it tells of: one delivery for each.
+    seq bigint NOT NULL,
     type text NOT NULL,
     -- JSON, sent as it is.
     body text NOT NULL,
@@ -264,7 +262,7 @@ CREATE TABLE callboard.webhook_delivery (
     last_error text,
     created_at timestamptz NOT NULL,
     completed_at timestamptz,
-    UNIQUE (webhook_id, outbox_id)
+    UNIQUE (webhook_id, seq)
 );
 CREATE INDEX webhook_delivery_due ON callboard.webhook_delivery (due_at) WHERE state IN ('waiting', 'sending');
 CREATE INDEX webhook_delivery_by_workflow ON callboard.webhook_delivery (workflow_id);

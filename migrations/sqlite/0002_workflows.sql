@@ -25,8 +25,6 @@ CREATE TABLE workflow (
     cost_micros integer NOT NULL,
     tasks integer NOT NULL,
     tasks_open integer NOT NULL,
-    tasks_leased integer NOT NULL,
-    tasks_parked integer NOT NULL,
     tasks_completed integer NOT NULL,
     tasks_dead integer NOT NULL,
     tasks_cancelled integer NOT NULL
@@ -72,13 +70,21 @@ CREATE TABLE task (
     max_attempts integer NOT NULL,
     max_runtime_ms integer,
     on_dependency_failure text NOT NULL,
+    queue text NOT NULL,
+    priority integer NOT NULL,
     cost_micros integer NOT NULL,
     redrive_count integer NOT NULL,
     created_at integer NOT NULL,
-    completed_at integer
+    completed_at integer,
+    -- How it ended, and what its queue row said then: completed, dead or cancelled.
+    ended text,
+    fence integer NOT NULL,
+    attempt integer NOT NULL,
+    owner text
 ) STRICT;
 CREATE INDEX task_by_workflow ON task (workflow_id, id);
 CREATE INDEX task_by_end ON task (completed_at, id) WHERE completed_at IS NOT NULL;
+CREATE INDEX task_dead ON task (completed_at, id) WHERE ended = 'dead';
 
 -- The queue row of a task that is not over: what is claimed, leased and waited for.
 CREATE TABLE task_run (
@@ -221,16 +227,10 @@ CREATE INDEX event_by_workflow ON event (workflow_id, seq) WHERE workflow_id IS 
 CREATE INDEX event_by_entity ON event (entity_id, seq);
 CREATE INDEX event_by_time ON event (at);
 
--- What is still to be published. A row leaves when every taker has confirmed it; its number is never used again.
-CREATE TABLE outbox (
-    id integer PRIMARY KEY AUTOINCREMENT,
-    at integer NOT NULL,
-    type text NOT NULL,
-    entity_id text NOT NULL,
-    workflow_id text,
-    version integer,
-    -- JSON object.
-    data text
+-- Who takes events to the world outside, and how far it is: every event up to there is confirmed.
+CREATE TABLE sink (
+    name text PRIMARY KEY NOT NULL,
+    seq integer NOT NULL
 ) STRICT;
 
 -- Who is told of a workflow's end. Lives as long as the workflow.
@@ -247,8 +247,8 @@ CREATE TABLE webhook_delivery (
     id text PRIMARY KEY NOT NULL,
     webhook_id text NOT NULL,
     workflow_id text NOT NULL,
-    -- The outbox row it comes from: one delivery for each.
-    outbox_id integer NOT NULL,
+    -- The event it tells of: one delivery for each.
+    seq integer NOT NULL,
     type text NOT NULL,
     -- JSON, sent as it is.
     body text NOT NULL,
@@ -260,7 +260,7 @@ CREATE TABLE webhook_delivery (
     last_error text,
     created_at integer NOT NULL,
     completed_at integer,
-    UNIQUE (webhook_id, outbox_id)
+    UNIQUE (webhook_id, seq)
 ) STRICT;
 CREATE INDEX webhook_delivery_due ON webhook_delivery (due_at) WHERE state IN ('waiting', 'sending');
 CREATE INDEX webhook_delivery_by_workflow ON webhook_delivery (workflow_id);

@@ -18,8 +18,8 @@ pub enum Topic {
     Workflow(String),
     /// A lock was let go of.
     Lock(String),
-    /// There is something to publish.
-    Outbox,
+    /// There are events to publish.
+    Events,
 }
 
 impl Topic {
@@ -29,14 +29,14 @@ impl Topic {
             Self::Queue(name) => format!("q:{name}"),
             Self::Workflow(id) => format!("w:{id}"),
             Self::Lock(resource) => format!("l:{resource}"),
-            Self::Outbox => "o".to_owned(),
+            Self::Events => "e".to_owned(),
         }
     }
 
     /// Reads [`Topic::word`].
     pub fn parse(word: &str) -> Option<Self> {
-        if word == "o" {
-            return Some(Self::Outbox);
+        if word == "e" {
+            return Some(Self::Events);
         }
         let (kind, name) = word.split_once(':')?;
         match kind {
@@ -184,7 +184,7 @@ mod tests {
     #[test]
     fn a_topic_travels_as_a_word() {
         for topic in
-            [Topic::Queue("a:b".into()), Topic::Workflow("wf_1".into()), Topic::Lock("x".into()), Topic::Outbox]
+            [Topic::Queue("a:b".into()), Topic::Workflow("wf_1".into()), Topic::Lock("x".into()), Topic::Events]
         {
             assert_eq!(Topic::parse(&topic.word()), Some(topic));
         }

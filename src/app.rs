@@ -12,7 +12,7 @@ use crate::{
         records::Records, sqlite,
     },
     background::Background,
-    clock::SystemClock,
+    clock::{Clock, SystemClock},
     config::{Answers, Config, Limits, Toolsets, view},
     domain::ops::Migration,
     error::Error,
@@ -67,6 +67,14 @@ impl App {
     /// # Errors
     /// When a setting cannot be used.
     pub fn new(config: Config) -> Result<Self, Error> {
+        Self::with_clock(config, Arc::new(SystemClock))
+    }
+
+    /// The same with a clock of the caller's own for everything that has leases, deadlines and expiries.
+    ///
+    /// # Errors
+    /// When a setting cannot be used.
+    pub fn with_clock(config: Config, clock: Arc<dyn Clock>) -> Result<Self, Error> {
         let background = Background::default();
         let limits = config.limits;
         let access = Arc::new(config.access);
@@ -117,7 +125,7 @@ impl App {
         let ops = Ops::new(sql.clone(), engine, facts);
         let record_store = Arc::new(sqlite::records::RecordFile::new(record_store(&config.data_dir), config.migrate));
         let records = Records::new(record_store);
-        let idempotency = Idempotency::new(Arc::new(records.clone()), Arc::new(SystemClock));
+        let idempotency = Idempotency::new(Arc::new(records.clone()), Arc::clone(&clock));
         Ok(Self {
             sql,
             search,

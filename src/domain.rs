@@ -2,8 +2,12 @@
 
 pub mod idempotency;
 pub mod json;
+pub mod money;
 pub mod names;
 pub mod ops;
 pub mod page;
 pub mod search;
 pub mod sql;
+pub mod tasks;
+pub mod text;
+pub mod workflows;

@@ -12,7 +12,7 @@ pub mod sql;
 use crate::app::App;
 
 pub use answer::{Json, ToolError};
-pub use arguments::Parameters;
+pub use arguments::{Keyed, Parameters};
 
 /// All tool groups hang on this one type; the router is built once.
 #[derive(Clone)]
@@ -48,6 +48,11 @@ pub const CATALOGUE: [(&str, &str); 16] = [
 /// The group of a tool.
 pub fn group_of(tool: &str) -> Option<&'static str> {
     CATALOGUE.iter().find(|(_, name)| *name == tool).map(|(group, _)| *group)
+}
+
+/// Whether a tool keeps the key of its calls in the transaction of its effect, because both are in the record store.
+pub fn keeps_its_key(tool: &str) -> bool {
+    matches!(group_of(tool), Some("workflows" | "tasks" | "agents"))
 }
 
 /// The place of a tool in lists.

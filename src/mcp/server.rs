@@ -45,8 +45,8 @@ use crate::{
     domain::names::nearest,
     error::{Code, Error},
     ids,
-    services::idempotency::{Held, Start},
-    tools::{Tools, answer::FAILURE, arguments::RawArguments, schema},
+    services::idempotency::{self, Held, Start},
+    tools::{Keyed, Tools, answer::FAILURE, arguments::RawArguments, keeps_its_key, schema},
 };
 
 /// How long a client of 2026-07-28 may keep the list of tools, which changes only with the server's settings.
@@ -146,7 +146,7 @@ impl Server {
     async fn answer(
         &self,
         request: CallToolRequestParams,
-        context: RequestContext<RoleServer>,
+        mut context: RequestContext<RoleServer>,
         deadline: Instant,
     ) -> Result<CallToolResult, Error> {
         let Some(tool) = self.0.router.get(&request.name) else {
@@ -159,6 +159,11 @@ impl Server {
         let writes = tool.annotations.as_ref().and_then(|hints| hints.read_only_hint) != Some(true);
         let held = match writes.then(|| Key::of(&request, &context)).flatten() {
             None => None,
+            Some(key) if keeps_its_key(&request.name) => {
+                let key = idempotency::keyed(&key.key, &request.name, &key.arguments)?;
+                context.extensions.insert(Keyed(Some(key)));
+                None
+            }
             Some(key) => match self.0.tools.app.idempotency.begin(&key.key, &request.name, &key.arguments).await? {
                 Start::First(held) => Some(held),
                 Start::Answered(answer) => return Ok(succeeded(answer.get())),

@@ -14,7 +14,10 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     clock::Clock,
-    domain::json::Json,
+    domain::{
+        idempotency::{Key, Repeat},
+        json::Json,
+    },
     error::{Code, Error},
     ports::idempotency::{Begun, IdempotencyStore},
 };
@@ -61,15 +64,9 @@ impl Idempotency {
     /// # Errors
     /// `conflict` when the key belongs to another call, `busy` while its first call is worked on here, `outcome_unknown` when that never ended.
     pub async fn begin(&self, key: &str, tool: &str, arguments: &str) -> Result<Start, Error> {
-        if key.is_empty() || key.len() > KEY_LENGTH_MAX {
-            return Err(Error::invalid(
-                "idempotency_key",
-                format!("`idempotency_key` takes 1 to {KEY_LENGTH_MAX} characters"),
-            ));
-        }
-        let hash = URL_SAFE_NO_PAD.encode(Sha256::digest(format!("{tool}\0{arguments}")));
+        let asked = keyed(key, tool, arguments)?;
         let _alone = self.beginning.lock().await;
-        match self.store.begin(key, &hash, self.clock.now()).await? {
+        match self.store.begin(key, &asked.request_hash, self.clock.now()).await? {
             Begun::New => Ok(Start::First(self.hold(key))),
             Begun::Answered(answer) => Ok(Start::Answered(answer)),
             Begun::Unfinished if self.running.keys().contains(key) => {
@@ -77,14 +74,8 @@ impl Idempotency {
                     .argument("idempotency_key")
                     .retry_after(Duration::from_millis(500)))
             }
-            Begun::Unfinished => {
-                Err(Error::new(Code::OutcomeUnknown, "a call with this key was begun and its end is not known")
-                    .argument("idempotency_key")
-                    .hint("look whether its effect is there, then go on with a new key"))
-            }
-            Begun::OtherRequest => Err(Error::new(Code::Conflict, "this key belongs to a call with other arguments")
-                .argument("idempotency_key")
-                .hint("use a new key for a new call")),
+            Begun::Unfinished => Err(repeat(Repeat::Unfinished)),
+            Begun::OtherRequest => Err(repeat(Repeat::OtherRequest)),
         }
     }
 
@@ -118,6 +109,35 @@ impl Idempotency {
     fn hold(&self, key: &str) -> Held {
         self.running.keys().insert(key.to_owned());
         Held { key: key.to_owned(), running: Arc::clone(&self.running) }
+    }
+}
+
+/// A key with the hash of the call it stands for.
+///
+/// # Errors
+/// `invalid` when it is empty or too long.
+pub fn keyed(key: &str, tool: &str, arguments: &str) -> Result<Key, Error> {
+    if key.is_empty() || key.len() > KEY_LENGTH_MAX || key.contains('\0') {
+        return Err(Error::invalid(
+            "idempotency_key",
+            format!("`idempotency_key` takes 1 to {KEY_LENGTH_MAX} characters"),
+        ));
+    }
+    let request_hash = URL_SAFE_NO_PAD.encode(Sha256::digest(format!("{tool}\0{arguments}")));
+    Ok(Key { key: key.to_owned(), request_hash })
+}
+
+/// Why a key leads to no answer, in words.
+pub fn repeat(why: Repeat) -> Error {
+    match why {
+        Repeat::Unfinished => {
+            Error::new(Code::OutcomeUnknown, "a call with this key was begun and its end is not known")
+                .argument("idempotency_key")
+                .hint("look whether its effect is there, then go on with a new key")
+        }
+        Repeat::OtherRequest => Error::new(Code::Conflict, "this key belongs to a call with other arguments")
+            .argument("idempotency_key")
+            .hint("use a new key for a new call"),
     }
 }
 

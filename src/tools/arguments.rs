@@ -13,11 +13,22 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::DeserializeOwned;
 
 use super::answer::FAILURE;
-use crate::error::Error;
+use crate::{domain::idempotency::Key, error::Error};
 
 /// The text of `arguments` as the transport received it, in the request's extensions.
 #[derive(Clone, Debug)]
 pub struct RawArguments(pub Arc<str>);
+
+/// The idempotency key of a call, for a tool that keeps it in the transaction of its own effect. The choke point leaves it in the request's
+/// extensions.
+#[derive(Clone, Debug, Default)]
+pub struct Keyed(pub Option<Key>);
+
+impl<S> FromContextPart<ToolCallContext<'_, S>> for Keyed {
+    fn from_context_part(context: &mut ToolCallContext<'_, S>) -> Result<Self, ErrorData> {
+        Ok(context.request_context.extensions.get::<Self>().cloned().unwrap_or_default())
+    }
+}
 
 /// The arguments of a tool. The name is one that the `#[tool]` macro looks for to derive the input schema.
 pub struct Parameters<T>(pub T);

@@ -2,6 +2,7 @@
 
 pub mod binary;
 pub mod cases;
+pub mod clock;
 pub mod command;
 pub mod engines;
 pub mod guarded;

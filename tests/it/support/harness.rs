@@ -1,18 +1,22 @@
 //! A Callboard in this process, called as a client would.
 
+use std::sync::Arc;
+
 use callboard::{
     app::App,
+    clock::Clock,
     config::{Config, DatabaseConfig, SearchConfig},
     mcp::{local::Local, server::Server},
 };
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::patience::CALL_TIME;
+use super::{clock::TestClock, patience::CALL_TIME};
 
 /// A Callboard with a data directory of its own.
 pub struct Harness {
     local: Local,
+    pub app: App,
     pub home: TempDir,
 }
 
@@ -33,12 +37,21 @@ impl Harness {
         Self::with(|config| config.search = Some(search))
     }
 
+    /// On the embedded stores, with a clock that the test moves.
+    pub fn timed() -> (Self, Arc<TestClock>) {
+        let home = tempfile::tempdir().unwrap();
+        let clock = Arc::new(TestClock::default());
+        let app = App::with_clock(config(home.path()), Arc::clone(&clock) as Arc<dyn Clock>).unwrap();
+        (Self { local: Local::new(Server::new(app.clone())), app, home }, clock)
+    }
+
     /// With settings of its own.
     pub fn with(change: impl FnOnce(&mut Config)) -> Self {
         let home = tempfile::tempdir().unwrap();
         let mut config = config(home.path());
         change(&mut config);
-        Self { local: Local::new(Server::new(App::new(config).unwrap())), home }
+        let app = App::new(config).unwrap();
+        Self { local: Local::new(Server::new(app.clone())), app, home }
     }
 
     /// Calls a tool, whatever comes of it.

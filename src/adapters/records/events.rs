@@ -1,0 +1,43 @@
+//! The history: written in the transaction of what it tells of.
+
+use super::{Session, Value};
+use crate::{clock::Instant, error::Error, ports::changes::Topic};
+
+/// What happened to what.
+pub(super) struct Event<'a> {
+    /// When.
+    pub at: Instant,
+    /// workflow, task, agent, session, lock, webhook.
+    pub entity: &'static str,
+    /// Which.
+    pub entity_id: &'a str,
+    /// The workflow it belongs to.
+    pub workflow_id: Option<&'a str>,
+    /// What happened: `task_completed`.
+    pub kind: &'static str,
+    /// The agent that did it; none for this server itself.
+    pub actor: Option<&'a str>,
+    /// What else is to be known, as the text of a JSON object.
+    pub data: Option<&'a str>,
+}
+
+/// Adds an event, and wakes who publishes.
+pub(super) async fn write(session: &dyn Session, event: &Event<'_>) -> Result<(), Error> {
+    session.touch(Topic::Events);
+    session
+        .change(
+            "-- event_add\n\
+             INSERT INTO event (at, entity, entity_id, workflow_id, type, actor, data) VALUES ($1, $2, $3, $4, $5, $6, $7)",
+            &[
+                event.at.into(),
+                event.entity.into(),
+                event.entity_id.into(),
+                event.workflow_id.into(),
+                event.kind.into(),
+                event.actor.into(),
+                event.data.map_or(Value::Null, Value::Text),
+            ],
+        )
+        .await
+        .map(drop)
+}

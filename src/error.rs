@@ -2,6 +2,8 @@
 
 use std::{borrow::Cow, error::Error as StdError, fmt, time::Duration};
 
+use serde_json::value::RawValue;
+
 /// Stable, documented (`docs/errors.md`), matched on by agents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Code {
@@ -155,6 +157,8 @@ pub struct Facts {
     pub retry_after: Option<Duration>,
     /// The backend's own words.
     pub place: Place,
+    /// What stands now, where somebody else was first: a JSON object with its state, version or fence.
+    pub current: Option<Box<RawValue>>,
     cause: Option<Box<dyn StdError + Send + Sync>>,
 }
 
@@ -169,6 +173,7 @@ impl Error {
             did_you_mean: Vec::new(),
             retry_after: None,
             place: Place::default(),
+            current: None,
             cause: None,
         }))
     }
@@ -205,6 +210,12 @@ impl Error {
     /// The backend's own words and place.
     pub fn place(mut self, place: Place) -> Self {
         self.0.place = place;
+        self
+    }
+
+    /// What stands now: a JSON object.
+    pub fn current(mut self, current: Box<RawValue>) -> Self {
+        self.0.current = Some(current);
         self
     }
 

@@ -4,6 +4,7 @@
 //! domain's. A [`Backend`] commits transitions, several callers' together where they wait for the same disk: `adapters/sqlite/records`
 //! for the embedded file, `adapters/postgres/records` for PostgreSQL.
 
+mod agents;
 mod events;
 mod idempotency;
 pub mod session;

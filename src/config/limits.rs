@@ -22,6 +22,8 @@ pub struct Limits {
     pub call_time: Duration,
     /// A statement or search in the backend.
     pub statement_time: Duration,
+    /// How long a claimed task stays its worker's without a call of that worker.
+    pub lease_time: Duration,
     /// Rows of one bulk_insert.
     pub load_rows_max: usize,
     /// Bytes of one bulk_insert.
@@ -43,6 +45,7 @@ impl Default for Limits {
             bytes_max: 1 << 20,
             call_time: Duration::from_secs(25),
             statement_time: Duration::from_secs(20),
+            lease_time: Duration::from_secs(900),
             load_rows_max: 100_000,
             load_bytes_max: 16 << 20,
             documents_max: 5_000,

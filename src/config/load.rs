@@ -181,6 +181,7 @@ impl Read<'_> {
             bytes_max: self.bytes("CALLBOARD_MAX_BYTES", default.bytes_max)?,
             call_time: self.duration("CALLBOARD_CALL_TIMEOUT_MS", default.call_time)?,
             statement_time: self.duration("CALLBOARD_STATEMENT_TIMEOUT_MS", default.statement_time)?,
+            lease_time: self.duration("CALLBOARD_LEASE_MS", default.lease_time)?,
             load_rows_max: self.number("CALLBOARD_MAX_LOAD_ROWS", default.load_rows_max)?,
             load_bytes_max: self.bytes("CALLBOARD_MAX_LOAD_BYTES", default.load_bytes_max)?,
             documents_max: self.number("CALLBOARD_MAX_DOCUMENTS", default.documents_max)?,

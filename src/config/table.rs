@@ -222,6 +222,7 @@ pub static SETTINGS: &[Setting] = &[
     setting("CALLBOARD_MAX_BYTES", Kind::Bytes { least: 256, most: 1 << 20 }, Section::Limits, "1048576", "The same at the most (`max_bytes`)."),
     setting("CALLBOARD_CALL_TIMEOUT_MS", Kind::Duration { least: 100, most: HOUR_MS }, Section::Limits, "25000", "A whole call. Most clients give up after 60 s."),
     setting("CALLBOARD_STATEMENT_TIMEOUT_MS", Kind::Duration { least: 1, most: HOUR_MS }, Section::Limits, "20000", "A statement or search in the backend, when the caller says nothing (`timeout_ms`)."),
+    setting("CALLBOARD_LEASE_MS", Kind::Duration { least: 1_000, most: 24 * HOUR_MS }, Section::Limits, "900000", "How long a claimed task stays with an agent that makes no call; then another can claim it."),
     setting("CALLBOARD_MAX_DOCUMENTS", Kind::Number { least: 1, most: 1_000_000 }, Section::Limits, "5000", "Documents of one index_documents."),
     setting("CALLBOARD_MAX_LOAD_ROWS", Kind::Number { least: 1, most: 10_000_000 }, Section::Limits, "100000", "Rows of one bulk_insert."),
     setting("CALLBOARD_MAX_LOAD_BYTES", Kind::Bytes { least: 1_024, most: 1 << 30 }, Section::Limits, "16777216", "Bytes of one bulk_insert."),

@@ -1,6 +1,7 @@
 //! The one place where a failure becomes an answer.
 
 use serde::Serialize;
+use serde_json::value::RawValue;
 
 use crate::{
     error::{Code, Error},
@@ -31,6 +32,8 @@ struct Envelope<'a> {
     detail: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     backend_code: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    current: Option<&'a RawValue>,
     request_id: &'a str,
 }
 
@@ -54,6 +57,7 @@ pub fn envelope(error: &Error, request_id: &str) -> String {
         column: error.place.column,
         detail: detail.as_deref(),
         backend_code: error.place.backend_code.as_deref(),
+        current: error.current.as_deref(),
         request_id,
     };
     serde_json::to_string(&envelope).unwrap_or_else(|_| {
@@ -94,4 +98,23 @@ pub fn chain(error: &dyn std::error::Error) -> String {
         next = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::envelope;
+    use crate::{
+        domain::json,
+        error::{Code, Error},
+    };
+
+    #[test]
+    fn what_stands_now_is_told() {
+        let current = json::of(&std::collections::BTreeMap::from([("version", 7)]));
+        let text = envelope(&Error::new(Code::Conflict, "it is another").current(current), "rq_1");
+        assert_eq!(
+            text,
+            r#"{"code":"conflict","message":"it is another","retryable":false,"current":{"version":7},"request_id":"rq_1"}"#
+        );
+    }
 }

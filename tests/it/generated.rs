@@ -74,9 +74,9 @@ fn errors_are_documented() {
     let mut page = String::from(
         "<!-- Generated from src/error.rs by `just generate`. Do not edit. -->\n\n# Errors\n\n\
          A call that fails answers with `isError` and one JSON object, in `structuredContent` and as text; `callboard call` prints the same:\n\n\
-         `{code, message, hint?, retryable, retry_after_ms?, argument?, did_you_mean?, position?, line?, column?, detail?, backend_code?, request_id}`\n\n\
+         `{code, message, hint?, retryable, retry_after_ms?, argument?, did_you_mean?, position?, line?, column?, detail?, backend_code?, current?, request_id}`\n\n\
          `code` is stable; `message` is for people. `position` counts characters of the query from 1, `backend_code` is the SQLSTATE or the engine's own type,\n\
-         and `detail` its own words. Broken JSON-RPC, and nothing else, is answered by a JSON-RPC error.\n\n\
+         and `detail` its own words; `current` is what stands now, where somebody else was first. Broken JSON-RPC, and nothing else, is answered by a JSON-RPC error.\n\n\
          | code | means | do next | retryable |\n|---|---|---|---|\n",
     );
     for code in Code::ALL {

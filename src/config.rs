@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use secrecy::SecretString;
 
 use crate::{
-    domain::search::Patterns,
+    domain::{search::Patterns, webhooks::Hosts},
     error::{Code, Error},
 };
 
@@ -41,6 +41,8 @@ pub struct Config {
     pub search: Option<SearchConfig>,
     /// What tools may see and do.
     pub access: Access,
+    /// How ends of workflows are told.
+    pub webhooks: Webhooks,
     /// Bounds.
     pub limits: Limits,
     /// How answers are shaped.
@@ -64,6 +66,7 @@ impl Config {
             query_database: None,
             search: None,
             access: Access::default(),
+            webhooks: Webhooks::default(),
             limits: Limits::default(),
             answers: Answers::default(),
             toolsets: Toolsets::default(),
@@ -144,6 +147,15 @@ impl Access {
         Err(Error::new(Code::Denied, format!("`{tool}` writes, and this server only reads"))
             .hint("CALLBOARD_READ_ONLY=true switches writing off; the operator can unset it"))
     }
+}
+
+/// How ends of workflows are told.
+#[derive(Debug, Clone, Default)]
+pub struct Webhooks {
+    /// Hosts that may be called although they are not public or not https (`CALLBOARD_WEBHOOK_HOSTS`).
+    pub hosts: Hosts,
+    /// The key of all signatures (`CALLBOARD_WEBHOOK_SECRET`). None: each webhook's own.
+    pub secret: Option<SecretString>,
 }
 
 /// How the two copies of an answer are shaped (`CALLBOARD_ANSWERS`).

@@ -10,4 +10,5 @@ pub mod search;
 pub mod sql;
 pub mod tasks;
 pub mod text;
+pub mod webhooks;
 pub mod workflows;

@@ -3,11 +3,11 @@
 use std::{path::PathBuf, time::Duration};
 
 use super::{
-    Access, Answers, Config, Limits, Migrate, Toolsets, database, environment::Environment, search, sources::Sources,
-    table, value, view,
+    Access, Answers, Config, Limits, Migrate, Toolsets, Webhooks, database, environment::Environment, search,
+    sources::Sources, table, value, view,
 };
 use crate::{
-    domain::search::Patterns,
+    domain::{search::Patterns, webhooks::Hosts},
     error::{Code, Error},
 };
 
@@ -55,6 +55,7 @@ impl Config {
             query_database,
             search,
             access: read.access()?,
+            webhooks: read.webhooks(),
             limits: read.limits()?,
             answers: read.answers()?,
             toolsets,
@@ -170,6 +171,11 @@ impl Read<'_> {
             schemas: Patterns::new(self.list("CALLBOARD_SCHEMAS")),
             functions: self.list("CALLBOARD_ALLOW_FUNCTIONS"),
         })
+    }
+
+    fn webhooks(&self) -> Webhooks {
+        let secret = self.text("CALLBOARD_WEBHOOK_SECRET").map(|text| text.trim().to_owned().into());
+        Webhooks { hosts: Hosts::new(self.list("CALLBOARD_WEBHOOK_HOSTS")), secret }
     }
 
     fn limits(&self) -> Result<Limits, Error> {

@@ -215,6 +215,8 @@ pub static SETTINGS: &[Setting] = &[
     setting("CALLBOARD_INDICES", Kind::List, Section::Access, "all but system ones", "Indices that tools may read, write and list."),
     setting("CALLBOARD_SCHEMAS", Kind::List, Section::Access, "all but system ones", "Schemas that tools may read, write and list."),
     setting("CALLBOARD_ALLOW_FUNCTIONS", Kind::List, Section::Access, "", "Functions that queries may call although they may do more than read."),
+    setting("CALLBOARD_WEBHOOK_HOSTS", Kind::List, Section::Access, "", "Hosts that webhooks may call although they are not public or not https: names or addresses, with or without a port, `*` for any characters."),
+    setting("CALLBOARD_WEBHOOK_SECRET", Kind::Text, Section::Access, "one for each webhook", "The key of the signatures of all webhooks (HMAC-SHA256).").secret(),
     // Limits.
     setting("CALLBOARD_DEFAULT_ROWS", Kind::Number { least: 1, most: 1_000_000 }, Section::Limits, "200", "Rows of an answer when the caller says nothing."),
     setting("CALLBOARD_MAX_ROWS", Kind::Number { least: 1, most: 1_000_000 }, Section::Limits, "10000", "Rows of an answer at the most (`max_rows`, `limit`)."),

@@ -41,6 +41,7 @@ pub struct Postgres {
     pool: Pool,
     name: String,
     access: Arc<Access>,
+    remembered: load::Remembered,
 }
 
 impl Postgres {
@@ -53,6 +54,7 @@ impl Postgres {
             pool: Pool::new(settings.url.expose_secret().parse()?, background)?,
             name: settings.name.clone(),
             access,
+            remembered: load::Remembered::default(),
         })
     }
 }

@@ -40,6 +40,7 @@ mod postgres_insert;
 mod postgres_load;
 mod postgres_outage;
 mod postgres_read;
+mod postgres_remembered;
 mod postgres_versions;
 mod postgres_write;
 mod products;

@@ -3,8 +3,8 @@
 pub mod describe;
 pub mod list;
 
-use serde::{Deserialize, de::DeserializeOwned};
-use tokio_postgres::{Client, Row, types::Type};
+use serde::{Deserialize, Deserializer};
+use tokio_postgres::{Client, types::Type};
 
 use super::{failure::meaning, pool::Work};
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// A table that was found.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Deserialize)]
 pub struct Table {
     /// Its number in the catalog.
     pub oid: u32,
@@ -27,10 +27,16 @@ pub struct Table {
     /// `pg_class.relkind`: r, p, v, m, f.
     pub kind: char,
     /// In the table's order, dropped ones left out.
+    #[serde(deserialize_with = "none_is_empty")]
     pub columns: Vec<Column>,
     /// The primary key first, then the other unique indexes that a conflict can be resolved by (neither partial nor on expressions,
     /// valid, not deferrable).
+    #[serde(deserialize_with = "none_is_empty")]
     pub keys: Vec<Key>,
+    /// The text in which the catalog said all of this. Whatever a load decides by comes from it, and from nothing else, unless a column's
+    /// type is a domain.
+    #[serde(skip)]
+    pub description: String,
 }
 
 /// A column of a found table.
@@ -47,7 +53,7 @@ pub struct Column {
     /// The short name of the type behind domains: `varchar`, `numeric`, `_text`.
     pub base: String,
     /// The type is a domain.
-    domain: bool,
+    pub domain: bool,
     /// `atttypmod`, -1 for none: the length or precision and scale of the type.
     pub modifier: i32,
     /// NULL is allowed.
@@ -109,37 +115,38 @@ fn shown(name: &str) -> String {
     if name.contains(['.', '"']) { quoted(name) } else { name.to_owned() }
 }
 
-/// One table with its columns and keys. Of a column whose type is a domain, the type behind it comes from [`DOMAINS`].
+/// One table with its columns and keys, as one text in JSON: lists in the order of the fields above. Of a column whose type is a domain, the
+/// type behind it comes from [`DOMAINS`]. The text also stays in a setting of the transaction, for a statement sent behind this one.
 const FIND: &str = "-- table_find
-SELECT c.oid, n.nspname::text, c.relname::text, c.relkind,
-    (SELECT pg_catalog.json_agg(pg_catalog.json_build_object(
-        'name', a.attname, 'number', a.attnum, 'type_name', pg_catalog.format_type(a.atttypid, a.atttypmod),
-        'type_oid', a.atttypid::int8, 'base', t.typname, 'domain', t.typtype = 'd', 'modifier', a.atttypmod,
-        'nullable', NOT a.attnotnull, 'has_default', a.atthasdef OR a.attidentity <> '',
-        'identity', NULLIF(a.attidentity, ''), 'generated', a.attgenerated <> '') ORDER BY a.attnum)::text
-     FROM pg_catalog.pg_attribute a
-     JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
-     WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped),
-    (SELECT pg_catalog.json_agg(pg_catalog.json_build_object(
-        'name', k.relname, 'primary', i.indisprimary, 'columns', (
-            SELECT pg_catalog.json_agg(a.attname ORDER BY p.place)
-            FROM pg_catalog.unnest(i.indkey::int2[]) WITH ORDINALITY AS p (number, place)
-            JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = p.number
-            WHERE p.place <= i.indnkeyatts)) ORDER BY i.indisprimary DESC, k.relname)::text
-     FROM pg_catalog.pg_index i
-     JOIN pg_catalog.pg_class k ON k.oid = i.indexrelid
-     WHERE i.indrelid = c.oid AND i.indisunique AND i.indisvalid AND i.indimmediate
-       AND i.indpred IS NULL AND i.indexprs IS NULL)
-FROM pg_catalog.pg_class c
-JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')
-  AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'
-  AND pg_catalog.has_schema_privilege(n.oid, 'USAGE')
-  AND c.relname IN ($1 /* exact */, $2 /* folded */)
-  AND CASE WHEN $3 /* schema, exact */::text IS NULL THEN pg_catalog.pg_table_is_visible(c.oid)
-           ELSE n.nspname IN ($3, $4 /* schema, folded */) END
-ORDER BY n.nspname = $3 DESC NULLS LAST, c.relname = $1 DESC
-LIMIT 1";
+SELECT pg_catalog.set_config('callboard.table', found.description::text, true)
+FROM (
+    SELECT pg_catalog.json_build_array(c.oid::int8, n.nspname, c.relname, c.relkind,
+        (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(
+            a.attname, a.attnum, pg_catalog.format_type(a.atttypid, a.atttypmod), a.atttypid::int8, t.typname, t.typtype = 'd',
+            a.atttypmod, NOT a.attnotnull, a.atthasdef OR a.attidentity <> '', NULLIF(a.attidentity, ''),
+            a.attgenerated <> '') ORDER BY a.attnum)
+         FROM pg_catalog.pg_attribute a
+         CROSS JOIN LATERAL (SELECT t.typname, t.typtype FROM pg_catalog.pg_type t WHERE t.oid = a.atttypid OFFSET 0) t
+         WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped),
+        (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(k.relname, i.indisprimary, (
+                SELECT pg_catalog.json_agg(a.attname ORDER BY p.place)
+                FROM pg_catalog.unnest(i.indkey::int2[]) WITH ORDINALITY AS p (number, place)
+                JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = p.number
+                WHERE p.place <= i.indnkeyatts)) ORDER BY i.indisprimary DESC, k.relname)
+         FROM pg_catalog.pg_index i
+         JOIN pg_catalog.pg_class k ON k.oid = i.indexrelid
+         WHERE i.indrelid = c.oid AND i.indisunique AND i.indisvalid AND i.indimmediate
+           AND i.indpred IS NULL AND i.indexprs IS NULL)) AS description
+    FROM pg_catalog.pg_class c
+    JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')
+      AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'
+      AND pg_catalog.has_schema_privilege(n.oid, 'USAGE')
+      AND c.relname IN ($1 /* exact */, $2 /* folded */)
+      AND CASE WHEN $3 /* schema, exact */::text IS NULL THEN pg_catalog.pg_table_is_visible(c.oid)
+               ELSE n.nspname IN ($3, $4 /* schema, folded */) END
+    ORDER BY n.nspname = $3 DESC NULLS LAST, c.relname = $1 DESC
+    LIMIT 1) found";
 
 /// The types behind domains, through domains over domains.
 const DOMAINS: &str = "-- table_domains
@@ -170,6 +177,19 @@ WHERE n.nspname <> 'information_schema' AND n.nspname !~ '^pg_' AND pg_catalog.h
 /// # Errors
 /// `not_found` about the argument `table`, with near names.
 pub async fn find(work: &Work, name: &TableName) -> Result<Table, Error> {
+    let Some(description) = look(work, name).await? else { return Err(missing(work, name).await?) };
+    let unreadable = |error| Error::new(Code::Internal, "the database's catalog cannot be read").cause(error);
+    let mut table: Table = serde_json::from_str(&description).map_err(unreadable)?;
+    table.description = description;
+    behind_domains(work, &mut table.columns).await?;
+    Ok(table)
+}
+
+/// What the catalog says of a table, where there is one: [`Table::description`].
+///
+/// # Errors
+/// What the server says.
+pub async fn look(work: &Work, name: &TableName) -> Result<Option<String>, Error> {
     let (exact, folded) = spellings(&name.name);
     let schema = name.schema.as_ref().map(spellings);
     let (schema, schema_folded) = match &schema {
@@ -179,24 +199,7 @@ pub async fn find(work: &Work, name: &TableName) -> Result<Table, Error> {
     let found = work
         .ask(FIND, &[(&exact, Type::TEXT), (&folded, Type::TEXT), (&schema, Type::TEXT), (&schema_folded, Type::TEXT)])
         .await?;
-    let Some(row) = found.first() else { return Err(missing(work, name).await?) };
-    let mut table = Table {
-        oid: row.try_get(0).map_err(meaning)?,
-        schema: row.try_get(1).map_err(meaning)?,
-        name: row.try_get(2).map_err(meaning)?,
-        kind: character(row.try_get(3).map_err(meaning)?),
-        columns: list(row, 4)?,
-        keys: list(row, 5)?,
-    };
-    behind_domains(work, &mut table.columns).await?;
-    Ok(table)
-}
-
-/// A list in JSON; none is an empty one.
-fn list<T: DeserializeOwned>(row: &Row, place: usize) -> Result<Vec<T>, Error> {
-    let list: Option<&str> = row.try_get(place).map_err(meaning)?;
-    let list = list.map_or(Ok(Vec::new()), serde_json::from_str);
-    list.map_err(|error| Error::new(Code::Internal, "the database's catalog cannot be read").cause(error))
+    found.first().map(|row| row.try_get(0).map_err(meaning)).transpose()
 }
 
 async fn behind_domains(work: &Work, columns: &mut [Column]) -> Result<(), Error> {
@@ -272,7 +275,7 @@ fn reachable(known: &[(String, String, bool)], name: String) -> String {
     }
 }
 
-/// A `"char"` of the catalog.
-fn character(value: i8) -> char {
-    char::from(value.unsigned_abs())
+/// A list of nothing comes as NULL.
+fn none_is_empty<'de, D: Deserializer<'de>, T: Deserialize<'de>>(list: D) -> Result<Vec<T>, D::Error> {
+    Option::deserialize(list).map(Option::unwrap_or_default)
 }

@@ -5,7 +5,7 @@ use tokio_postgres::{Client, types::Type};
 
 use super::{
     Postgres,
-    catalog::{Column, Table, quoted},
+    catalog::{self, Column, Table, quoted},
     failure::meaning,
     load::{self, WRITE_TIME},
     pool::{End, Writes},
@@ -24,10 +24,10 @@ impl Postgres {
     pub(super) async fn insert_row(&self, row: &NewRow) -> Result<WrittenRow, Error> {
         self.pool
             .transaction(
-                Writes::Yes,
+                Writes::Rows,
                 WRITE_TIME,
                 &(self, row),
-                |work, (_, row)| load::open(work, &row.table).boxed(),
+                |work, (_, row)| catalog::find(work, &row.table).boxed(),
                 |work, (postgres, row), table| {
                     postgres.insert_in(work, table, row).map(|done| (done, End::Commit)).boxed()
                 },

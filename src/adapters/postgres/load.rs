@@ -7,6 +7,7 @@ mod cell;
 mod documents;
 mod one_by_one;
 mod refusal;
+mod remembered;
 mod staging;
 mod statement;
 
@@ -15,15 +16,17 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use tokio_postgres::{Client, types::Type};
 
+pub(super) use self::remembered::Remembered;
 use self::{
     batch::{Batch, Body, Unit},
     refusal::refusal,
+    remembered::{Begun, begin},
     staging::Staging,
     statement::{Conflict, Source, write},
 };
 use super::{
     Postgres,
-    catalog::{self, Table},
+    catalog::Table,
     failure::{meaning, sqlstate},
     pool::{End, Work, Writes},
 };
@@ -32,7 +35,7 @@ use crate::{
         json,
         names::nearest,
         sql::{
-            Duplicates, Load, Loaded, OnConflict, OnError, Reject, TableName,
+            Duplicates, Load, Loaded, OnConflict, OnError, Reject,
             rows::{Fault, readable},
         },
     },
@@ -44,9 +47,6 @@ pub(super) const WRITE_TIME: Duration = Duration::from_secs(600);
 /// Rounds for rows that refer to each other; a chain longer than this in one call, in the wrong order, is not followed.
 const ROUNDS_MAX: usize = 32;
 
-/// Before any row: values without a zone are in UTC, deferred constraints speak at once.
-const BEGIN: &str = "-- load_begin
-SET LOCAL TimeZone = 'UTC'; SET CONSTRAINTS ALL IMMEDIATE; SAVEPOINT callboard_unit";
 const KEEP: &str = "-- load_unit_keep\nRELEASE SAVEPOINT callboard_unit; SAVEPOINT callboard_unit";
 /// After a statement that failed for a reason of a row.
 pub(super) const UNDO: &str = "-- load_unit_undo\nROLLBACK TO SAVEPOINT callboard_unit";
@@ -63,14 +63,21 @@ struct Progress {
 impl Postgres {
     /// Writes rows in one transaction.
     pub(super) async fn load_rows(&self, load: &Load) -> Result<Loaded, Error> {
+        let ready = self.ready(load).await;
         self.pool
             .transaction(
-                Writes::Yes,
+                Writes::Rows,
                 WRITE_TIME,
-                &(self, load),
-                |work, (_, load)| open(work, &load.table).boxed(),
-                |work, (postgres, load), table| {
-                    postgres.load_in(work, table, load).map(|done| (done, End::Commit)).boxed()
+                &(self, load, ready),
+                |work, (_, load, ready)| begin(work, load, ready.as_ref()).boxed(),
+                |work, (postgres, load, _), begun| {
+                    let done = async move {
+                        match begun {
+                            Begun::Written(loaded) => Ok(loaded),
+                            Begun::Found(table) => postgres.load_in(work, table, load).await,
+                        }
+                    };
+                    done.map(|done| (done, End::Commit)).boxed()
                 },
             )
             .await
@@ -78,11 +85,12 @@ impl Postgres {
 
     async fn load_in(&self, client: &Work, table: Table, load: &Load) -> Result<Loaded, Error> {
         self.allowed(&table.schema)?;
+        self.remembered.keep(load, &table);
         let conflict = conflict(&table, &load.on_conflict)?;
         let mut batch =
             Batch::new(&table, &load.rows, told_apart_by(&table, &conflict, load.duplicates), load.duplicates);
         let mut staging = Staging::new(client, 0);
-        batch.fill(&mut staging).await;
+        batch.fill(Some(&mut staging)).await;
         let abort = load.on_error == OnError::Abort;
         let mut faults = std::mem::take(&mut batch.faults);
         if abort && let Some((position, fault)) = faults.first() {
@@ -125,13 +133,6 @@ impl Postgres {
             .argument("table")
             .hint("CALLBOARD_SCHEMAS names the allowed schemas"))
     }
-}
-
-/// What comes before any row, and the table.
-pub(super) async fn open(work: &Work, table: &TableName) -> Result<Table, Error> {
-    let begin = async { work.batch_execute(BEGIN).await.map_err(meaning) };
-    let ((), table) = tokio::try_join!(begin, catalog::find(work, table))?;
-    Ok(table)
 }
 
 /// In bulk, and if that fails for a reason of the rows, row by row.

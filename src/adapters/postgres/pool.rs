@@ -72,6 +72,9 @@ pub enum Writes {
     No,
     /// As its role may.
     Yes,
+    /// The same for rows: values without a zone are in UTC, deferred constraints speak at once, and the savepoint
+    /// `callboard_unit` is where no row is written yet.
+    Rows,
 }
 
 /// How a transaction ends. One that failed never commits.
@@ -323,12 +326,15 @@ fn mark_text(mark: &str) -> String {
     format!("-- mark\nSET callboard.session = '{mark}'")
 }
 
-/// One message for all of it, and one statement for all limits. Only a superuser can bound its temporary files. The setting of PostgreSQL 14
-/// and later ends the statement of a process that was killed.
+/// One message for all of it. Only a superuser can bound its temporary files. The setting of PostgreSQL 14 and later ends the statement of a
+/// process that was killed. What needs no condition is set by commands, which need no plan.
 fn begin_text(writes: Writes, statement: Duration, mark: Option<&String>) -> String {
-    let access = match writes {
-        Writes::No => "READ ONLY",
-        Writes::Yes => "READ WRITE",
+    let (access, rows) = match writes {
+        Writes::No => ("READ ONLY", ""),
+        Writes::Yes => ("READ WRITE", ""),
+        Writes::Rows => {
+            ("READ WRITE", ";SET LOCAL TimeZone = 'UTC';SET CONSTRAINTS ALL IMMEDIATE;SAVEPOINT callboard_unit")
+        }
     };
     let ours = mark.map_or_else(String::new, |mark| {
         let held = "COALESCE(pg_catalog.current_setting('callboard.session', true), '')";
@@ -336,16 +342,14 @@ fn begin_text(writes: Writes, statement: Duration, mark: Option<&String>) -> Str
     });
     format!(
         "-- begin\nBEGIN TRANSACTION {access};\
-         SELECT {ours}pg_catalog.set_config('statement_timeout', '{}', true), \
-         pg_catalog.set_config('lock_timeout', '{}', true), \
-         pg_catalog.set_config('idle_in_transaction_session_timeout', '60s', true), \
-         pg_catalog.set_config('work_mem', '32MB', true), \
-         pg_catalog.set_config('standard_conforming_strings', 'on', true), \
-         CASE WHEN pg_catalog.current_setting('is_superuser') = 'on' \
+         SELECT {ours}CASE WHEN pg_catalog.current_setting('is_superuser') = 'on' \
          THEN pg_catalog.set_config('temp_file_limit', '2GB', true) END, \
          CASE WHEN pg_catalog.current_setting('server_version_num')::pg_catalog.int4 >= 140000 \
          AND pg_catalog.version() LIKE '%linux%' \
-         THEN pg_catalog.set_config('client_connection_check_interval', '2s', true) END",
+         THEN pg_catalog.set_config('client_connection_check_interval', '2s', true) END;\
+         SET LOCAL statement_timeout = {};SET LOCAL lock_timeout = {};\
+         SET LOCAL idle_in_transaction_session_timeout = '60s';SET LOCAL work_mem = '32MB';\
+         SET LOCAL standard_conforming_strings = on{rows}",
         statement.as_millis().max(1),
         LOCK_TIME.min(statement).as_millis().max(1),
     )

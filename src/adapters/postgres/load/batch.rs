@@ -79,8 +79,9 @@ impl<'load> Batch<'load> {
         }
     }
 
-    /// Takes all rows, and sends those of the first unit on as they come. Lets others work meanwhile: 100,000 rows take a while.
-    pub(super) async fn fill(&mut self, staging: &mut Staging<'_>) {
+    /// Takes all rows, and sends those of the first unit on as they come, where they can be sent already. Lets others work meanwhile:
+    /// 100,000 rows take a while.
+    pub(super) async fn fill(&mut self, mut staging: Option<&mut Staging<'_>>) {
         const SLICE: usize = 256;
         if self.duplicates == Duplicates::Last && !self.key.is_empty() {
             for position in 0..self.rows.len() {
@@ -95,7 +96,7 @@ impl<'load> Batch<'load> {
                 self.faults.push((position, fault));
             }
             if position % SLICE == SLICE - 1 {
-                if let Some(first) = self.units.first_mut() {
+                if let (Some(first), Some(staging)) = (self.units.first_mut(), staging.as_deref_mut()) {
                     staging.take(self.table, first).await;
                 }
                 tokio::task::yield_now().await;

@@ -24,6 +24,9 @@ pub(super) struct Statement {
 pub(super) enum Source<'a> {
     /// A JSON array in $1.
     Recordset,
+    /// The same, for a transaction in which [`catalog::look`](crate::adapters::postgres::catalog::look) has just read the description in $2.
+    /// Anywhere else the statement fails by a division by zero.
+    Described,
     /// One JSON object, in an expression.
     Record(&'a str),
     /// A table.
@@ -124,6 +127,11 @@ fn rows(named: &[&Column], source: Source<'_>) -> String {
     };
     match source {
         Source::Recordset => format!("pg_catalog.json_to_recordset($1::pg_catalog.json) AS g ({})", typed()),
+        Source::Described => format!(
+            "pg_catalog.json_to_recordset($1::pg_catalog.json) AS g ({})\n\
+             WHERE 1 = 1 / (COALESCE(pg_catalog.current_setting('callboard.table', true), '') = $2)::pg_catalog.int4",
+            typed()
+        ),
         Source::Record(expression) => format!("pg_catalog.json_to_record({expression}) AS g ({})", typed()),
         Source::Staging(table) => format!("{table} AS g"),
     }

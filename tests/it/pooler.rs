@@ -111,6 +111,31 @@ async fn writes_and_counts_at_once_share_one_connection() {
     assert_eq!(server.psql("postgres", &used), "1", "there was only one connection to share");
 }
 
+/// What is known of a table is proved in whatever session the load is given, and by none of the others.
+#[tokio::test]
+async fn few_rows_at_once_share_what_is_known_of_their_table() {
+    let server = postgres::shared();
+    let url = server.database();
+    server.psql(name_of(&url), "CREATE TABLE notes (id int PRIMARY KEY, word varchar(9))");
+    let pooler = Pooler::start(2);
+    let boards: Vec<Harness> = (0..2).map(|_| Harness::postgres(&pooler.url(&url))).collect();
+    for round in 0..4_u64 {
+        let loads: Vec<String> = (0..6)
+            .map(|n| {
+                json!({"table": "notes", "rows": [{"id": round * 10 + n, "word": "w"}], "on_conflict": "update"})
+                    .to_string()
+            })
+            .collect();
+        let calls = loads.iter().flat_map(|load| boards.iter().map(move |board| board.answer("bulk_insert", load)));
+        let answers = join_all(calls).await;
+        let of = |name: &str| answers.iter().map(|answer| answer[name].as_u64().unwrap()).sum::<u64>();
+        assert_eq!((of("inserted"), of("unchanged")), (6, 6), "round {round}");
+        // Longer or shorter, the statements of all sessions are made for another table from now on.
+        server.psql(name_of(&url), &format!("ALTER TABLE notes ALTER word TYPE varchar({})", round + 1));
+    }
+    assert_eq!(server.psql(name_of(&url), "SELECT count(*) FROM notes"), "24");
+}
+
 #[tokio::test]
 async fn a_pooler_whose_connections_are_in_use_is_waited_for() {
     let server = postgres::shared();

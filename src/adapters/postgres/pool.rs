@@ -157,8 +157,10 @@ impl Pool {
         self.0
             .breaker
             .run(async {
+                // Others may find it out at the same time, each by a statement of its own.
+                let pooled = self.0.pooled.load(Ordering::Relaxed);
                 match self.attempt(writes, statement, context, first, rest).await {
-                    Err(error) if self.finds_itself_pooled(&error) => {
+                    Err(error) if !pooled && self.finds_itself_pooled(&error) => {
                         self.attempt(writes, statement, context, first, rest).await
                     }
                     done => done,
@@ -196,7 +198,9 @@ impl Pool {
 
     /// A statement is not there or there already: sessions are mixed, which is known from now on.
     fn finds_itself_pooled(&self, error: &Error) -> bool {
-        matches!(failure::sqlstate(error), Some("26000" | "42P05")) && !self.0.pooled.swap(true, Ordering::Relaxed)
+        let found = matches!(failure::sqlstate(error), Some("26000" | "42P05"));
+        self.0.pooled.fetch_or(found, Ordering::Relaxed);
+        found
     }
 
     async fn begin<C: Sync, F>(

@@ -13,6 +13,7 @@ mod load;
 pub mod params;
 pub mod pool;
 pub mod read;
+pub mod records;
 pub mod status;
 pub mod tls;
 pub mod values;

@@ -18,13 +18,12 @@ pub fn run(config: &Config, dry_run: bool) -> Result<u8, Error> {
 }
 
 fn told(migration: &Migration, dry_run: bool) -> String {
-    let Migration { path, version_found, version_newest } = migration;
-    let path = path.display();
+    let Migration { place, version_found, version_newest } = migration;
     match (version_found, dry_run) {
-        (found, _) if found >= version_newest => format!("{path} has the newest schema, version {found}"),
-        (0, true) => format!("{path} would be made with version {version_newest}"),
-        (0, false) => format!("{path} was made with version {version_newest}"),
-        (found, true) => format!("{path} would go from version {found} to {version_newest}"),
-        (found, false) => format!("{path} went from version {found} to {version_newest}"),
+        (found, _) if found >= version_newest => format!("{place} has the newest schema, version {found}"),
+        (0, true) => format!("{place} would be made with version {version_newest}"),
+        (0, false) => format!("{place} was made with version {version_newest}"),
+        (found, true) => format!("{place} would go from version {found} to {version_newest}"),
+        (found, false) => format!("{place} went from version {found} to {version_newest}"),
     }
 }

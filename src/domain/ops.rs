@@ -1,7 +1,5 @@
 //! The state of what this server stands on.
 
-use std::path::PathBuf;
-
 use crate::error::Error;
 
 /// How a backend is.
@@ -50,8 +48,8 @@ pub struct BackendStatus {
 /// What bringing the record store to the newest schema does or did.
 #[derive(Debug)]
 pub struct Migration {
-    /// The store's file.
-    pub path: PathBuf,
+    /// Where it is: a file, or a schema.
+    pub place: String,
     /// The version it had; 0 for a new one.
     pub version_found: usize,
     /// The version this server works on.

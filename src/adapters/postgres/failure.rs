@@ -78,9 +78,17 @@ pub fn in_commit(error: tokio_postgres::Error) -> Error {
     if error.as_db_error().is_some_and(|reported| !reported.code().code().starts_with("57P")) {
         return meaning(error);
     }
-    Error::new(Code::OutcomeUnknown, "the connection broke during COMMIT; the write may or may not stand")
+    unknown("the connection broke during COMMIT; the write may or may not stand").cause(error)
+}
+
+/// The server fell silent while COMMIT was under way.
+pub fn silent_in_commit(silence: Error) -> Error {
+    unknown("the database did not answer COMMIT in time; the write may or may not stand").cause(silence)
+}
+
+fn unknown(message: &'static str) -> Error {
+    Error::new(Code::OutcomeUnknown, message)
         .hint("repeat the call with the same idempotency_key, or look whether the rows are there")
-        .cause(error)
 }
 
 /// Why no connection came about. Never names the host.

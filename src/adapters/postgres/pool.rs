@@ -38,7 +38,7 @@ use crate::{
 };
 
 /// Connections at the most.
-const CONNECTIONS_MAX: usize = 10;
+pub(super) const CONNECTIONS_MAX: usize = 10;
 /// For a connection to come about, and for the first answer on an old one. Together with what follows it stays below a second.
 const ANSWER_TIME: Duration = Duration::from_millis(900);
 /// After this long without an answer to BEGIN it is asked whether the server lets anybody in.
@@ -63,7 +63,34 @@ struct Shared {
     pooled: AtomicBool,
     /// For a login beside the connections.
     config: Config,
+    habits: Habits,
 }
+
+/// How transactions of a pool begin.
+#[derive(Debug, Clone, Copy)]
+pub struct Habits {
+    /// What follows BEGIN TRANSACTION in one that only reads.
+    pub reading: &'static str,
+    /// The same in one that writes.
+    pub writing: &'static str,
+    /// Settings that depend on something, written as columns of a SELECT.
+    pub conditions: &'static str,
+    /// Settings as commands.
+    pub commands: &'static str,
+}
+
+/// Of the SQL tools. Only a superuser can bound its temporary files. The last condition, of PostgreSQL 14
+/// and later, ends the statement of a process that was killed.
+const FOR_QUERIES: Habits = Habits {
+    reading: "READ ONLY",
+    writing: "READ WRITE",
+    conditions: "CASE WHEN pg_catalog.current_setting('is_superuser') = 'on' \
+     THEN pg_catalog.set_config('temp_file_limit', '2GB', true) END, \
+     CASE WHEN pg_catalog.current_setting('server_version_num')::pg_catalog.int4 >= 140000 \
+     AND pg_catalog.version() LIKE '%linux%' \
+     THEN pg_catalog.set_config('client_connection_check_interval', '2s', true) END",
+    commands: "SET LOCAL work_mem = '32MB'",
+};
 
 /// Whether a transaction can write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,6 +136,14 @@ impl Pool {
     /// # Errors
     /// When the pool cannot be made.
     pub fn new(address: Address, background: Background) -> Result<Self, Error> {
+        Self::with(address, background, FOR_QUERIES)
+    }
+
+    /// The same with other habits.
+    ///
+    /// # Errors
+    /// When the pool cannot be made.
+    pub fn with(address: Address, background: Background, habits: Habits) -> Result<Self, Error> {
         let Address { config, tls } = address;
         let manager = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let manager = Manager::from_connect(config.clone(), Connector::new(tls.clone(), ANSWER_TIME), manager);
@@ -123,7 +158,7 @@ impl Pool {
         // It tells sessions apart and keeps nothing secret.
         let mark = ids::new(ids::Kind::Sessions);
         let pooled = AtomicBool::new(false);
-        Ok(Self(Arc::new(Shared { connections, tls, breaker, background, mark, pooled, config })))
+        Ok(Self(Arc::new(Shared { connections, tls, breaker, background, mark, pooled, config, habits })))
     }
 
     /// Asks `questions` of ours in a transaction that cannot write, with `statement` as the longest time of a statement.
@@ -167,6 +202,55 @@ impl Pool {
                 }
             })
             .await
+    }
+
+    /// Begins a transaction that the caller ends, and runs `first` in it, which may write: a transaction that did not begin takes nothing
+    /// in. It may run more than once; what it did before was taken back then.
+    ///
+    /// # Errors
+    /// Those of `first`, and as [`Pool::read`].
+    pub(super) async fn open<C: Sync, F>(
+        &self,
+        writes: Writes,
+        statement: Duration,
+        context: &C,
+        first: First<C, F>,
+    ) -> Result<(Work, F), Error> {
+        self.0
+            .breaker
+            .run(async {
+                match self.opened(writes, statement, context, first).await {
+                    Err(error) if self.finds_itself_pooled(&error) => {
+                        self.opened(writes, statement, context, first).await
+                    }
+                    done => done,
+                }
+            })
+            .await
+    }
+
+    async fn opened<C: Sync, F>(
+        &self,
+        writes: Writes,
+        statement: Duration,
+        context: &C,
+        first: First<C, F>,
+    ) -> Result<(Work, F), Error> {
+        let (work, found) = self.begin(writes, statement, context, first).await?;
+        match found {
+            Ok(found) => Ok((work, found)),
+            // Dropped: it is told to stop, and the connection closed.
+            Err(error) if error.code == Code::Unavailable => Err(error),
+            Err(error) => {
+                work.rollback_after_failure().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Whether a pooler stands in between, as far as is known.
+    pub(super) fn is_pooled(&self) -> bool {
+        self.0.pooled.load(Ordering::Relaxed)
     }
 
     async fn attempt<C: Sync, F, T>(
@@ -229,7 +313,7 @@ impl Pool {
         let pooled = self.0.pooled.load(Ordering::Relaxed);
         let object = work.object().map_err(NotBegun::Because)?;
         let fresh = Object::metrics(object).recycle_count == 0;
-        let begin = begin_text(writes, statement, (!pooled).then_some(&self.0.mark));
+        let begin = begin_text(writes, statement, &self.0.habits, (!pooled).then_some(&self.0.mark));
         let sent = async {
             if fresh && !pooled {
                 // A message of its own: together they would be one transaction, and ROLLBACK would take the mark away.
@@ -238,7 +322,7 @@ impl Pool {
                 object.batch_execute(&begin).await
             }
         };
-        match self.answered(sent).await.map_err(NotBegun::Because)? {
+        match self.0.answered(sent, WAIT_TIME).await.map_err(NotBegun::Because)? {
             Ok(()) => Ok(()),
             Err(error) if error.code().is_some_and(|code| code.code() == NOT_OURS) => {
                 self.0.pooled.store(true, Ordering::Relaxed);
@@ -247,30 +331,6 @@ impl Pool {
             Err(error) if !fresh && failure::is_parting(&error) => Err(NotBegun::Broken),
             Err(error) => Err(NotBegun::Because(failure::meaning(error))),
         }
-    }
-
-    /// What the server says to the first question. Without an answer it hangs, or it is slow, or a pooler has none of its connections free:
-    /// who still lets us in will answer.
-    async fn answered(
-        &self,
-        sent: impl Future<Output = Result<(), tokio_postgres::Error>>,
-    ) -> Result<Result<(), tokio_postgres::Error>, Error> {
-        tokio::pin!(sent);
-        if let Ok(answer) = timeout(PATIENCE, &mut sent).await {
-            return Ok(answer);
-        }
-        let lets_in = within(ANSWER_TIME.saturating_sub(PATIENCE), greets(&self.0.config, &self.0.tls).boxed());
-        tokio::pin!(lets_in);
-        tokio::select! {
-            biased;
-            answer = &mut sent => return Ok(answer),
-            greeted = &mut lets_in => match greeted {
-                Some(Ok(())) => {}
-                Some(Err(error)) => return Err(failure::no_connection(error)),
-                None => return Err(failure::unreachable_because("no answer in time")),
-            }
-        }
-        timeout(WAIT_TIME, sent).await.map_err(|_elapsed| in_use())
     }
 
     async fn checkout(&self) -> Result<Work, Error> {
@@ -283,6 +343,29 @@ impl Pool {
             }
         })?;
         Ok(Work { object: Some(object), shared: Arc::clone(&self.0) })
+    }
+}
+
+impl Shared {
+    /// What the server says to a question, after `wait` at the latest. Without an answer it hangs, or it is slow, or a pooler has none of its
+    /// connections free: who still lets us in will answer.
+    async fn answered<T>(&self, sent: impl Future<Output = T>, wait: Duration) -> Result<T, Error> {
+        tokio::pin!(sent);
+        if let Ok(answer) = timeout(PATIENCE, &mut sent).await {
+            return Ok(answer);
+        }
+        let lets_in = within(ANSWER_TIME.saturating_sub(PATIENCE), greets(&self.config, &self.tls).boxed());
+        tokio::pin!(lets_in);
+        tokio::select! {
+            biased;
+            answer = &mut sent => return Ok(answer),
+            greeted = &mut lets_in => match greeted {
+                Some(Ok(())) => {}
+                Some(Err(error)) => return Err(failure::no_connection(error)),
+                None => return Err(failure::unreachable_because("no answer in time")),
+            }
+        }
+        timeout(wait, sent).await.map_err(|_elapsed| in_use())
     }
 }
 
@@ -330,30 +413,26 @@ fn mark_text(mark: &str) -> String {
     format!("-- mark\nSET callboard.session = '{mark}'")
 }
 
-/// One message for all of it. Only a superuser can bound its temporary files. The setting of PostgreSQL 14 and later ends the statement of a
-/// process that was killed. What needs no condition is set by commands, which need no plan.
-fn begin_text(writes: Writes, statement: Duration, mark: Option<&String>) -> String {
+/// One message for all of it. What needs no condition is set by commands, which need no plan.
+fn begin_text(writes: Writes, statement: Duration, habits: &Habits, mark: Option<&String>) -> String {
     let (access, rows) = match writes {
-        Writes::No => ("READ ONLY", ""),
-        Writes::Yes => ("READ WRITE", ""),
+        Writes::No => (habits.reading, ""),
+        Writes::Yes => (habits.writing, ""),
         Writes::Rows => {
-            ("READ WRITE", ";SET LOCAL TimeZone = 'UTC';SET CONSTRAINTS ALL IMMEDIATE;SAVEPOINT callboard_unit")
+            (habits.writing, ";SET LOCAL TimeZone = 'UTC';SET CONSTRAINTS ALL IMMEDIATE;SAVEPOINT callboard_unit")
         }
     };
+    let Habits { conditions, commands, .. } = habits;
     let ours = mark.map_or_else(String::new, |mark| {
         let held = "COALESCE(pg_catalog.current_setting('callboard.session', true), '')";
         format!("1 / ({held} = '{mark}')::pg_catalog.int4, ")
     });
     format!(
         "-- begin\nBEGIN TRANSACTION {access};\
-         SELECT {ours}CASE WHEN pg_catalog.current_setting('is_superuser') = 'on' \
-         THEN pg_catalog.set_config('temp_file_limit', '2GB', true) END, \
-         CASE WHEN pg_catalog.current_setting('server_version_num')::pg_catalog.int4 >= 140000 \
-         AND pg_catalog.version() LIKE '%linux%' \
-         THEN pg_catalog.set_config('client_connection_check_interval', '2s', true) END;\
+         SELECT {ours}{conditions};\
          SET LOCAL statement_timeout = {};SET LOCAL lock_timeout = {};\
-         SET LOCAL idle_in_transaction_session_timeout = '60s';SET LOCAL work_mem = '32MB';\
-         SET LOCAL standard_conforming_strings = on{rows}",
+         SET LOCAL idle_in_transaction_session_timeout = '60s';\
+         SET LOCAL standard_conforming_strings = on;{commands}{rows}",
         statement.as_millis().max(1),
         LOCK_TIME.min(statement).as_millis().max(1),
     )

@@ -24,7 +24,10 @@ const AGAIN: &str = "40001";
 
 /// Runs `work` once for a key: a repeat gets the first answer, and another call with the key is told so. What fails or is refused is not
 /// remembered, because it changed nothing.
-pub(super) async fn once<T, R>(
+///
+/// # Errors
+/// Those of `work` and of the store.
+pub async fn once<T, R>(
     session: &dyn Session,
     key: Option<&Key>,
     now: Instant,

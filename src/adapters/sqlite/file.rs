@@ -120,6 +120,15 @@ impl File {
         done
     }
 
+    /// Runs `look` with the writing connection, when it is open and not in use.
+    pub(super) fn with_idle_writer(&self, look: impl FnOnce(&Connection)) {
+        if let Ok(writer) = self.writer.try_lock()
+            && let Some(connection) = writer.as_ref()
+        {
+            look(connection);
+        }
+    }
+
     /// Runs `work` with a reading connection of its own.
     pub(super) fn read<T>(
         &self,
@@ -155,7 +164,7 @@ impl File {
             // Reading the schema makes the log's index file, without which no reading connection can be opened.
             connection.execute_batch(
                 "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF; \
-                 SELECT count(*) FROM sqlite_schema;",
+                 PRAGMA journal_size_limit = 67108864; SELECT count(*) FROM sqlite_schema;",
             )?;
             Ok(connection)
         })?;

@@ -1,18 +1,23 @@
 //! The embedded record store: `callboard.db`, which several processes share.
 
+mod failure;
 mod migrations;
+mod others;
 mod session;
 mod writer;
 
 use std::{
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
 use rusqlite::{Connection, OpenFlags};
 
-use self::writer::Writer;
+use self::{others::Others, writer::Writer};
 use super::file::{Call, File, beside};
 use crate::{
     adapters::records::{Backend, Step},
@@ -29,7 +34,8 @@ const TIME: Duration = Duration::from_secs(10);
 pub struct RecordFile {
     file: Arc<File>,
     writer: Writer,
-    changes: Arc<Changes>,
+    others: Arc<Others>,
+    watches: AtomicBool,
 }
 
 impl RecordFile {
@@ -42,8 +48,16 @@ impl RecordFile {
         let only_reads =
             |connection: &mut Connection, _: &std::path::Path| connection.execute_batch("PRAGMA query_only = ON");
         let file = Arc::new(File::new(path, prepare, only_reads));
-        let changes = Arc::new(Changes::default());
-        Self { writer: Writer::new(Arc::clone(&file), Arc::clone(&changes)), file, changes }
+        let others = Arc::new(Others::new(Arc::default()));
+        let writer = Writer::new(Arc::clone(&file), Arc::clone(&others));
+        Self { file, writer, others, watches: AtomicBool::new(false) }
+    }
+
+    /// Whoever waits is woken from the first use on.
+    fn watch(&self) {
+        if !self.watches.swap(true, Ordering::Relaxed) {
+            self.others.watch(&self.file);
+        }
     }
 
     /// The version the file has and the one it gets; changes nothing when `dry_run`.
@@ -62,23 +76,27 @@ impl RecordFile {
             let store = Self::new(path.to_owned(), Migrate::Auto);
             store.file.write(&Call::new(TIME), |_| Ok(()))?;
         }
-        Ok(Migration { path: path.to_owned(), version_found, version_newest: migrations::NEWEST })
+        Ok(Migration { place: path.display().to_string(), version_found, version_newest: migrations::NEWEST })
     }
 }
 
 #[async_trait::async_trait]
 impl Backend for RecordFile {
     async fn commit(&self, step: Box<dyn Step>) -> Result<(), Error> {
-        self.writer.take(step).await
+        self.watch();
+        self.writer.take(step)
     }
 
     async fn look(&self, step: Box<dyn Step>) -> Result<(), Error> {
+        self.watch();
         let file = Arc::clone(&self.file);
-        beside(Call::new(TIME), move |call| file.read(call, |connection| session::look(connection, call, step))).await
+        let looked =
+            beside(Call::new(TIME), move |call| file.read(call, |connection| session::look(connection, call, step)));
+        looked.await.map_err(failure::reworded)
     }
 
     fn changes(&self) -> &Arc<Changes> {
-        &self.changes
+        self.others.changes()
     }
 
     async fn status(&self) -> BackendStatus {
@@ -87,12 +105,12 @@ impl Backend for RecordFile {
         let looked = beside(Call::new(TIME), move |call| {
             file.read(call, |connection| {
                 let version = connection.query_row("-- sqlite_version\nSELECT sqlite_version()", [], |row| row.get(0));
-                version.map_err(|error| super::failure::of(error, call))
+                version.map_err(|error| failure::of(error, call))
             })
         });
         let (version, problem) = match looked.await {
             Ok(version) => (Some(version), None),
-            Err(error) => (None, Some(error)),
+            Err(error) => (None, Some(failure::reworded(error))),
         };
         BackendStatus {
             name: "store".to_owned(),

@@ -3,6 +3,7 @@
 use std::{
     ops::Deref,
     sync::{Arc, atomic::Ordering},
+    time::Duration,
 };
 
 use deadpool_postgres::Object;
@@ -55,7 +56,12 @@ impl Work {
         .map_err(failure::meaning)
     }
 
-    async fn prepared(&self, sql: &str, types: &[Type]) -> Result<Option<Statement>, Error> {
+    /// The statement, prepared on the connection where it can stay so.
+    pub(in crate::adapters::postgres) async fn prepared(
+        &self,
+        sql: &str,
+        types: &[Type],
+    ) -> Result<Option<Statement>, Error> {
         if self.shared.pooled.load(Ordering::Relaxed) {
             return Ok(None);
         }
@@ -74,15 +80,42 @@ impl Work {
         self.prepared(sql, types).await.map(|_| ())
     }
 
+    /// What the server says to a question in the middle of the transaction, after `wait` at the latest: one that has fallen silent is told
+    /// within a second.
+    pub(in crate::adapters::postgres) async fn answered<T>(
+        &self,
+        sent: impl Future<Output = T>,
+        wait: Duration,
+    ) -> Result<T, Error> {
+        self.shared.answered(sent, wait).await
+    }
+
     /// Makes it stand. Not for a transaction in which a statement failed: PostgreSQL answers that with ROLLBACK and no error.
-    pub(super) async fn commit(mut self) -> Result<(), Error> {
+    pub(in crate::adapters::postgres) async fn commit(mut self) -> Result<(), Error> {
         self.client()?.batch_execute("COMMIT").await.map_err(failure::in_commit)?;
         drop(self.object.take());
         Ok(())
     }
 
+    /// The same, told after `wait` at the latest, and within a second when the server has fallen silent. `then` follows on the same connection;
+    /// nobody waits for it.
+    pub(in crate::adapters::postgres) async fn commit_within(
+        mut self,
+        wait: Duration,
+        then: Option<&str>,
+    ) -> Result<(), Error> {
+        let committed = self.shared.answered(self.client()?.batch_execute("COMMIT"), wait).await;
+        committed.map_err(failure::silent_in_commit)?.map_err(failure::in_commit)?;
+        if let (Some(object), Some(then)) = (&self.object, then) {
+            // Polled once, it is sent.
+            object.batch_execute(then).now_or_never();
+        }
+        drop(self.object.take());
+        Ok(())
+    }
+
     /// Takes it back, when every answer has been read. Nobody waits for it: whoever uses the connection next comes after it.
-    pub(super) fn rollback(mut self) {
+    pub(in crate::adapters::postgres) fn rollback(mut self) {
         if let Some(object) = self.object.take() {
             // Polled once, it is sent.
             object.batch_execute("ROLLBACK").now_or_never();
@@ -90,7 +123,7 @@ impl Work {
     }
 
     /// Takes it back; the connection is used again if that worked, and closed if not.
-    pub(super) async fn rollback_after_failure(mut self) {
+    pub(in crate::adapters::postgres) async fn rollback_after_failure(mut self) {
         let done = match self.client() {
             Ok(client) => timeout(ANSWER_TIME, client.batch_execute("ROLLBACK")).await.is_ok_and(|done| done.is_ok()),
             Err(_) => false,

@@ -3,7 +3,7 @@
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, OnceLock},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     thread,
     time::Duration,
 };
@@ -12,17 +12,14 @@ use futures_util::FutureExt;
 use rusqlite::Connection;
 use tokio::sync::mpsc;
 
-use super::session::SqliteSession;
+use super::{failure, others::Others, session::SqliteSession};
 use crate::{
     adapters::{
         records::Step,
-        sqlite::{
-            failure,
-            file::{Call, File},
-        },
+        sqlite::file::{Call, File},
     },
     error::{Code, Error},
-    ports::changes::{Changes, Topic},
+    ports::changes::Topic,
 };
 
 /// More callers than this in one commit only delay the first of them.
@@ -32,37 +29,63 @@ const WAITING_MAX: usize = 2_048;
 /// What a commit may take, waiting for other processes included.
 const TIME: Duration = Duration::from_secs(20);
 
-/// The way to the thread, which starts when it is first needed and ends with this.
+/// How long the end of the process waits for what was taken in.
+const END_TIME: Duration = Duration::from_secs(3);
+
+/// The way to the thread, which starts when it is first needed and ends with this, when all that was taken in is on disk.
 pub(super) struct Writer {
     file: Arc<File>,
-    changes: Arc<Changes>,
-    queue: OnceLock<mpsc::Sender<Box<dyn Step>>>,
+    others: Arc<Others>,
+    running: OnceLock<Running>,
+}
+
+struct Running {
+    queue: mpsc::Sender<Box<dyn Step>>,
+    /// Disconnected when the thread has ended.
+    ended: Mutex<std::sync::mpsc::Receiver<()>>,
 }
 
 impl Writer {
-    pub(super) fn new(file: Arc<File>, changes: Arc<Changes>) -> Self {
-        Self { file, changes, queue: OnceLock::new() }
+    pub(super) fn new(file: Arc<File>, others: Arc<Others>) -> Self {
+        Self { file, others, running: OnceLock::new() }
     }
 
     /// Takes a step in; it answers by itself.
-    pub(super) async fn take(&self, step: Box<dyn Step>) -> Result<(), Error> {
-        let queue = self.queue.get_or_init(|| self.start());
-        queue.send(step).await.map_err(|_| Error::new(Code::Unavailable, "the record store has stopped"))
+    pub(super) fn take(&self, step: Box<dyn Step>) -> Result<(), Error> {
+        let running = self.running.get_or_init(|| self.start());
+        running.queue.try_send(step).map_err(|refused| match refused {
+            mpsc::error::TrySendError::Full(_) => Error::new(Code::Busy, "too many calls wait for the record store")
+                .retry_after(Duration::from_millis(500)),
+            mpsc::error::TrySendError::Closed(_) => Error::new(Code::Unavailable, "the record store has stopped"),
+        })
     }
 
-    fn start(&self) -> mpsc::Sender<Box<dyn Step>> {
+    fn start(&self) -> Running {
         let (queue, steps) = mpsc::channel(WAITING_MAX);
-        let (file, changes) = (Arc::clone(&self.file), Arc::clone(&self.changes));
-        let started = thread::Builder::new().name("records".to_owned()).spawn(move || run(&file, &changes, steps));
+        let (ends, ended) = std::sync::mpsc::channel();
+        let (file, others) = (Arc::clone(&self.file), Arc::clone(&self.others));
+        let started = thread::Builder::new().name("records".to_owned()).spawn(move || {
+            run(&file, &others, steps);
+            drop(ends);
+        });
         if let Err(error) = started {
             // The queue's other end is gone then, and every caller is told.
             tracing::error!("the thread of the record store cannot be started: {error}");
         }
-        queue
+        Running { queue, ended: Mutex::new(ended) }
     }
 }
 
-fn run(file: &File, changes: &Changes, mut steps: mpsc::Receiver<Box<dyn Step>>) {
+impl Drop for Writer {
+    fn drop(&mut self) {
+        let Some(Running { queue, ended }) = self.running.take() else { return };
+        drop(queue);
+        // Disconnected is what is waited for.
+        let _ = ended.into_inner().unwrap_or_else(PoisonError::into_inner).recv_timeout(END_TIME);
+    }
+}
+
+fn run(file: &File, others: &Others, mut steps: mpsc::Receiver<Box<dyn Step>>) {
     let mut batch = Vec::new();
     while steps.blocking_recv_many(&mut batch, STEPS_PER_COMMIT_MAX) > 0 {
         batch.retain(|step| !step.is_given_up());
@@ -71,15 +94,19 @@ fn run(file: &File, changes: &Changes, mut steps: mpsc::Receiver<Box<dyn Step>>)
         }
         let call = Call::new(TIME);
         let mut done = Done::default();
-        let committed = file.write(&call, |connection| commit(connection, &call, &mut batch, &mut done));
+        let committed = file.write(&call, |connection| {
+            let committed = commit(connection, &call, &mut batch, &mut done);
+            others.look(connection);
+            committed
+        });
         match committed {
             Ok(()) => {
-                changes.tell(&done.touched);
+                others.changes().tell(&done.touched);
                 for (step, failure) in batch.drain(..).zip(done.failures) {
                     step.answer(failure);
                 }
             }
-            Err(error) => fail_all(batch.drain(..), &error),
+            Err(error) => fail_all(batch.drain(..), &failure::reworded(error)),
         }
     }
 }
@@ -145,6 +172,9 @@ fn fail_all(steps: impl Iterator<Item = Box<dyn Step>>, error: &Error) {
         let mut told = Error::new(error.code, error.message.clone());
         if let Some(hint) = &error.hint {
             told = told.hint(hint.clone());
+        }
+        if let Some(wait) = error.retry_after {
+            told = told.retry_after(wait);
         }
         step.answer(Some(told));
     }

@@ -1,0 +1,283 @@
+//! Group commit: callers that wait while a transaction is carried out are taken together in the next, one after the other.
+//!
+//! Two lanes, each with a connection: while one waits for the disk, the other carries out the next transaction. Only one carries out
+//! statements at a time, so that transactions of one process never wait for each other in a circle. There are no savepoints: when a step has
+//! to be taken back, the transaction is, and goes again without that step, which then is alone in one of its own.
+
+use std::{
+    panic::AssertUnwindSafe,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use futures_util::{FutureExt, future::BoxFuture};
+use tokio::sync::{Mutex, mpsc};
+
+use super::{
+    Shared, failure, listen,
+    session::{self, End, PostgresSession, STATEMENT_TIME},
+};
+use crate::{
+    adapters::{
+        postgres::pool::{Work, Writes},
+        records::Step,
+    },
+    error::{Code, Error},
+    ports::changes::Topic,
+};
+
+/// Transactions under way at once.
+const LANES: usize = 2;
+/// More callers than this in one transaction only delay the first of them.
+const STEPS_MAX: usize = 128;
+/// Callers that wait beyond those of a transaction; more are told to come again.
+const WAITING_MAX: usize = 2_048;
+/// Steps that a transaction goes without before all are carried out alone.
+const ASIDE_MAX: usize = 3;
+/// How often a step that another process was in the way of is carried out.
+const TRIES_MAX: usize = 5;
+/// What COMMIT may take.
+const COMMIT_TIME: Duration = Duration::from_secs(10);
+
+type Steps = Vec<Box<dyn Step>>;
+
+/// The way to the lanes, which start when they are first needed and end when this goes, or the process does, and nobody waits any more.
+pub(super) struct Writer {
+    shared: Arc<Shared>,
+    queue: OnceLock<mpsc::Sender<Box<dyn Step>>>,
+}
+
+impl Writer {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared, queue: OnceLock::new() }
+    }
+
+    /// Takes a step in; it answers by itself.
+    pub(super) fn take(&self, step: Box<dyn Step>) -> Result<(), Error> {
+        let queue = self.queue.get_or_init(|| self.start());
+        queue.try_send(step).map_err(|refused| match refused {
+            mpsc::error::TrySendError::Full(_) => Error::new(Code::Busy, "too many calls wait for the record store")
+                .retry_after(Duration::from_millis(500)),
+            mpsc::error::TrySendError::Closed(_) => Error::new(Code::Unavailable, "the record store has stopped"),
+        })
+    }
+
+    fn start(&self) -> mpsc::Sender<Box<dyn Step>> {
+        let (queue, steps) = mpsc::channel(WAITING_MAX);
+        let steps = Arc::new(Mutex::new(steps));
+        for _ in 0..LANES {
+            let lane = Lane { shared: Arc::clone(&self.shared), queue: Arc::clone(&steps) };
+            self.shared.background.spawn(lane.run());
+        }
+        queue
+    }
+}
+
+struct Lane {
+    shared: Arc<Shared>,
+    /// Whoever holds it carries out statements.
+    queue: Arc<Mutex<mpsc::Receiver<Box<dyn Step>>>>,
+}
+
+/// Steps that are taken in, and what became of them.
+#[derive(Default)]
+struct Batch {
+    steps: Steps,
+    /// For each step why its changes do not stand.
+    failures: Vec<Option<Error>>,
+    touched: Vec<Topic>,
+}
+
+/// How carrying out ended.
+enum Ran {
+    /// All that stands can be committed.
+    ToCommit,
+    /// The step in this place has to be taken back, and all with it.
+    Spoilt(usize, Error),
+}
+
+/// Why a transaction came to nothing.
+enum Lost {
+    /// The connection broke in the middle.
+    Parted(Error),
+    /// It cannot be had, or no other will be better.
+    Because(Error),
+}
+
+impl Lane {
+    async fn run(self) {
+        loop {
+            let mut queue = self.queue.lock().await;
+            let mut steps = Steps::new();
+            tokio::select! {
+                biased;
+                taken = queue.recv_many(&mut steps, STEPS_MAX) => if taken == 0 { return },
+                // What was taken in is carried out.
+                () = self.shared.background.stopping() => queue.close(),
+            }
+            steps.retain(|step| !step.is_given_up());
+            if steps.is_empty() {
+                continue;
+            }
+            let (carried_out, aside) = self.carry_out(steps).await;
+            drop(queue);
+            if let Some((work, batch)) = carried_out {
+                self.settle(work, batch).await;
+            }
+            for step in aside {
+                self.alone(step).await;
+            }
+        }
+    }
+
+    /// Carries out as many as go together. The others come back, to be carried out alone.
+    async fn carry_out(&self, mut steps: Steps) -> (Option<(Work, Batch)>, Steps) {
+        let mut aside = Steps::new();
+        let mut parted = false;
+        while !steps.is_empty() {
+            if let Err(error) = self.shared.ready().await {
+                fail_all(steps, &error);
+                return (None, aside);
+            }
+            let batch = Mutex::new(Batch { steps, ..Batch::default() });
+            let opened = self.open(&batch).await;
+            let mut batch = batch.into_inner();
+            match opened {
+                Ok((work, Ran::ToCommit)) => return (Some((work, batch)), aside),
+                Ok((work, Ran::Spoilt(place, error))) => {
+                    work.rollback_after_failure().await;
+                    let spoilt = batch.steps.remove(place);
+                    if batch.steps.is_empty() && aside.is_empty() && !failure::is_collision(&error) {
+                        spoilt.answer(Some(error));
+                    } else {
+                        aside.push(spoilt);
+                    }
+                    steps = batch.steps;
+                    if aside.len() >= ASIDE_MAX {
+                        aside.append(&mut steps);
+                    }
+                }
+                Err(Lost::Parted(_)) if !parted => {
+                    parted = true;
+                    steps = batch.steps;
+                }
+                Err(Lost::Parted(error) | Lost::Because(error)) => {
+                    fail_all(batch.steps.into_iter().chain(aside).collect(), &error);
+                    return (None, Steps::new());
+                }
+            }
+        }
+        (None, aside)
+    }
+
+    /// One step in a transaction of its own, again where another process was in the way.
+    async fn alone(&self, step: Box<dyn Step>) {
+        let mut batch = Batch { steps: vec![step], ..Batch::default() };
+        let mut failed = Error::new(Code::Internal, "the step was not carried out");
+        for _ in 0..TRIES_MAX {
+            let context = Mutex::new(batch);
+            let opened = self.open(&context).await;
+            batch = context.into_inner();
+            match opened {
+                Ok((work, Ran::ToCommit)) => return self.settle(work, batch).await,
+                Ok((work, Ran::Spoilt(_, error))) => {
+                    work.rollback_after_failure().await;
+                    let again = failure::is_collision(&error);
+                    failed = error;
+                    if !again {
+                        break;
+                    }
+                }
+                Err(Lost::Parted(error)) => failed = error,
+                Err(Lost::Because(error)) => {
+                    failed = error;
+                    break;
+                }
+            }
+        }
+        fail_all(batch.steps, &failed);
+    }
+
+    async fn open(&self, batch: &Mutex<Batch>) -> Result<(Work, Ran), Lost> {
+        let opened = self.shared.pool.open(Writes::Yes, STATEMENT_TIME, batch, run_all).await;
+        opened.map_err(|error| {
+            if failure::is_unmade(&error) {
+                self.shared.unmade();
+            }
+            if session::is_parted(&error) { Lost::Parted(error) } else { Lost::Because(failure::of(error)) }
+        })
+    }
+
+    /// Commits and answers.
+    async fn settle(&self, work: Work, batch: Batch) {
+        let Batch { steps, failures, touched } = batch;
+        let then = listen::telling(&touched);
+        match work.commit_within(COMMIT_TIME, then.as_deref()).await {
+            Ok(()) => {
+                self.shared.changes.tell(&touched);
+                for (step, failure) in steps.into_iter().zip(failures) {
+                    step.answer(failure);
+                }
+            }
+            Err(error) => fail_all(steps, &failure::of(error)),
+        }
+    }
+}
+
+/// One after the other, each from the beginning.
+fn run_all<'a>(work: &'a Work, batch: &'a Mutex<Batch>) -> BoxFuture<'a, Result<Ran, Error>> {
+    Box::pin(async move {
+        let mut batch = batch.lock().await;
+        let Batch { steps, failures, touched } = &mut *batch;
+        failures.clear();
+        touched.clear();
+        let session = PostgresSession::new(work);
+        for (place, step) in steps.iter_mut().enumerate() {
+            let mark = session.mark();
+            let outcome = one(&session, step.as_mut()).await;
+            let told = session.take_touched();
+            match (session.end(), outcome) {
+                (None, Ok(())) => {
+                    touched.extend(told);
+                    failures.push(None);
+                }
+                (None, Err(error)) if session.is_unchanged_since(mark) && !failure::is_collision(&error) => {
+                    failures.push(Some(error));
+                }
+                (None, Err(error)) | (Some(End::Failed), Err(error)) => return Ok(Ran::Spoilt(place, error)),
+                (Some(End::Failed), Ok(())) => return Ok(Ran::Spoilt(place, unheeded())),
+                (Some(end), outcome) => return Err(end.of_connection(outcome)),
+            }
+        }
+        Ok(Ran::ToCommit)
+    })
+}
+
+/// A panic is the step's own failure, and not the lane's.
+async fn one(session: &PostgresSession<'_>, step: &mut dyn Step) -> Result<(), Error> {
+    let ran = AssertUnwindSafe(step.run(session)).catch_unwind().await;
+    let outcome = ran.unwrap_or_else(|_panic| Err(Error::new(Code::Internal, "a transition failed unexpectedly")));
+    if outcome.is_ok() && !session.is_settled() {
+        return Err(Error::new(Code::Internal, "a transition ended before its statements did"));
+    }
+    outcome
+}
+
+fn unheeded() -> Error {
+    Error::new(Code::Internal, "a transition went on after a statement had failed")
+}
+
+/// Every caller gets the words; the cause was one, and goes to the log.
+fn fail_all(steps: Steps, error: &Error) {
+    tracing::debug!(error.code = error.code.as_str(), "a transaction of the record store failed: {error}");
+    for step in steps {
+        let mut told = Error::new(error.code, error.message.clone());
+        if let Some(hint) = &error.hint {
+            told = told.hint(hint.clone());
+        }
+        if let Some(wait) = error.retry_after {
+            told = told.retry_after(wait);
+        }
+        step.answer(Some(told));
+    }
+}

@@ -1,0 +1,34 @@
+//! Failures of the record store's own statements, in words for callers who never wrote one.
+
+use std::time::Duration;
+
+use crate::{
+    adapters::sqlite::{failure, file::Call},
+    error::{Code, Error},
+};
+
+/// What a failure of SQLite means for whoever asked for a transition.
+pub(super) fn of(error: rusqlite::Error, call: &Call) -> Error {
+    reworded(failure::of(error, call))
+}
+
+/// The same for a failure that has words for a statement's author.
+pub(super) fn reworded(error: Error) -> Error {
+    let said = match error.code {
+        // Its words are about the file, and right for everybody.
+        Code::Unavailable | Code::Cancelled | Code::OutcomeUnknown => return error,
+        Code::Timeout | Code::Busy => {
+            Error::new(Code::Busy, "the record store is in use by other processes, or has too much to do")
+                .hint("nothing was changed; try again")
+                .retry_after(Duration::from_millis(500))
+        }
+        Code::Invalid
+        | Code::NotFound
+        | Code::Conflict
+        | Code::LeaseLost
+        | Code::Limit
+        | Code::Denied
+        | Code::Internal => Error::new(Code::Internal, "the record store failed"),
+    };
+    said.cause(error)
+}

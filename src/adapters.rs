@@ -4,7 +4,6 @@ pub mod breaker;
 pub mod elasticsearch;
 pub mod embedded_search;
 pub mod export_folder;
-pub mod keepable;
 pub mod own_time;
 pub mod postgres;
 pub mod records;

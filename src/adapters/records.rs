@@ -6,7 +6,8 @@
 
 mod agents;
 mod events;
-mod idempotency;
+pub mod idempotency;
+pub mod keepable;
 pub mod session;
 
 use std::sync::Arc;
@@ -80,7 +81,10 @@ impl Records {
     }
 
     /// Carries out a transition: its changes are on disk when this returns, or nothing is changed.
-    pub(in crate::adapters) async fn transact<C, T>(&self, context: C, run: Transition<C, T>) -> Result<T, Error>
+    ///
+    /// # Errors
+    /// Those of the transition, and of its commit.
+    pub async fn transact<C, T>(&self, context: C, run: Transition<C, T>) -> Result<T, Error>
     where
         C: Send + Sync + 'static,
         T: Send + 'static,
@@ -90,8 +94,11 @@ impl Records {
         answer.await.map_err(|_| stopped())?
     }
 
-    /// Looks without changing anything.
-    pub(in crate::adapters) async fn look<C, T>(&self, context: C, run: Transition<C, T>) -> Result<T, Error>
+    /// Looks without changing anything, at one moment.
+    ///
+    /// # Errors
+    /// Those of the transition.
+    pub async fn look<C, T>(&self, context: C, run: Transition<C, T>) -> Result<T, Error>
     where
         C: Send + Sync + 'static,
         T: Send + 'static,

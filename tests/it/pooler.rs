@@ -13,14 +13,14 @@ use crate::support::{
 };
 
 /// A running PgBouncer before the shared server.
-struct Pooler {
+pub struct Pooler {
     _guarded: Guarded,
     port: Port,
 }
 
 impl Pooler {
     /// With so many connections to the server for each database.
-    fn start(connections: usize) -> Self {
+    pub fn start(connections: usize) -> Self {
         let port = Port::take();
         let dir = Guarded::directory("pgbouncer");
         let settings = format!(
@@ -39,7 +39,7 @@ impl Pooler {
     }
 
     /// The way to a database through it.
-    fn url(&self, url: &str) -> String {
+    pub fn url(&self, url: &str) -> String {
         format!("postgres://postgres@127.0.0.1:{}/{}", self.port.number(), name_of(url))
     }
 }

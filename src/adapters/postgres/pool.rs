@@ -219,8 +219,9 @@ impl Pool {
         self.0
             .breaker
             .run(async {
+                let pooled = self.is_pooled();
                 match self.opened(writes, statement, context, first).await {
-                    Err(error) if self.finds_itself_pooled(&error) => {
+                    Err(error) if !pooled && self.finds_itself_pooled(&error) => {
                         self.opened(writes, statement, context, first).await
                     }
                     done => done,

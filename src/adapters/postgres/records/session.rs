@@ -22,12 +22,11 @@ use super::{
 };
 use crate::{
     adapters::{
-        keepable,
         postgres::{
             failure::{meaning, sqlstate},
             pool::Work,
         },
-        records::{Row, Session, Value},
+        records::{Row, Session, Value, keepable},
     },
     error::{Code, Error, Place},
     ports::changes::Topic,

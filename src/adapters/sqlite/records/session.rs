@@ -15,10 +15,11 @@ use rusqlite::{
     types::{ToSqlOutput, ValueRef},
 };
 
+use super::failure;
 use crate::{
     adapters::{
-        records::{Cell, Row, Session, Step, Value},
-        sqlite::{failure, file::Call},
+        records::{Cell, Row, Session, Step, Value, keepable},
+        sqlite::file::Call,
     },
     domain::json,
     error::{Code, Error},
@@ -57,7 +58,17 @@ impl<'a> SqliteSession<'a> {
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn read(&self, sql: &'static str, values: &[Value<'_>]) -> rusqlite::Result<Vec<Row>> {
+    fn read(&self, sql: &'static str, values: &[Value<'_>]) -> Result<Vec<Row>, Error> {
+        keepable::check(values)?;
+        self.rows_of(sql, values).map_err(|error| failure::of(error, self.call))
+    }
+
+    fn write(&self, sql: &'static str, values: &[Value<'_>]) -> Result<u64, Error> {
+        keepable::check(values)?;
+        self.count_of(sql, values).map_err(|error| failure::of(error, self.call))
+    }
+
+    fn rows_of(&self, sql: &'static str, values: &[Value<'_>]) -> rusqlite::Result<Vec<Row>> {
         let connection = self.connection();
         let mut statement = connection.prepare_cached(own(sql))?;
         bind(&mut statement, values)?;
@@ -71,7 +82,7 @@ impl<'a> SqliteSession<'a> {
         Ok(rows)
     }
 
-    fn write(&self, sql: &'static str, values: &[Value<'_>]) -> rusqlite::Result<u64> {
+    fn count_of(&self, sql: &'static str, values: &[Value<'_>]) -> rusqlite::Result<u64> {
         let connection = self.connection();
         let mut statement = connection.prepare_cached(own(sql))?;
         bind(&mut statement, values)?;
@@ -81,11 +92,11 @@ impl<'a> SqliteSession<'a> {
 
 impl Session for SqliteSession<'_> {
     fn rows<'a>(&'a self, sql: &'static str, values: &'a [Value<'a>]) -> BoxFuture<'a, Result<Vec<Row>, Error>> {
-        Box::pin(ready(self.read(sql, values).map_err(|error| failure::of(error, self.call))))
+        Box::pin(ready(self.read(sql, values)))
     }
 
     fn change<'a>(&'a self, sql: &'static str, values: &'a [Value<'a>]) -> BoxFuture<'a, Result<u64, Error>> {
-        Box::pin(ready(self.write(sql, values).map_err(|error| failure::of(error, self.call))))
+        Box::pin(ready(self.write(sql, values)))
     }
 
     fn touch(&self, topic: Topic) {

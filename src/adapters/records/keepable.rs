@@ -1,6 +1,6 @@
 //! What no store can keep, whatever database it is in.
 
-use super::records::Value;
+use super::Value;
 use crate::error::{Code, Error};
 
 /// Holds values to what every store can keep, before a statement is sent: PostgreSQL's text has no NUL character.

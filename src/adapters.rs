@@ -4,6 +4,7 @@ pub mod breaker;
 pub mod elasticsearch;
 pub mod embedded_search;
 pub mod export_folder;
+pub mod fitting_store;
 pub mod own_time;
 pub mod postgres;
 pub mod records;

@@ -8,15 +8,21 @@ use std::{
 
 use crate::{
     adapters::{
-        elasticsearch::Elasticsearch, embedded_search::EmbeddedSearch, export_folder::ExportFolder, postgres::Postgres,
-        records::Records, sqlite,
+        elasticsearch::Elasticsearch,
+        embedded_search::EmbeddedSearch,
+        export_folder::ExportFolder,
+        fitting_store::FittingStore,
+        postgres::{Postgres, records::RecordServer},
+        records::Records,
+        sqlite::{self, records::RecordFile},
+        store_clock::StoreClock,
     },
     background::Background,
     clock::{Clock, SystemClock},
-    config::{Answers, Config, Limits, Toolsets, view},
+    config::{Answers, Config, DatabaseConfig, Limits, StoreConfig, Toolsets, view},
     domain::ops::Migration,
     error::Error,
-    ports::{search::SearchEngine, sql::SqlDatabase},
+    ports::{changes::Changes, search::SearchEngine, sql::SqlDatabase},
     services::{
         exports::Exports,
         idempotency::Idempotency,
@@ -53,12 +59,44 @@ pub struct App {
 ///
 /// # Errors
 /// When it cannot be opened, or a newer server has written it.
-pub fn migrate(config: &Config, dry_run: bool) -> Result<Migration, Error> {
-    sqlite::records::RecordFile::migrate(&record_store(&config.data_dir), dry_run)
+pub async fn migrate(config: &Config, dry_run: bool) -> Result<Migration, Error> {
+    let server = |settings: &DatabaseConfig| {
+        RecordServer::new(settings, config.migrate, Arc::default(), Arc::default(), Background::default())
+    };
+    match &config.store {
+        StoreConfig::Server(settings) => return server(settings)?.migrate(dry_run).await,
+        StoreConfig::Fitting(settings) => {
+            let store = FittingStore::new(server(settings)?, record_file(config, Arc::default()));
+            if store.is_on_server().await? {
+                return store.server().migrate(dry_run).await;
+            }
+        }
+        StoreConfig::Embedded => {}
+    }
+    RecordFile::migrate(&record_path(&config.data_dir), dry_run)
 }
 
-fn record_store(data_dir: &Path) -> PathBuf {
+fn record_path(data_dir: &Path) -> PathBuf {
     data_dir.join("callboard.db")
+}
+
+fn record_file(config: &Config, changes: Arc<Changes>) -> RecordFile {
+    RecordFile::telling(record_path(&config.data_dir), config.migrate, changes)
+}
+
+/// The record store, as the settings say or as it fits.
+fn records(config: &Config, clock: &Arc<StoreClock>, background: &Background) -> Result<Records, Error> {
+    let changes: Arc<Changes> = Arc::default();
+    let server = |settings| {
+        RecordServer::new(settings, config.migrate, Arc::clone(clock), Arc::clone(&changes), background.clone())
+    };
+    Ok(Records::new(match &config.store {
+        StoreConfig::Embedded => Arc::new(record_file(config, changes)),
+        StoreConfig::Server(settings) => Arc::new(server(settings)?),
+        StoreConfig::Fitting(settings) => {
+            Arc::new(FittingStore::new(server(settings)?, record_file(config, Arc::clone(&changes))))
+        }
+    }))
 }
 
 impl App {
@@ -67,7 +105,8 @@ impl App {
     /// # Errors
     /// When a setting cannot be used.
     pub fn new(config: Config) -> Result<Self, Error> {
-        Self::with_clock(config, Arc::new(SystemClock))
+        let clock: Arc<StoreClock> = Arc::default();
+        Self::build(config, Arc::clone(&clock) as Arc<dyn Clock>, &clock)
     }
 
     /// The same with a clock of the caller's own for everything that has leases, deadlines and expiries.
@@ -75,7 +114,13 @@ impl App {
     /// # Errors
     /// When a setting cannot be used.
     pub fn with_clock(config: Config, clock: Arc<dyn Clock>) -> Result<Self, Error> {
+        Self::build(config, clock, &Arc::default())
+    }
+
+    /// `store_clock` is set by a record store that has a time of its own.
+    fn build(config: Config, clock: Arc<dyn Clock>, store_clock: &Arc<StoreClock>) -> Result<Self, Error> {
         let background = Background::default();
+        let records = records(&config, store_clock, &background)?;
         let limits = config.limits;
         let access = Arc::new(config.access);
         let mut databases = Vec::new();
@@ -122,10 +167,8 @@ impl App {
             limits: view::limits_json(&limits),
             settings: view::settings_json(&config.shown),
         };
-        let ops = Ops::new(sql.clone(), engine, facts);
-        let record_store = Arc::new(sqlite::records::RecordFile::new(record_store(&config.data_dir), config.migrate));
-        let records = Records::new(record_store);
-        let idempotency = Idempotency::new(Arc::new(records.clone()), Arc::clone(&clock));
+        let ops = Ops::new(sql.clone(), engine, Arc::new(records.clone()), facts);
+        let idempotency = Idempotency::new(Arc::new(records), Arc::clone(&clock));
         Ok(Self {
             sql,
             search,

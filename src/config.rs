@@ -39,6 +39,8 @@ pub struct Config {
     pub query_database: Option<DatabaseConfig>,
     /// The user's search engine. None: the embedded one.
     pub search: Option<SearchConfig>,
+    /// Where records are kept.
+    pub store: StoreConfig,
     /// What tools may see and do.
     pub access: Access,
     /// How ends of workflows are told.
@@ -51,7 +53,7 @@ pub struct Config {
     pub toolsets: Toolsets,
     /// Filter for the log on stderr.
     pub log: String,
-    /// Whether the embedded stores may be brought to the newest schema.
+    /// Whether the record store may be brought to the newest schema.
     pub migrate: Migrate,
     /// Every setting that is set, with its source and without secrets.
     pub shown: Vec<Shown>,
@@ -65,6 +67,7 @@ impl Config {
             databases: Vec::new(),
             query_database: None,
             search: None,
+            store: StoreConfig::Embedded,
             access: Access::default(),
             webhooks: Webhooks::default(),
             limits: Limits::default(),
@@ -77,7 +80,19 @@ impl Config {
     }
 }
 
-/// Whether the embedded stores may be brought to the newest schema (`CALLBOARD_MIGRATE`).
+/// Where records are kept (`CALLBOARD_STORE_URL`).
+#[derive(Debug, Clone, Default)]
+pub enum StoreConfig {
+    /// In a file of the data directory.
+    #[default]
+    Embedded,
+    /// On this server, as the operator says.
+    Server(DatabaseConfig),
+    /// On the server of the SQL tools where its role may, else in the file: nothing says which.
+    Fitting(DatabaseConfig),
+}
+
+/// Whether the record store may be brought to the newest schema (`CALLBOARD_MIGRATE`).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Migrate {
     /// When one is opened.
@@ -130,9 +145,35 @@ pub struct Access {
     /// Indices that tools may use.
     pub indices: Patterns,
     /// Schemas that tools may use.
-    pub schemas: Patterns,
+    pub schemas: Schemas,
     /// Words of the deny set that queries may use all the same (`CALLBOARD_ALLOW_FUNCTIONS`).
     pub functions: Vec<String>,
+}
+
+/// The schema in which this server keeps its own records.
+pub const OWN_SCHEMA: &str = "callboard";
+
+/// Schemas that the SQL tools may use. Never the one that holds this server's own records: there are tokens in it, and what is written
+/// there by hand breaks what agents rely on.
+#[derive(Debug, Default)]
+pub struct Schemas(Patterns);
+
+impl Schemas {
+    /// Whether tools may use this one.
+    pub fn allow(&self, name: &str) -> bool {
+        name != OWN_SCHEMA && self.0.allow(name)
+    }
+
+    /// Whether the operator names those that are allowed.
+    pub fn are_named(&self) -> bool {
+        !self.0.as_slice().is_empty()
+    }
+}
+
+impl From<Patterns> for Schemas {
+    fn from(patterns: Patterns) -> Self {
+        Self(patterns)
+    }
 }
 
 impl Access {

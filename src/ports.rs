@@ -3,5 +3,6 @@
 pub mod changes;
 pub mod exports;
 pub mod idempotency;
+pub mod records;
 pub mod search;
 pub mod sql;

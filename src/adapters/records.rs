@@ -19,7 +19,7 @@ pub use self::session::{Cell, Row, Session, Value};
 use crate::{
     domain::ops::BackendStatus,
     error::{Code, Error},
-    ports::changes::Changes,
+    ports::{changes::Changes, records::RecordStore},
 };
 
 /// One transition: what is done in the transaction. It captures nothing, and gets what was asked as a context. It may run more than once;
@@ -106,6 +106,13 @@ impl Records {
         let (waiting, answer) = Waiting::new(context, run);
         self.backend.look(Box::new(waiting)).await?;
         answer.await.map_err(|_| stopped())?
+    }
+}
+
+#[async_trait::async_trait]
+impl RecordStore for Records {
+    async fn status(&self) -> BackendStatus {
+        self.backend.status().await
     }
 }
 

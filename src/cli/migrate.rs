@@ -1,11 +1,11 @@
-//! `callboard migrate`: brings the embedded record store to the newest schema; clients whose server has `CALLBOARD_MIGRATE=never` need it.
+//! `callboard migrate`: brings the record store to the newest schema; clients whose server has `CALLBOARD_MIGRATE=never` need it.
 
 use super::{GOOD, UNAVAILABLE, output};
 use crate::{app, config::Config, domain::ops::Migration, error::Error};
 
 /// Migrates, or only says what would be done.
 pub fn run(config: &Config, dry_run: bool) -> Result<u8, Error> {
-    match app::migrate(config, dry_run) {
+    match super::runtime()?.block_on(app::migrate(config, dry_run)) {
         Ok(migration) => {
             output::line(&told(&migration, dry_run));
             Ok(GOOD)

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{GOOD, runtime};
 use crate::{
     app::App,
-    config::Config,
+    config::{Config, StoreConfig},
     error::{Code, Error},
     mcp::{server::Server, stdio},
 };
@@ -40,9 +40,14 @@ fn choice(config: &Config) -> String {
         several => format!("PostgreSQL ({} databases)", several.len()),
     };
     let search = if config.search.is_some() { "the search engine that is set" } else { "an embedded index" };
+    let records = match &config.store {
+        StoreConfig::Embedded => "an embedded file",
+        StoreConfig::Server(_) => "PostgreSQL",
+        StoreConfig::Fitting(_) => "PostgreSQL where DATABASE_URL's role may, else an embedded file",
+    };
     let mode = if config.access.read_only { ", read only" } else { "" };
     format!(
-        "callboard {} serves {}{mode}: sql on {sql}, search on {search}, records and exports in {}",
+        "callboard {} serves {}{mode}: sql on {sql}, search on {search}, records in {records}, data directory {}",
         env!("CARGO_PKG_VERSION"),
         config.toolsets.served().join(", "),
         config.data_dir.display()

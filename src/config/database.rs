@@ -3,7 +3,7 @@
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use super::{
-    DatabaseConfig,
+    DatabaseConfig, StoreConfig,
     environment::Environment,
     passfile,
     sources::{Found, Sources},
@@ -85,6 +85,25 @@ pub fn query_database(
     };
     let url = complete(parse(found)?, sources, environment).write().into();
     Ok(Some(DatabaseConfig { name: main.name.clone(), description: main.description.clone(), url }))
+}
+
+/// Where records are kept.
+///
+/// # Errors
+/// `invalid` when its URL cannot be used.
+pub fn store(sources: &Sources, environment: &Environment, databases: &[DatabaseConfig]) -> Result<StoreConfig, Error> {
+    let Some(found) = sources.get_name("CALLBOARD_STORE_URL") else {
+        return Ok(databases.first().cloned().map_or(StoreConfig::Embedded, StoreConfig::Fitting));
+    };
+    if found.text.trim().eq_ignore_ascii_case("embedded") {
+        return Ok(StoreConfig::Embedded);
+    }
+    let parts = parse(found).map_err(|error| {
+        let hint = "write it as postgres://user:password@host:5432/database, or `embedded`";
+        Error::new(error.code, error.message.clone()).argument(found.name.clone()).hint(hint)
+    })?;
+    let url = complete(parts, sources, environment).write().into();
+    Ok(StoreConfig::Server(DatabaseConfig { name: "store".to_owned(), description: None, url }))
 }
 
 fn main_url(sources: &Sources, environment: &Environment) -> Result<Option<String>, Error> {

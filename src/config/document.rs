@@ -45,6 +45,7 @@ fn in_summary(setting: &Setting) -> bool {
         Section::Database => ["DATABASE_URL", "CALLBOARD_QUERY_URL"].contains(&setting.name),
         Section::Search => !setting.name.starts_with("OPENSEARCH"),
         Section::Access | Section::Process => true,
+        Section::Records => setting.name == "CALLBOARD_STORE_URL",
         Section::Limits => setting.name.contains("MAX_ROWS") || setting.name.contains("CALL_TIMEOUT"),
         Section::Later => false,
     }

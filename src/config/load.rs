@@ -47,6 +47,7 @@ impl Config {
         }
         let databases = database::databases(&sources, environment)?;
         let query_database = database::query_database(&sources, environment, &databases)?;
+        let store = database::store(&sources, environment, &databases)?;
         let search = search::search(&mut sources, environment)?;
         let data_dir = data_dir(&mut sources, environment)?;
         let toolsets = toolsets(&mut sources)?;
@@ -54,6 +55,7 @@ impl Config {
         let config = Self {
             query_database,
             search,
+            store,
             access: read.access()?,
             webhooks: read.webhooks(),
             limits: read.limits()?,
@@ -168,7 +170,7 @@ impl Read<'_> {
         Ok(Access {
             read_only: self.switch("CALLBOARD_READ_ONLY")?,
             indices: Patterns::new(self.list("CALLBOARD_INDICES")),
-            schemas: Patterns::new(self.list("CALLBOARD_SCHEMAS")),
+            schemas: Patterns::new(self.list("CALLBOARD_SCHEMAS")).into(),
             functions: self.list("CALLBOARD_ALLOW_FUNCTIONS"),
         })
     }

@@ -89,6 +89,8 @@ pub enum Section {
     Database,
     /// How Elasticsearch or OpenSearch is reached.
     Search,
+    /// Where records are kept.
+    Records,
     /// What tools may see and do.
     Access,
     /// Bounds.
@@ -101,13 +103,15 @@ pub enum Section {
 
 impl Section {
     /// In the order of lists.
-    pub const ALL: [Self; 6] = [Self::Database, Self::Search, Self::Access, Self::Limits, Self::Process, Self::Later];
+    pub const ALL: [Self; 7] =
+        [Self::Database, Self::Search, Self::Records, Self::Access, Self::Limits, Self::Process, Self::Later];
 
     /// The heading.
     pub fn title(self) -> &'static str {
         match self {
             Self::Database => "PostgreSQL behind the SQL tools",
             Self::Search => "Elasticsearch or OpenSearch behind the search tools",
+            Self::Records => "Records: workflows, tasks, agents, locks",
             Self::Access => "What tools may see and do",
             Self::Limits => "Limits",
             Self::Process => "This process",
@@ -209,11 +213,14 @@ pub static SETTINGS: &[Setting] = &[
     setting("ES_CA_CERT", Kind::Path, Section::Search, "the system's authorities", "PEM file with the authority of the engine's certificate.").aliases(&["ELASTICSEARCH_CA_CERT", "OPENSEARCH_CA_CERT"]),
     setting("ES_SSL_SKIP_VERIFY", Kind::Switch, Section::Search, "false", "Accept any certificate of the engine.").aliases(&["ELASTICSEARCH_SSL_SKIP_VERIFY"]),
     setting("OPENSEARCH_SSL_VERIFY", Kind::Switch, Section::Search, "true", "The same the other way round: false accepts any certificate."),
+    // Records.
+    setting("CALLBOARD_STORE_URL", Kind::Url, Section::Records, "the server of DATABASE_URL where its role owns the schema `callboard` or may make it, else a file in the data directory", "Where workflows, tasks, agents, locks and idempotency keys are kept: a `postgres://` URL, written as DATABASE_URL is, or `embedded`. All servers that work together need the same.").secret(),
+    setting("CALLBOARD_MIGRATE", Kind::Choice(&["auto", "never"]), Section::Records, "auto", "`never` refuses to work on a record store of an older schema, or to make one in PostgreSQL; `callboard migrate` does."),
     // What tools may see and do.
     setting("CALLBOARD_READ_ONLY", Kind::Switch, Section::Access, "false", "Writing tools refuse.").flag("--read-only"),
     setting("CALLBOARD_TOOLSETS", Kind::Words(TOOLSETS), Section::Access, "all", "Groups of tools to serve; this version has search, sql and ops.").flag("--toolsets"),
     setting("CALLBOARD_INDICES", Kind::List, Section::Access, "all but system ones", "Indices that tools may read, write and list."),
-    setting("CALLBOARD_SCHEMAS", Kind::List, Section::Access, "all but system ones", "Schemas that tools may read, write and list."),
+    setting("CALLBOARD_SCHEMAS", Kind::List, Section::Access, "all but system ones", "Schemas that tools may read, write and list; never `callboard`, which holds this server's own records."),
     setting("CALLBOARD_ALLOW_FUNCTIONS", Kind::List, Section::Access, "", "Functions that queries may call although they may do more than read."),
     setting("CALLBOARD_WEBHOOK_HOSTS", Kind::List, Section::Access, "", "Hosts that webhooks may call although they are not public or not https: names or addresses, with or without a port, `*` for any characters."),
     setting("CALLBOARD_WEBHOOK_SECRET", Kind::Text, Section::Access, "one for each webhook", "The key of the signatures of all webhooks (HMAC-SHA256).").secret(),
@@ -235,9 +242,7 @@ pub static SETTINGS: &[Setting] = &[
     setting("CALLBOARD_CONFIG", Kind::Path, Section::Process, "", "A settings file, read before callboard.toml of the working directory and of the user's configuration directory."),
     setting("CALLBOARD_ANSWERS", Kind::Choice(&["both", "text", "structured"]), Section::Process, "both", "`text` leaves out structuredContent and output schemas, `structured` shortens the text to a line."),
     setting("CALLBOARD_LOG", Kind::LogFilter, Section::Process, LOG_DEFAULT, "What is written to stderr."),
-    setting("CALLBOARD_MIGRATE", Kind::Choice(&["auto", "never"]), Section::Process, "auto", "`never` refuses to work on an embedded store of an older schema; `callboard migrate` brings it up."),
     // Later.
-    setting("CALLBOARD_STORE_URL", Kind::Url, Section::Later, "embedded", "Record store.").secret(),
     setting("REDIS_URL", Kind::Url, Section::Later, "", "Redis.").secret(),
     setting("REDIS_HOST", Kind::Text, Section::Later, "", "Redis."),
     setting("REDIS_PORT", Kind::Text, Section::Later, "", "Redis."),

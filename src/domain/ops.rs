@@ -27,7 +27,7 @@ impl State {
 /// What one look at a backend showed.
 #[derive(Debug)]
 pub struct BackendStatus {
-    /// What it is for: `sql`, `search`, and for further databases `sql:NAME`.
+    /// What it is for: `sql`, `search`, `store`, and for further databases `sql:NAME`.
     pub name: String,
     /// What it is: postgresql, sqlite, elasticsearch, opensearch, embedded.
     pub kind: &'static str,

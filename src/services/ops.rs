@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use super::sql::Sql;
 use crate::{
     domain::{json::Json, ops::BackendStatus},
-    ports::search::SearchEngine,
+    ports::{records::RecordStore, search::SearchEngine},
 };
 
 /// This server and what it stands on.
@@ -15,6 +15,7 @@ use crate::{
 pub struct Ops {
     sql: Sql,
     search: Arc<dyn SearchEngine>,
+    store: Arc<dyn RecordStore>,
     facts: Arc<Facts>,
 }
 
@@ -56,8 +57,8 @@ pub struct ServerInfo {
 
 impl Ops {
     /// Over the backends.
-    pub fn new(sql: Sql, search: Arc<dyn SearchEngine>, facts: Facts) -> Self {
-        Self { sql, search, facts: Arc::new(facts) }
+    pub fn new(sql: Sql, search: Arc<dyn SearchEngine>, store: Arc<dyn RecordStore>, facts: Facts) -> Self {
+        Self { sql, search, store, facts: Arc::new(facts) }
     }
 
     /// A fresh look at everything.
@@ -74,7 +75,7 @@ impl Ops {
         }
     }
 
-    /// Each backend, all looked at at once: `sql` is the default database, `sql:NAME` another, and `… (writes)` the other role where reads have
+    /// Each backend, all looked at at once: `sql` is the default database, `sql:NAME` another, `store` keeps the records, and `… (writes)` the other role where reads have
     /// one of their own.
     pub async fn backends(&self) -> Vec<BackendStatus> {
         let databases = join_all(self.sql.databases().iter().enumerate().map(|(place, database)| async move {
@@ -86,7 +87,7 @@ impl Ops {
             let writes = writes.map(|status| BackendStatus { name: format!("{name} (writes)"), ..status });
             [Some(BackendStatus { name, ..reads }), writes]
         }));
-        let (databases, search) = tokio::join!(databases, self.search.status());
-        databases.into_iter().flatten().flatten().chain([search]).collect()
+        let (databases, search, store) = tokio::join!(databases, self.search.status(), self.store.status());
+        databases.into_iter().flatten().flatten().chain([search, store]).collect()
     }
 }

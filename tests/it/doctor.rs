@@ -40,7 +40,7 @@ fn a_superuser_is_told_how_to_make_a_role_that_only_reads() {
 fn the_winning_source_and_unused_settings_are_shown() {
     let shell = Shell::new()
         .set("REDIS_URL", "redis://:hunter2@r")
-        .set("CALLBOARD_STORE_URL", "postgres://u:hunter2@h/x")
+        .set("CALLBOARD_STORE_URL", "postgres://u:hunter2@127.0.0.1:1/x")
         .set("CALLBOARD_MAX_ROWS", "9")
         .file("callboard.toml", "max_rows = 8\nmax_calls = 8\n");
     let ran = shell.run(&["doctor", "--json"]);
@@ -50,6 +50,9 @@ fn the_winning_source_and_unused_settings_are_shown() {
     assert_eq!(setting("CALLBOARD_MAX_ROWS")["source"], "environment");
     assert!(setting("CALLBOARD_MAX_CALLS")["source"].as_str().unwrap().ends_with("callboard.toml"));
     assert_eq!(setting("REDIS_URL")["note"], "not used by this version");
+    let store = report["backends"].as_array().unwrap().iter().find(|backend| backend["name"] == "store").unwrap();
+    assert_eq!((&store["kind"], &store["state"]), (&"postgresql".into(), &"down".into()));
+    assert_eq!(store["way"]["tcp"]["ok"], false, "{store}");
     assert!(report["record_store"]["why"].as_str().unwrap().contains("CALLBOARD_STORE_URL"), "{report}");
     assert!(!ran.out.contains("hunter2") && !ran.err.contains("hunter2"));
 }
@@ -68,5 +71,5 @@ fn with_nothing_set_everything_works() {
     assert_eq!((ran.code, &report["verdict"]), (0, &"good".into()), "{report}");
     let kinds: Vec<_> =
         report["backends"].as_array().unwrap().iter().map(|one| one["kind"].as_str().unwrap()).collect();
-    assert_eq!(kinds, ["sqlite", "embedded"]);
+    assert_eq!(kinds, ["sqlite", "embedded", "sqlite"]);
 }

@@ -45,6 +45,7 @@ mod postgres_versions;
 mod postgres_write;
 mod products;
 mod protocol;
+mod record_store;
 mod resources;
 mod search_body;
 mod search_real;

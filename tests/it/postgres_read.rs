@@ -381,7 +381,7 @@ async fn schemas_that_are_not_allowed_stay_closed() {
     let database = crate::support::harness::database(&url);
     let board = Harness::with(|config| {
         config.databases = vec![database];
-        config.access.schemas = callboard::domain::search::Patterns::new(vec!["sales".to_owned()]);
+        config.access.schemas = callboard::domain::search::Patterns::new(vec!["sales".to_owned()]).into();
     });
     assert_eq!(rows(&board, "select count(*) from sales.leads").await, json!([[0]]));
     for query in [

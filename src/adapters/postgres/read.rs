@@ -138,7 +138,7 @@ fn is_late(error: &Error) -> bool {
 
 /// Checks the words of the statement and describes it, both at once.
 async fn prepare(work: &Work, access: &Access, read: &Read) -> Result<Prepared, Error> {
-    if !access.schemas.as_slice().is_empty()
+    if access.schemas.are_named()
         && let Some(path) = forbidden::search_path(work, access).await?
     {
         work.query_typed(

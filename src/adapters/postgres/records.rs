@@ -2,6 +2,7 @@
 
 mod cells;
 mod failure;
+mod fit;
 mod listen;
 mod migrations;
 mod session;
@@ -22,6 +23,7 @@ use secrecy::ExposeSecret;
 use tokio::sync::Semaphore;
 use tokio_postgres::Config;
 
+pub use self::fit::Fit;
 use self::{
     listen::Hearing,
     session::{PostgresSession, STATEMENT_TIME},
@@ -83,7 +85,7 @@ struct Shared {
 }
 
 impl RecordServer {
-    /// Connects when first used. `clock` is set to the server's time.
+    /// Connects when first used. `clock` is set to the server's time; `changes` is told what changes there.
     ///
     /// # Errors
     /// When the URL cannot be read.
@@ -91,6 +93,7 @@ impl RecordServer {
         settings: &DatabaseConfig,
         migrate: Migrate,
         clock: Arc<StoreClock>,
+        changes: Arc<Changes>,
         background: Background,
     ) -> Result<Self, Error> {
         let address: Address = settings.url.expose_secret().parse()?;
@@ -100,7 +103,7 @@ impl RecordServer {
             config,
             tls,
             background,
-            changes: Arc::default(),
+            changes,
             clock,
             hearing: Hearing::new(),
             migrate,
@@ -122,6 +125,14 @@ impl RecordServer {
             migrations::apply(&self.shared.pool, Migrate::Auto).await?;
         }
         Ok(Migration { place: "the schema `callboard`".to_owned(), version_found, version_newest: migrations::NEWEST })
+    }
+
+    /// Whether records are to be kept here when nothing says so.
+    ///
+    /// # Errors
+    /// `unavailable` when the server cannot be asked.
+    pub async fn fit(&self) -> Result<Fit, Error> {
+        self.shared.pool.read(STATEMENT_TIME, &(), |work, ()| fit::fit(work).boxed()).await.map_err(failure::of)
     }
 
     /// Whoever waits is woken from the first use on.

@@ -41,6 +41,11 @@ pub struct RecordFile {
 impl RecordFile {
     /// Opened when first used.
     pub fn new(path: PathBuf, migrate: Migrate) -> Self {
+        Self::telling(path, migrate, Arc::default())
+    }
+
+    /// The same, telling `changes` what changes there.
+    pub fn telling(path: PathBuf, migrate: Migrate, changes: Arc<Changes>) -> Self {
         let prepare = match migrate {
             Migrate::Auto => migrations::apply,
             Migrate::Never => migrations::hold,
@@ -48,7 +53,7 @@ impl RecordFile {
         let only_reads =
             |connection: &mut Connection, _: &std::path::Path| connection.execute_batch("PRAGMA query_only = ON");
         let file = Arc::new(File::new(path, prepare, only_reads));
-        let others = Arc::new(Others::new(Arc::default()));
+        let others = Arc::new(Others::new(changes));
         let writer = Writer::new(Arc::clone(&file), Arc::clone(&others));
         Self { file, writer, others, watches: AtomicBool::new(false) }
     }
@@ -80,6 +85,17 @@ impl RecordFile {
     }
 }
 
+impl RecordFile {
+    /// Why the file cannot be used.
+    async fn problem(&self) -> Option<Error> {
+        let file = Arc::clone(&self.file);
+        let looked = beside(Call::new(TIME), move |call| {
+            file.read(call, |connection| migrations::found(connection).map_err(|error| failure::of(error, call)))
+        });
+        looked.await.err().map(failure::reworded)
+    }
+}
+
 #[async_trait::async_trait]
 impl Backend for RecordFile {
     async fn commit(&self, step: Box<dyn Step>) -> Result<(), Error> {
@@ -100,23 +116,13 @@ impl Backend for RecordFile {
     }
 
     async fn status(&self) -> BackendStatus {
-        let file = Arc::clone(&self.file);
         let begun = Instant::now();
-        let looked = beside(Call::new(TIME), move |call| {
-            file.read(call, |connection| {
-                let version = connection.query_row("-- sqlite_version\nSELECT sqlite_version()", [], |row| row.get(0));
-                version.map_err(|error| failure::of(error, call))
-            })
-        });
-        let (version, problem) = match looked.await {
-            Ok(version) => (Some(version), None),
-            Err(error) => (None, Some(failure::reworded(error))),
-        };
+        let problem = if self.file.path().exists() { self.problem().await } else { None };
         BackendStatus {
             name: "store".to_owned(),
             kind: "sqlite",
             state: if problem.is_none() { State::Up } else { State::Down },
-            version,
+            version: Some(rusqlite::version().to_owned()),
             latency_ms: begun.elapsed().as_secs_f64() * 1_000.0,
             problem,
             notes: Vec::new(),

@@ -8,7 +8,7 @@ use secrecy::ExposeSecret;
 use serde::Serialize;
 use tokio::net::TcpStream;
 
-use crate::config::{Config, DatabaseConfig, SearchConfig};
+use crate::config::{Config, DatabaseConfig, SearchConfig, StoreConfig};
 
 /// Where a backend is said to be.
 #[derive(Debug)]
@@ -63,6 +63,9 @@ pub fn targets(config: &Config) -> Vec<Target> {
         }
     }
     targets.extend(config.search.as_ref().and_then(of_search));
+    if let StoreConfig::Server(store) = &config.store {
+        targets.extend(of_database(store, "store".to_owned()));
+    }
     targets
 }
 

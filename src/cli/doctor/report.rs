@@ -57,8 +57,25 @@ struct Backend {
 #[derive(Serialize)]
 struct RecordStore {
     kind: &'static str,
-    path: PathBuf,
-    why: &'static str,
+    /// Of the embedded file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path: Option<PathBuf>,
+    why: String,
+}
+
+impl RecordStore {
+    fn new(statuses: &[BackendStatus], data_dir: &Directory, settings: &[Shown]) -> Self {
+        let store = statuses.iter().find(|status| status.name == "store");
+        let is_set = settings.iter().any(|one| one.name == "CALLBOARD_STORE_URL");
+        let kind = store.map_or("unknown", |status| status.kind);
+        let why = match (is_set, store.and_then(|status| status.notes.first())) {
+            (true, _) => "CALLBOARD_STORE_URL says so".to_owned(),
+            (false, Some(note)) if note.starts_with("CALLBOARD_STORE_URL") => note.clone(),
+            (false, _) => "neither CALLBOARD_STORE_URL nor a database is set".to_owned(),
+        };
+        let path = (kind == "sqlite").then(|| data_dir.path.join("callboard.db"));
+        Self { kind, path, why }
+    }
 }
 
 impl Report {
@@ -77,6 +94,7 @@ impl Report {
         if flags.read_only {
             warnings.push("`--read-only` holds for this run of doctor; a client's entry needs it too".to_owned());
         }
+        let record_store = RecordStore::new(&statuses, &data_dir, &settings);
         let mut backends = Vec::new();
         for status in statuses {
             let way = reached.iter().position(|way| way.backend == status.name).map(|at| reached.swap_remove(at));
@@ -88,13 +106,6 @@ impl Report {
                 way,
             });
         }
-        let later: Vec<&str> = settings.iter().filter(|one| one.note.is_some()).map(|one| one.name.as_str()).collect();
-        let why = if later.contains(&"CALLBOARD_STORE_URL") {
-            "this version keeps records in the data directory; CALLBOARD_STORE_URL is not used yet"
-        } else {
-            "this version keeps records in the data directory"
-        };
-        let record_store = RecordStore { kind: "embedded", path: data_dir.path.join("callboard.db"), why };
         let verdict = verdict(&backends, &data_dir, &warnings);
         let version = crate::cli::arguments::version();
         Self { verdict, version, backends, data_dir, record_store, clients, settings, settings_files, warnings }

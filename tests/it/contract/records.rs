@@ -49,7 +49,9 @@ fn on_postgres(url: &str) -> Open {
     let url = url.to_owned();
     Arc::new(move || {
         let settings = database(&url);
-        Arc::new(RecordServer::new(&settings, Migrate::Auto, Arc::default(), Background::default()).unwrap())
+        Arc::new(
+            RecordServer::new(&settings, Migrate::Auto, Arc::default(), Arc::default(), Background::default()).unwrap(),
+        )
     })
 }
 

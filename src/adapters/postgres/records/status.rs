@@ -44,10 +44,10 @@ pub(super) async fn status(shared: &Shared) -> BackendStatus {
     BackendStatus {
         name: "store".to_owned(),
         kind: "postgresql",
-        state: match (&problem, notes.is_empty()) {
-            (Some(_), _) => State::Down,
-            (None, true) => State::Up,
-            (None, false) => State::Degraded,
+        state: match (&problem, &server) {
+            (None, Some(server)) if server.standby => State::Degraded,
+            (None, Some(_)) => State::Up,
+            _ => State::Down,
         },
         version: server.map(|server| server.version),
         latency_ms: started.elapsed().as_secs_f64() * 1_000.0,

@@ -7,6 +7,7 @@ pub mod export_folder;
 pub mod fitting_store;
 pub mod own_time;
 pub mod postgres;
+pub mod process;
 pub mod records;
 pub mod sqlite;
 pub mod store_clock;

@@ -13,6 +13,7 @@ use crate::{
         export_folder::ExportFolder,
         fitting_store::FittingStore,
         postgres::{Postgres, records::RecordServer},
+        process::Machine,
         records::Records,
         sqlite::{self, records::RecordFile},
         store_clock::StoreClock,
@@ -24,10 +25,12 @@ use crate::{
     error::Error,
     ports::{changes::Changes, search::SearchEngine, sql::SqlDatabase},
     services::{
+        agents::Agents,
         exports::Exports,
         idempotency::Idempotency,
         ops::{Facts, Ops},
         search::SearchService,
+        sessions::Sessions,
         sql::{Database, Sql},
     },
 };
@@ -43,6 +46,10 @@ pub struct App {
     pub exports: Exports,
     /// This server.
     pub ops: Ops,
+    /// This process among the others.
+    pub sessions: Sessions,
+    /// Who works here.
+    pub agents: Agents,
     /// Calls that may be repeated.
     pub idempotency: Idempotency,
     /// Bounds.
@@ -168,8 +175,13 @@ impl App {
             settings: view::settings_json(&config.shown),
         };
         let ops = Ops::new(sql.clone(), engine, Arc::new(records.clone()), facts);
-        let idempotency = Idempotency::new(Arc::new(records), Arc::clone(&clock));
+        let idempotency = Idempotency::new(Arc::new(records.clone()), Arc::clone(&clock));
+        let sessions =
+            Sessions::new(Arc::new(records.clone()), Arc::new(Machine), Arc::clone(&clock), limits.lease_time);
+        let agents = Agents::new(Arc::new(records), sessions.clone(), clock, access);
         Ok(Self {
+            sessions,
+            agents,
             sql,
             search,
             exports,

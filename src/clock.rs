@@ -3,13 +3,35 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Microseconds since 1970-01-01 UTC.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub struct Instant(pub i64);
 
 impl Instant {
     /// The moment `wait` later.
     pub fn after(self, wait: Duration) -> Self {
         Self(self.0.saturating_add(i64::try_from(wait.as_micros()).unwrap_or(i64::MAX)))
+    }
+
+    /// The moment so many milliseconds later, or earlier when negative.
+    pub fn plus_ms(self, milliseconds: i64) -> Self {
+        Self(self.0.saturating_add(milliseconds.saturating_mul(1_000)))
+    }
+
+    /// Milliseconds from `earlier` to this; 0 when it is not earlier.
+    pub fn ms_since(self, earlier: Self) -> u64 {
+        u64::try_from(self.0.saturating_sub(earlier.0) / 1_000).unwrap_or_default()
+    }
+
+    /// The day in UTC: 2026-11-21.
+    pub fn day(self) -> String {
+        let mut text = self.rfc3339();
+        text.truncate("2026-11-21".len());
+        text
+    }
+
+    /// Reads RFC 3339 with any offset.
+    pub fn parse(text: &str) -> Option<Self> {
+        chrono::DateTime::parse_from_rfc3339(text).ok().map(|time| Self(time.timestamp_micros()))
     }
 
     /// RFC 3339 in UTC with milliseconds, as every answer shows a time.

@@ -1,5 +1,6 @@
 //! What things are and the rules that decide. Pure: no port, no clock, no backend, nothing async.
 
+pub mod agents;
 pub mod idempotency;
 pub mod json;
 pub mod money;
@@ -7,6 +8,7 @@ pub mod names;
 pub mod ops;
 pub mod page;
 pub mod search;
+pub mod sessions;
 pub mod sql;
 pub mod tasks;
 pub mod text;

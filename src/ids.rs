@@ -5,7 +5,10 @@ use std::{
     sync::{LazyLock, Mutex, PoisonError},
 };
 
-use crate::clock::{Clock, Instant, SystemClock};
+use crate::{
+    clock::{Clock, Instant, SystemClock},
+    error::{Code, Error},
+};
 
 /// Identifiers of one millisecond; one more takes the next millisecond.
 const PER_MILLISECOND: u64 = 1 << 12;
@@ -19,6 +22,18 @@ pub enum Kind {
     Export,
     /// The database sessions of one pool of connections.
     Sessions,
+    /// A workflow.
+    Workflow,
+    /// A task.
+    Task,
+    /// Who is told of a workflow's end.
+    Webhook,
+    /// An agent that came without a name.
+    Agent,
+    /// A server process.
+    Session,
+    /// One message to a webhook.
+    Delivery,
     /// A document that came without an id, in the embedded search engine.
     Document,
 }
@@ -28,6 +43,12 @@ impl Kind {
         match self {
             Self::Request => "rq_",
             Self::Export => "ex_",
+            Self::Workflow => "wf_",
+            Self::Task => "tk_",
+            Self::Webhook => "wh_",
+            Self::Agent => "ag_",
+            Self::Session => "ss_",
+            Self::Delivery => "wd_",
             Self::Sessions | Self::Document => "",
         }
     }
@@ -55,6 +76,20 @@ pub fn new(kind: Kind) -> String {
     text.push_str(kind.prefix());
     text.push_str(uuid.simple().encode_lower(&mut uuid::Uuid::encode_buffer()));
     text
+}
+
+/// Bytes of a secret: nobody guesses 128 bits.
+const SECRET_BYTES: usize = 16;
+
+/// What only those know who were told: proves a lease, a lock, an agent. Letters and digits.
+///
+/// # Errors
+/// When the system gives no randomness.
+pub fn secret() -> Result<String, Error> {
+    let mut bytes = [0; SECRET_BYTES];
+    getrandom::fill(&mut bytes)
+        .map_err(|error| Error::new(Code::Internal, "the system gives no randomness").cause(error.to_string()))?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// When an identifier was made, to the millisecond.

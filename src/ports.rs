@@ -1,8 +1,10 @@
 //! What services need of the world, as traits over domain types. Each method is one whole step; adapters carry it out.
 
+pub mod agents;
 pub mod changes;
 pub mod exports;
 pub mod idempotency;
 pub mod records;
 pub mod search;
+pub mod sessions;
 pub mod sql;

@@ -1,9 +1,11 @@
 //! What an agent can ask for: decides by the domain's rules, acts through ports, and puts refusals into words.
 
+pub mod agents;
 pub mod exports;
 pub mod idempotency;
 pub mod ops;
 pub mod search;
+pub mod sessions;
 pub mod sql;
 
 /// How a long piece of work tells its caller how far it is.

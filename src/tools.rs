@@ -1,5 +1,6 @@
 //! The tools: the wire's shapes, and one service call each.
 
+pub mod agents;
 pub mod answer;
 pub mod arguments;
 pub mod ops;
@@ -26,7 +27,10 @@ use rmcp::handler::server::router::tool::ToolRouter;
 use crate::config::Toolsets;
 
 /// Every tool with its group, in the order in which tools/list and the documentation show them.
-pub const CATALOGUE: [(&str, &str); 16] = [
+pub const CATALOGUE: [(&str, &str); 19] = [
+    ("agents", "register_agent"),
+    ("agents", "list_agents"),
+    ("agents", "update_agent"),
     ("search", "search_documents"),
     ("search", "get_document"),
     ("search", "list_indices"),
@@ -62,7 +66,8 @@ pub fn position(tool: &str) -> usize {
 
 /// The tools of the groups that are served.
 pub fn router(toolsets: &Toolsets) -> ToolRouter<Tools> {
-    let mut router = Tools::search_read_tools()
+    let mut router = Tools::agent_tools()
+        + Tools::search_read_tools()
         + Tools::search_export_tools()
         + Tools::search_write_tools()
         + Tools::sql_read_tools()

@@ -9,6 +9,7 @@ mod events;
 pub mod idempotency;
 pub mod keepable;
 pub mod session;
+mod sessions;
 
 use std::sync::Arc;
 

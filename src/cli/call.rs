@@ -23,10 +23,14 @@ pub fn run(config: Config, tool: &str, arguments: Option<String>) -> Result<u8, 
         .map_err(|error| Error::invalid("arguments", format!("the arguments are not JSON: {error}")))?;
     super::runtime()?.block_on(async {
         let app = App::new(config)?;
-        let background = app.background.clone();
+        let (background, sessions) = (app.background.clone(), app.sessions.clone());
+        sessions.detach();
         let server = Server::new(app);
         let known = server.catalogue().iter().any(|known| known.name == tool);
         let called = Local::new(server).call(tool, &arguments).await?;
+        if let Err(error) = sessions.end().await {
+            tracing::warn!("the agent's sign of life was not written: {error}");
+        }
         background.stop(std::time::Duration::from_secs(5)).await;
         output::line(&called.text);
         Ok(match (called.is_error, known) {

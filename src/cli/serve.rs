@@ -12,6 +12,8 @@ use crate::{
 
 /// What runs beside the calls has this long to end.
 const BACKGROUND: Duration = Duration::from_millis(300);
+/// The record store is told within this time that the process ends. Others find out by themselves.
+const FAREWELL: Duration = Duration::from_secs(1);
 /// What blocks a thread has this long to end.
 const BLOCKED: Duration = Duration::from_millis(200);
 
@@ -22,8 +24,13 @@ pub fn run(config: Config) -> Result<u8, Error> {
     let served = runtime.block_on(async {
         let app = App::new(config)?;
         tracing::info!("{choice}");
-        let background = app.background.clone();
+        let (background, sessions) = (app.background.clone(), app.sessions.clone());
         let served = stdio::serve(Server::new(app)).await;
+        match tokio::time::timeout(FAREWELL, sessions.end()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!("the record store was not told of the end: {error}"),
+            Err(_elapsed) => tracing::warn!("the record store was not told of the end in time"),
+        }
         background.stop(BACKGROUND).await;
         served.map_err(|error| Error::new(Code::Internal, "the standard streams cannot be used").cause(error))
     });

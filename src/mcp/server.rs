@@ -1,6 +1,7 @@
 //! The choke point: every call of every tool passes `call_tool`, and nothing else stands between the wire and a tool.
 
 mod bounds;
+mod heard;
 mod key;
 
 use std::{cell::Cell, panic::AssertUnwindSafe, sync::Arc, time::Duration};
@@ -27,7 +28,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use self::{bounds::Bounds, key::Key};
+use self::{bounds::Bounds, heard::Caller, key::Key};
 use super::{
     clean,
     envelope::envelope,
@@ -152,8 +153,10 @@ impl Server {
         let Some(tool) = self.0.router.get(&request.name) else {
             return Err(self.unknown(&request.name));
         };
+        let mut caller = Caller::default();
         if let Some(RawArguments(arguments)) = context.extensions.get() {
             self.0.bounds.check(&request.name, arguments)?;
+            caller = Caller::of(&request.name, arguments);
         }
         let _permit = self.turn(&context, deadline).await?;
         let writes = tool.annotations.as_ref().and_then(|hints| hints.read_only_hint) != Some(true);
@@ -170,6 +173,10 @@ impl Server {
             },
         };
         let outcome = self.guarded(request, context, deadline, writes).await;
+        if outcome.is_ok() {
+            // What was refused proves nothing of who called.
+            self.0.tools.app.sessions.heard(caller.agent.as_deref(), caller.lease.as_deref());
+        }
         if let Some(held) = held {
             self.settle(held, &outcome).await;
         }

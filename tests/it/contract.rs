@@ -1,6 +1,8 @@
 //! What every adapter of a port must do, run on every real server.
 
+mod agents;
 mod idempotency;
 mod records;
 mod search;
+mod sessions;
 mod sql;

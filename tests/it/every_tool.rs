@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::support::harness::Harness;
 
 /// A call that must answer: tool, arguments, and where in the answer what must stand. In this order: later ones stand on earlier ones.
-const ANSWERED: [(&str, &str, &str, &str); 16] = [
+const ANSWERED: [(&str, &str, &str, &str); 19] = [
     (
         "index_documents",
         r#"{"index":"notes","documents":[{"id":"a","text":"red fox"},{"id":"b","text":"blue fox"}],"id_field":"id","refresh":true}"#,
@@ -39,11 +39,17 @@ const ANSWERED: [(&str, &str, &str, &str); 16] = [
     ("count_rows", r#"{"table":"notes","where":{"n":{"gt":2}}}"#, "/count", "1"),
     ("execute_query", r#"{"query":"select id from notes order by id"}"#, "/rows/1/0", "\"b\""),
     ("explain_query", r#"{"query":"select id from notes where n = 1"}"#, "/scans/0/table", "\"notes\""),
+    ("register_agent", r#"{"role":"writer","agent_id":"agent-1","capabilities":["writing"]}"#, "/version", "1"),
+    ("update_agent", r#"{"agent_id":"agent-1","status":"running","metrics":{"cpu_usage":3}}"#, "/status", "\"busy\""),
+    ("list_agents", r#"{"capability":"writing"}"#, "/agents/0/agent_id", "\"agent-1\""),
     ("get_server_info", "{}", "/backends/1/name", "\"search\""),
 ];
 
 /// A call that must be refused: tool, arguments, code, argument.
-const REFUSED: [(&str, &str, &str, &str); 16] = [
+const REFUSED: [(&str, &str, &str, &str); 19] = [
+    ("register_agent", r#"{"role":"writer","status":"idel"}"#, "invalid", "status"),
+    ("list_agents", r#"{"limit":0}"#, "invalid", "limit"),
+    ("update_agent", r#"{"agent_id":"nobody","status":"idle"}"#, "not_found", "agent_id"),
     ("search_documents", r#"{"index":"notes","size":-1}"#, "invalid", "size"),
     ("get_document", r#"{"index":"notes"}"#, "invalid", "id"),
     ("list_indices", r#"{"patern":"*"}"#, "invalid", "patern"),

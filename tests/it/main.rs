@@ -10,6 +10,7 @@
     reason = "a test that meets what it did not expect has failed"
 )]
 
+mod agents;
 mod boundaries;
 mod breaker;
 mod cli;

@@ -44,6 +44,14 @@ impl Binary {
         binary
     }
 
+    /// Another one on the same data directory, greeted.
+    pub fn beside(&self) -> Self {
+        let data = self.home.path().join("data");
+        let mut binary = Self::with(Streams::Pipes, |command| drop(command.env("CALLBOARD_DATA_DIR", data)));
+        binary.initialize("2025-06-18");
+        binary
+    }
+
     /// `callboard serve`, not greeted; `change` sets what else the process needs.
     pub fn with(streams: Streams, change: impl FnOnce(&mut Command)) -> Self {
         let home = tempfile::tempdir().unwrap();

@@ -1,0 +1,164 @@
+//! Server processes, and what ends with them.
+
+use super::{
+    Records, Session, Value,
+    agents::{self, Lost},
+    events::{self, Event},
+};
+use crate::{
+    clock::Instant,
+    domain::{
+        json,
+        sessions::{Place, Process},
+    },
+    error::Error,
+    ports::{
+        changes::Topic,
+        sessions::{Beat, End, Ended, OpenSession, SessionStore},
+    },
+};
+
+struct Begin {
+    id: String,
+    process: Process,
+    now: Instant,
+}
+
+#[async_trait::async_trait]
+impl SessionStore for Records {
+    async fn begin(&self, id: &str, process: &Process, now: Instant) -> Result<(), Error> {
+        let asked = Begin { id: id.to_owned(), process: process.clone(), now };
+        self.transact(asked, |session, asked| Box::pin(begin(session, asked))).await
+    }
+
+    async fn beat(&self, beat: Beat) -> Result<(), Error> {
+        self.transact(beat, |session, asked| Box::pin(beat_once(session, asked))).await
+    }
+
+    async fn open(&self) -> Result<Vec<OpenSession>, Error> {
+        self.look((), |session, ()| Box::pin(open(session))).await
+    }
+
+    async fn end(&self, end: End) -> Result<Option<Ended>, Error> {
+        self.transact(end, |session, asked| Box::pin(end_once(session, asked))).await
+    }
+}
+
+async fn begin(session: &dyn Session, asked: &Begin) -> Result<(), Error> {
+    let place = asked.process.place.word();
+    session
+        .change(
+            "-- session_begin\n\
+             INSERT INTO session (id, boot_id, pid, pid_start, started_at, heartbeat_at) VALUES ($1, $2, $3, $4, $5, $5) \
+             ON CONFLICT (id) DO NOTHING",
+            &[(&asked.id).into(), (&place).into(), asked.process.pid.into(), asked.process.start.into(), asked.now.into()],
+        )
+        .await
+        .map(drop)
+}
+
+async fn beat_once(session: &dyn Session, beat: &Beat) -> Result<(), Error> {
+    // Whoever took it to be gone was wrong.
+    session
+        .change(
+            "-- session_beat\nUPDATE session SET heartbeat_at = $2, ended_at = NULL WHERE id = $1",
+            &[(&beat.session_id).into(), beat.now.into()],
+        )
+        .await?;
+    let mut heard = beat.agents.clone();
+    if !beat.tasks.is_empty() {
+        let holders = session
+            .rows(
+                "-- session_holders\n\
+                 SELECT DISTINCT owner FROM task_run WHERE task_id = ANY($1) AND state = 'leased' AND owner IS NOT NULL",
+                &[Value::Texts(&beat.tasks)],
+            )
+            .await?;
+        for mut holder in holders {
+            heard.push(holder.text()?);
+        }
+    }
+    if heard.is_empty() {
+        return Ok(());
+    }
+    heard.sort();
+    heard.dedup();
+    agents::seen(session, &heard, &beat.session_id, beat.lease_until, beat.now).await
+}
+
+async fn open(session: &dyn Session) -> Result<Vec<OpenSession>, Error> {
+    let rows = session
+        .rows(
+            "-- session_open\n\
+             SELECT id, boot_id, pid, pid_start, heartbeat_at FROM session WHERE ended_at IS NULL ORDER BY heartbeat_at, id",
+            &[],
+        )
+        .await?;
+    rows.into_iter()
+        .map(|mut row| {
+            let id = row.text()?;
+            let place = Place::parse(&row.text()?);
+            let process = Process { place, pid: row.integer()?, start: row.integer()? };
+            Ok(OpenSession { id, process, heartbeat_at: row.time()? })
+        })
+        .collect()
+}
+
+async fn end_once(session: &dyn Session, end: &End) -> Result<Option<Ended>, Error> {
+    let ended = session
+        .change(
+            "-- session_end\nUPDATE session SET ended_at = $2 WHERE id = $1 AND ended_at IS NULL AND heartbeat_at <= $3",
+            &[(&end.session_id).into(), end.now.into(), end.heartbeat_at.into()],
+        )
+        .await?;
+    if ended == 0 {
+        return Ok(None);
+    }
+    let until = end.now.after(end.grace);
+    let leases = session
+        .change(
+            "-- session_end_leases\n\
+             UPDATE task_run SET lease_until = $2 WHERE session_id = $1 AND state = 'leased' AND lease_until > $2",
+            &[(&end.session_id).into(), until.into()],
+        )
+        .await?;
+    let shortened = session
+        .rows(
+            "-- session_end_locks\n\
+             UPDATE lock SET expires_at = $2 WHERE session_id = $1 AND expires_at > $2 RETURNING resource",
+            &[(&end.session_id).into(), until.into()],
+        )
+        .await?;
+    let locks = shortened.len() as u64;
+    for mut lock in shortened {
+        // Who waits looks when it ends, and that is sooner now.
+        session.touch(Topic::Lock(lock.text()?));
+    }
+    let agents = agents::lose(session, Lost::Session(&end.session_id), end.now).await?;
+    let ended = Ended { leases, locks, agents };
+    tell(session, end, ended).await?;
+    Ok(Some(ended))
+}
+
+async fn tell(session: &dyn Session, end: &End, ended: Ended) -> Result<(), Error> {
+    #[derive(serde::Serialize)]
+    struct Data {
+        reason: &'static str,
+        grace_ms: u128,
+        leases: u64,
+        locks: u64,
+        agents: u64,
+    }
+    let Ended { leases, locks, agents } = ended;
+    let data = json::of(&Data { reason: end.reason, grace_ms: end.grace.as_millis(), leases, locks, agents });
+    let event = Event {
+        at: end.now,
+        entity: "session",
+        entity_id: &end.session_id,
+        workflow_id: None,
+        kind: "session_ended",
+        actor: None,
+        data: Some(data.get()),
+    };
+    events::write(session, &event).await
+}

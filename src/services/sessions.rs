@@ -1,0 +1,212 @@
+//! This server process among the others: what is claimed, locked and registered through it ends with it.
+//!
+//! It is made known when it first holds something. Calls only note in memory which agent made them; a job tells the store, for all of
+//! them at once.
+
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::sync::OnceCell;
+
+use crate::{
+    clock::{Clock, Instant},
+    domain::{
+        sessions::{self, Attention},
+        tasks::Lease,
+    },
+    error::Error,
+    ids,
+    ports::sessions::{Beat, End, Ended, OpenSession, Processes, SessionStore},
+};
+
+/// Agents and tasks to remember between two signs of life.
+const NOTED_MAX: usize = 10_000;
+
+/// This process, and those beside it. Cloning shares.
+#[derive(Clone)]
+pub struct Sessions(Arc<Shared>);
+
+struct Shared {
+    store: Arc<dyn SessionStore>,
+    processes: Arc<dyn Processes>,
+    clock: Arc<dyn Clock>,
+    /// How long a lease runs from a sign of life of its holder.
+    lease_time: Duration,
+    id: OnceCell<String>,
+    noted: Mutex<Noted>,
+    attention: Mutex<Attention>,
+}
+
+/// Who made calls.
+#[derive(Default)]
+struct Noted {
+    /// Every agent of this process so far.
+    agents: BTreeSet<String>,
+    /// Those since the last sign of life.
+    lately: BTreeSet<String>,
+    /// Tasks whose holders made a call since.
+    tasks: BTreeSet<String>,
+    /// A call named nobody.
+    nameless: bool,
+}
+
+/// What was seen of the other processes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Reaped {
+    /// Processes that were ended.
+    pub sessions: u64,
+    /// What ended with them.
+    pub ended: Ended,
+}
+
+impl Sessions {
+    /// Over a store. Nothing is written before [`Sessions::current`] is asked for.
+    pub fn new(
+        store: Arc<dyn SessionStore>,
+        processes: Arc<dyn Processes>,
+        clock: Arc<dyn Clock>,
+        lease_time: Duration,
+    ) -> Self {
+        let shared = Shared {
+            store,
+            processes,
+            clock,
+            lease_time,
+            id: OnceCell::new(),
+            noted: Mutex::default(),
+            attention: Mutex::default(),
+        };
+        Self(Arc::new(shared))
+    }
+
+    /// The id of this process. The first call makes it known.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub async fn current(&self) -> Result<String, Error> {
+        let begin = async {
+            let id = ids::new(ids::Kind::Session);
+            self.0.store.begin(&id, &self.0.processes.own(), self.0.clock.now()).await?;
+            Ok(id)
+        };
+        self.0.id.get_or_try_init(|| begin).await.cloned()
+    }
+
+    /// This process ends with its one call, and what it begins shall last: nothing is bound to it.
+    pub fn detach(&self) {
+        // Set before it could have been made known.
+        let _ = self.0.id.set(String::new());
+    }
+
+    /// A call was made, by the agent it names. The store is told later.
+    pub fn heard(&self, agent: Option<&str>, lease: Option<&str>) {
+        let mut noted = self.noted();
+        let Some(agent) = agent else {
+            match lease.and_then(|token| token.parse::<Lease>().ok()) {
+                Some(lease) if noted.tasks.len() < NOTED_MAX => drop(noted.tasks.insert(lease.task_id)),
+                Some(_) => {}
+                None => noted.nameless = true,
+            }
+            return;
+        };
+        if noted.agents.len() < NOTED_MAX || noted.agents.contains(agent) {
+            noted.agents.insert(agent.to_owned());
+            noted.lately.insert(agent.to_owned());
+        }
+    }
+
+    /// The only agent that ever made a call through this process, when there is exactly one.
+    pub fn only_agent(&self) -> Option<String> {
+        let noted = self.noted();
+        let mut agents = noted.agents.iter();
+        agents.next().filter(|_| agents.next().is_none()).cloned()
+    }
+
+    /// Says that this process is there, if it was made known, and which agents made calls.
+    ///
+    /// # Errors
+    /// When the store cannot be written; the agents are told of next time.
+    pub async fn beat(&self, now: Instant) -> Result<(), Error> {
+        let Some(id) = self.0.id.get() else { return Ok(()) };
+        let only = self.only_agent();
+        let (mut agents, tasks) = {
+            let mut noted = self.noted();
+            let nameless = std::mem::take(&mut noted.nameless);
+            let mut agents = std::mem::take(&mut noted.lately);
+            agents.extend(only.filter(|_| nameless));
+            (agents, std::mem::take(&mut noted.tasks))
+        };
+        let beat = Beat {
+            session_id: id.clone(),
+            agents: agents.iter().cloned().collect(),
+            tasks: tasks.iter().cloned().collect(),
+            lease_until: now.after(self.0.lease_time),
+            now,
+        };
+        let told = self.0.store.beat(beat).await;
+        if told.is_err() {
+            let mut noted = self.noted();
+            noted.lately.append(&mut agents);
+            noted.tasks.extend(tasks);
+        }
+        told
+    }
+
+    /// Ends processes that are gone.
+    ///
+    /// # Errors
+    /// When the store cannot be read or written.
+    pub async fn reap(&self, now: Instant) -> Result<Reaped, Error> {
+        let open = self.0.store.open().await?;
+        let attentive = self.0.attention.lock().unwrap_or_else(PoisonError::into_inner).look(now);
+        let mut reaped = Reaped::default();
+        for other in open {
+            let Some(reason) = self.fate(&other, attentive, now) else { continue };
+            let end =
+                End { session_id: other.id, heartbeat_at: other.heartbeat_at, grace: Duration::ZERO, reason, now };
+            if let Some(ended) = self.0.store.end(end).await? {
+                reaped.sessions += 1;
+                reaped.ended.leases += ended.leases;
+                reaped.ended.locks += ended.locks;
+                reaped.ended.agents += ended.agents;
+            }
+        }
+        Ok(reaped)
+    }
+
+    /// Why another process is to be ended.
+    fn fate(&self, other: &OpenSession, attentive: bool, now: Instant) -> Option<&'static str> {
+        if self.0.id.get() == Some(&other.id) {
+            return None;
+        }
+        let silent = sessions::between(other.heartbeat_at, now);
+        let own = self.0.processes.own();
+        let sight = self.0.processes.see(&other.process.place, other.process.pid);
+        if sessions::is_gone(&own.place, &other.process, sight, silent) {
+            return Some("gone");
+        }
+        (attentive && silent >= sessions::SILENCE_MAX).then_some("silent")
+    }
+
+    /// Ends this process in good order: what its agents hold stays with them for a minute.
+    ///
+    /// # Errors
+    /// When the store cannot be written; others find out later.
+    pub async fn end(&self) -> Result<(), Error> {
+        let Some(id) = self.0.id.get() else { return Ok(()) };
+        let now = self.0.clock.now();
+        self.beat(now).await?;
+        if id.is_empty() {
+            return Ok(());
+        }
+        let end = End { session_id: id.clone(), heartbeat_at: now, grace: sessions::GRACE, reason: "stopped", now };
+        self.0.store.end(end).await.map(drop)
+    }
+
+    fn noted(&self) -> MutexGuard<'_, Noted> {
+        self.0.noted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,80 @@
+//! What every store of server processes must do.
+
+use std::{sync::Arc, time::Duration};
+
+use callboard::{
+    adapters::{records::Records, sqlite::records::RecordFile},
+    clock::Instant,
+    config::Migrate,
+    domain::{
+        agents::Status,
+        sessions::{Place, Process},
+    },
+    ports::{
+        agents::{AgentStore, List, Register},
+        sessions::{Beat, End, Ended, SessionStore},
+    },
+};
+
+const NOW: Instant = Instant(1_780_000_000_000_000);
+
+/// A process of some machine.
+pub fn process(pid: i64) -> Process {
+    let place = Place { machine: "m".into(), boot: "b".into(), space: "pid:[4026531836]".into() };
+    Process { place, pid, start: pid * 100 }
+}
+
+fn beat(session: &str, now: Instant) -> Beat {
+    let lease_until = now.after(Duration::from_mins(15));
+    Beat { session_id: session.into(), agents: vec![], tasks: vec![], lease_until, now }
+}
+
+fn end(session: &str, heartbeat_at: Instant, now: Instant) -> End {
+    End { session_id: session.into(), heartbeat_at, grace: Duration::from_secs(60), reason: "gone", now }
+}
+
+async fn holds<S: SessionStore + AgentStore>(store: Arc<S>) {
+    let later = NOW.after(Duration::from_secs(10));
+    store.begin("s1", &process(1), NOW).await.unwrap();
+    store.begin("s2", &process(2), later).await.unwrap();
+    let open = store.open().await.unwrap();
+    let listed: Vec<_> = open.iter().map(|open| (open.id.as_str(), open.heartbeat_at)).collect();
+    assert_eq!(listed, [("s1", NOW), ("s2", later)]);
+    assert_eq!(open[0].process, process(1));
+
+    for (agent, session) in [("a", "s1"), ("b", "s2")] {
+        let register = Register {
+            agent_id: agent.into(),
+            role: "writer".into(),
+            capabilities: vec![],
+            metadata: None,
+            status: Status::Idle,
+            token: None,
+            new_token: "t".into(),
+            session_id: session.into(),
+            key: None,
+            now: NOW,
+        };
+        store.register(register).await.unwrap().unwrap();
+    }
+
+    // Who was heard of since is not ended by somebody who does not know it.
+    store.beat(beat("s1", later)).await.unwrap();
+    assert_eq!(store.end(end("s1", NOW, later)).await.unwrap(), None);
+    let ended = store.end(end("s1", later, later)).await.unwrap();
+    assert_eq!(ended, Some(Ended { leases: 0, locks: 0, agents: 1 }));
+    assert_eq!(store.end(end("s1", later, later)).await.unwrap(), None, "once");
+    assert_eq!(store.open().await.unwrap().len(), 1);
+    let (lost, _) = store.list(List { status: Some(Status::Lost), limit: 10, ..List::default() }).await.unwrap();
+    assert_eq!(lost.iter().map(|agent| agent.id.as_str()).collect::<Vec<_>>(), ["a"]);
+
+    // It was not gone.
+    store.beat(beat("s1", later)).await.unwrap();
+    assert_eq!(store.open().await.unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn sqlite() {
+    let home = tempfile::tempdir().unwrap();
+    holds(Arc::new(Records::new(Arc::new(RecordFile::new(home.path().join("callboard.db"), Migrate::Auto))))).await;
+}

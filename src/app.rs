@@ -28,6 +28,7 @@ use crate::{
         agents::Agents,
         exports::Exports,
         idempotency::Idempotency,
+        locks::Locks,
         ops::{Facts, Ops},
         search::SearchService,
         sessions::Sessions,
@@ -50,6 +51,8 @@ pub struct App {
     pub sessions: Sessions,
     /// Who works here.
     pub agents: Agents,
+    /// What only one may do at a time.
+    pub locks: Locks,
     /// Calls that may be repeated.
     pub idempotency: Idempotency,
     /// Bounds.
@@ -178,10 +181,14 @@ impl App {
         let idempotency = Idempotency::new(Arc::new(records.clone()), Arc::clone(&clock));
         let sessions =
             Sessions::new(Arc::new(records.clone()), Arc::new(Machine), Arc::clone(&clock), limits.lease_time);
+        let changes = Arc::clone(records.changes());
+        let locks =
+            Locks::new(Arc::new(records.clone()), sessions.clone(), changes, Arc::clone(&clock), Arc::clone(&access));
         let agents = Agents::new(Arc::new(records), sessions.clone(), clock, access);
         Ok(Self {
             sessions,
             agents,
+            locks,
             sql,
             search,
             exports,

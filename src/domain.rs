@@ -3,6 +3,7 @@
 pub mod agents;
 pub mod idempotency;
 pub mod json;
+pub mod locks;
 pub mod money;
 pub mod names;
 pub mod ops;

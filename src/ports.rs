@@ -4,6 +4,7 @@ pub mod agents;
 pub mod changes;
 pub mod exports;
 pub mod idempotency;
+pub mod locks;
 pub mod records;
 pub mod search;
 pub mod sessions;

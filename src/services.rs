@@ -3,6 +3,7 @@
 pub mod agents;
 pub mod exports;
 pub mod idempotency;
+pub mod locks;
 pub mod ops;
 pub mod search;
 pub mod sessions;

@@ -3,6 +3,7 @@
 pub mod agents;
 pub mod answer;
 pub mod arguments;
+pub mod locks;
 pub mod ops;
 pub mod progress;
 pub mod raw;
@@ -27,10 +28,11 @@ use rmcp::handler::server::router::tool::ToolRouter;
 use crate::config::Toolsets;
 
 /// Every tool with its group, in the order in which tools/list and the documentation show them.
-pub const CATALOGUE: [(&str, &str); 19] = [
+pub const CATALOGUE: [(&str, &str); 20] = [
     ("agents", "register_agent"),
     ("agents", "list_agents"),
     ("agents", "update_agent"),
+    ("agents", "manage_lock"),
     ("search", "search_documents"),
     ("search", "get_document"),
     ("search", "list_indices"),
@@ -67,6 +69,7 @@ pub fn position(tool: &str) -> usize {
 /// The tools of the groups that are served.
 pub fn router(toolsets: &Toolsets) -> ToolRouter<Tools> {
     let mut router = Tools::agent_tools()
+        + Tools::lock_tools()
         + Tools::search_read_tools()
         + Tools::search_export_tools()
         + Tools::search_write_tools()

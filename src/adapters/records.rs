@@ -8,6 +8,7 @@ mod agents;
 mod events;
 pub mod idempotency;
 pub mod keepable;
+mod locks;
 pub mod session;
 mod sessions;
 

@@ -2,6 +2,7 @@
 
 mod agents;
 mod idempotency;
+mod locks;
 mod records;
 mod search;
 mod sessions;

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::support::harness::Harness;
 
 /// A call that must answer: tool, arguments, and where in the answer what must stand. In this order: later ones stand on earlier ones.
-const ANSWERED: [(&str, &str, &str, &str); 19] = [
+const ANSWERED: [(&str, &str, &str, &str); 20] = [
     (
         "index_documents",
         r#"{"index":"notes","documents":[{"id":"a","text":"red fox"},{"id":"b","text":"blue fox"}],"id_field":"id","refresh":true}"#,
@@ -42,11 +42,13 @@ const ANSWERED: [(&str, &str, &str, &str); 19] = [
     ("register_agent", r#"{"role":"writer","agent_id":"agent-1","capabilities":["writing"]}"#, "/version", "1"),
     ("update_agent", r#"{"agent_id":"agent-1","status":"running","metrics":{"cpu_usage":3}}"#, "/status", "\"busy\""),
     ("list_agents", r#"{"capability":"writing"}"#, "/agents/0/agent_id", "\"agent-1\""),
+    ("manage_lock", r#"{"action":"acquire","resource":"db/migrate","agent_id":"agent-1"}"#, "/holder", "\"agent-1\""),
     ("get_server_info", "{}", "/backends/1/name", "\"search\""),
 ];
 
 /// A call that must be refused: tool, arguments, code, argument.
-const REFUSED: [(&str, &str, &str, &str); 19] = [
+const REFUSED: [(&str, &str, &str, &str); 20] = [
+    ("manage_lock", r#"{"action":"renew","resource":"db/migrate"}"#, "invalid", "token"),
     ("register_agent", r#"{"role":"writer","status":"idel"}"#, "invalid", "status"),
     ("list_agents", r#"{"limit":0}"#, "invalid", "limit"),
     ("update_agent", r#"{"agent_id":"nobody","status":"idle"}"#, "not_found", "agent_id"),

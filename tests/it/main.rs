@@ -31,6 +31,7 @@ mod flood;
 mod generated;
 mod idempotency;
 mod lexer;
+mod locks;
 mod log;
 mod outage;
 mod panics;

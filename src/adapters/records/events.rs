@@ -1,7 +1,11 @@
 //! The history: written in the transaction of what it tells of.
 
 use super::{Session, Value};
-use crate::{clock::Instant, error::Error, ports::changes::Topic};
+use crate::{
+    clock::Instant,
+    error::{Code, Error},
+    ports::changes::Topic,
+};
 
 /// What happened to what.
 pub(super) struct Event<'a> {
@@ -19,6 +23,31 @@ pub(super) struct Event<'a> {
     pub actor: Option<&'a str>,
     /// What else is to be known, as the text of a JSON object.
     pub data: Option<&'a str>,
+}
+
+/// Adds an event, and wakes who publishes. Its number, which is larger than those of all events that could be seen before.
+pub(super) async fn numbered(session: &dyn Session, event: &Event<'_>) -> Result<i64, Error> {
+    session.touch(Topic::Events);
+    let rows = session
+        .rows(
+            "-- event_add_numbered\n\
+             INSERT INTO event (at, entity, entity_id, workflow_id, type, actor, data) VALUES ($1, $2, $3, $4, $5, $6, $7) \
+             RETURNING seq",
+            &[
+                event.at.into(),
+                event.entity.into(),
+                event.entity_id.into(),
+                event.workflow_id.into(),
+                event.kind.into(),
+                event.actor.into(),
+                event.data.map_or(Value::Null, Value::Text),
+            ],
+        )
+        .await?;
+    match rows.into_iter().next() {
+        Some(mut row) => row.integer(),
+        None => Err(Error::new(Code::Internal, "an event was written and has no number")),
+    }
 }
 
 /// Adds an event, and wakes who publishes.

@@ -66,15 +66,20 @@ where
                 ],
             )
             .await
-            .and_then(|kept| if kept == 1 { Ok(()) } else { Err(taken_meanwhile()) })?;
+            .and_then(|kept| {
+                if kept == 1 {
+                    Ok(())
+                } else {
+                    Err(again("the first call with this key is still worked on").argument("idempotency_key"))
+                }
+            })?;
     }
     Ok(answer)
 }
 
-/// Another process was first, after this one had looked. Taken back and run again, this call finds the answer.
-fn taken_meanwhile() -> Error {
-    Error::new(Code::Busy, "the first call with this key is still worked on")
-        .argument("idempotency_key")
+/// Another process was first, after this one had looked. Taken back and run again, this transition finds what that one did.
+pub(super) fn again(message: &'static str) -> Error {
+    Error::new(Code::Busy, message)
         .retry_after(Duration::from_millis(100))
         .place(Place { backend_code: Some(AGAIN.to_owned()), ..Place::default() })
 }

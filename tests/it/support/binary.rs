@@ -47,7 +47,9 @@ impl Binary {
     /// Another one on the same data directory, greeted.
     pub fn beside(&self) -> Self {
         let data = self.home.path().join("data");
-        let mut binary = Self::with(Streams::Pipes, |command| drop(command.env("CALLBOARD_DATA_DIR", data)));
+        let mut binary = Self::with(Streams::Pipes, |command| {
+            command.env("CALLBOARD_DATA_DIR", data);
+        });
         binary.initialize("2025-06-18");
         binary
     }

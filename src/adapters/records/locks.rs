@@ -1,0 +1,220 @@
+//! Locks: a row for each one that is held. Its fence is the number of the event that tells of it: no number is ever used again, for no
+//! resource, also after the row is gone.
+
+use std::time::Duration;
+
+use super::{
+    Records, Session,
+    events::{self, Event},
+    idempotency::{again, once},
+};
+use crate::{
+    clock::Instant,
+    domain::{
+        json,
+        locks::{LockView, Token},
+    },
+    error::Error,
+    ports::{
+        changes::Topic,
+        locks::{Acquire, AcquireRefused, HeldLock, Let, LockStore, Proven, TokenRefused},
+    },
+};
+
+/// Locks that one transaction removes.
+const EXPIRED_AT_ONCE: i64 = 500;
+
+#[async_trait::async_trait]
+impl LockStore for Records {
+    async fn acquire(&self, acquire: Acquire) -> Result<Result<HeldLock, AcquireRefused>, Error> {
+        self.transact(acquire, |session, asked| {
+            Box::pin(once(session, asked.key.as_ref(), asked.now, acquire_once(session, asked)))
+        })
+        .await
+    }
+
+    async fn renew(&self, proven: Proven, ttl: Duration) -> Result<Result<HeldLock, TokenRefused>, Error> {
+        self.transact((proven, ttl), |session, (proven, ttl)| {
+            Box::pin(once(session, proven.key.as_ref(), proven.now, renew(session, proven, *ttl)))
+        })
+        .await
+    }
+
+    async fn release(&self, proven: Proven) -> Result<Result<Let, TokenRefused>, Error> {
+        self.transact(proven, |session, proven| {
+            Box::pin(once(session, proven.key.as_ref(), proven.now, release(session, proven)))
+        })
+        .await
+    }
+
+    async fn inspect(&self, resource: &str, now: Instant) -> Result<Option<LockView>, Error> {
+        self.look((resource.to_owned(), now), |session, (resource, now)| Box::pin(inspect(session, resource, *now)))
+            .await
+    }
+
+    async fn expire(&self, now: Instant) -> Result<u64, Error> {
+        self.transact(now, |session, now| Box::pin(expire(session, *now))).await
+    }
+}
+
+/// A row, whether its time is over or not.
+struct Found {
+    view: LockView,
+    secret: String,
+}
+
+impl Found {
+    fn is_proven_by(&self, token: &Token) -> bool {
+        self.view.fence == token.fence && self.secret == token.secret
+    }
+
+    fn is_held(&self, now: Instant) -> bool {
+        self.view.expires_at > now
+    }
+}
+
+async fn find(session: &dyn Session, resource: &str) -> Result<Option<Found>, Error> {
+    let rows = session
+        .rows(
+            "-- lock_find\n\
+             SELECT owner, fence, secret, acquired_at, expires_at FROM lock WHERE resource = $1 FOR UPDATE",
+            &[resource.into()],
+        )
+        .await?;
+    let Some(mut row) = rows.into_iter().next() else { return Ok(None) };
+    let (holder, fence, secret) = (row.text()?, row.integer()?, row.text()?);
+    Ok(Some(Found { view: LockView { holder, fence, acquired_at: row.time()?, expires_at: row.time()? }, secret }))
+}
+
+async fn acquire_once(session: &dyn Session, asked: &Acquire) -> Result<Result<HeldLock, AcquireRefused>, Error> {
+    let before = find(session, &asked.resource).await?;
+    let expires_at = asked.now.after(asked.ttl);
+    if let Some(found) = before.as_ref().filter(|found| found.is_held(asked.now)) {
+        return match &asked.token {
+            Some(token) if found.is_proven_by(token) => {
+                Ok(Ok(prolong(session, &asked.resource, found, expires_at).await?))
+            }
+            _ => Ok(Err(AcquireRefused::Held(found.view.clone()))),
+        };
+    }
+    #[derive(serde::Serialize)]
+    struct Data<'a> {
+        ttl_ms: u128,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        expired_holder: Option<&'a str>,
+    }
+    let expired_holder = before.as_ref().map(|found| found.view.holder.as_str());
+    let data = json::of(&Data { ttl_ms: asked.ttl.as_millis(), expired_holder });
+    let event = event(&asked.resource, "lock_acquired", Some(&asked.owner), Some(data.get()), asked.now);
+    let fence = events::numbered(session, &event).await?;
+    let taken = session
+        .change(
+            "-- lock_take\n\
+             INSERT INTO lock (resource, owner, fence, secret, session_id, acquired_at, expires_at) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (resource) DO UPDATE SET owner = excluded.owner, \
+             fence = excluded.fence, secret = excluded.secret, session_id = excluded.session_id, \
+             acquired_at = excluded.acquired_at, expires_at = excluded.expires_at \
+             WHERE lock.expires_at <= $6 AND lock.fence < excluded.fence",
+            &[
+                (&asked.resource).into(),
+                (&asked.owner).into(),
+                fence.into(),
+                (&asked.secret).into(),
+                (&asked.session_id).into(),
+                asked.now.into(),
+                expires_at.into(),
+            ],
+        )
+        .await?;
+    if taken == 0 {
+        // Somebody was first since we looked: looked at again, it is held.
+        return Err(again("the lock is being taken by another call"));
+    }
+    Ok(Ok(HeldLock { owner: asked.owner.clone(), fence, secret: asked.secret.clone(), expires_at_us: expires_at.0 }))
+}
+
+async fn prolong(session: &dyn Session, resource: &str, found: &Found, until: Instant) -> Result<HeldLock, Error> {
+    session
+        .change(
+            "-- lock_prolong\nUPDATE lock SET expires_at = $2 WHERE resource = $1",
+            &[resource.into(), until.into()],
+        )
+        .await?;
+    Ok(HeldLock {
+        owner: found.view.holder.clone(),
+        fence: found.view.fence,
+        secret: found.secret.clone(),
+        expires_at_us: until.0,
+    })
+}
+
+async fn renew(session: &dyn Session, asked: &Proven, ttl: Duration) -> Result<Result<HeldLock, TokenRefused>, Error> {
+    let found = find(session, &asked.resource).await?.filter(|found| found.is_held(asked.now));
+    match found {
+        Some(found) if found.is_proven_by(&asked.token) => {
+            Ok(Ok(prolong(session, &asked.resource, &found, asked.now.after(ttl)).await?))
+        }
+        found => Ok(Err(TokenRefused::Ended(found.map(|found| found.view)))),
+    }
+}
+
+async fn release(session: &dyn Session, asked: &Proven) -> Result<Result<Let, TokenRefused>, Error> {
+    let found = find(session, &asked.resource).await?.filter(|found| found.is_held(asked.now));
+    let Some(found) = found else { return Ok(Err(TokenRefused::Ended(None))) };
+    if !found.is_proven_by(&asked.token) {
+        return Ok(Err(TokenRefused::Ended(Some(found.view))));
+    }
+    session.change("-- lock_release\nDELETE FROM lock WHERE resource = $1", &[(&asked.resource).into()]).await?;
+    session.touch(Topic::Lock(asked.resource.clone()));
+    let event = event(&asked.resource, "lock_released", Some(&found.view.holder), None, asked.now);
+    events::write(session, &event).await?;
+    Ok(Ok(Let { fence: found.view.fence }))
+}
+
+async fn inspect(session: &dyn Session, resource: &str, now: Instant) -> Result<Option<LockView>, Error> {
+    let rows = session
+        .rows(
+            "-- lock_inspect\n\
+             SELECT owner, fence, acquired_at, expires_at FROM lock WHERE resource = $1 AND expires_at > $2",
+            &[resource.into(), now.into()],
+        )
+        .await?;
+    let view = |mut row: super::Row| {
+        let (holder, fence) = (row.text()?, row.integer()?);
+        Ok(LockView { holder, fence, acquired_at: row.time()?, expires_at: row.time()? })
+    };
+    rows.into_iter().next().map(view).transpose()
+}
+
+async fn expire(session: &dyn Session, now: Instant) -> Result<u64, Error> {
+    let ended = session
+        .rows(
+            "-- lock_expire\n\
+             DELETE FROM lock WHERE expires_at <= $1 AND resource IN (SELECT resource FROM lock WHERE expires_at <= $1 \
+             ORDER BY expires_at LIMIT $2) RETURNING resource, owner",
+            &[now.into(), EXPIRED_AT_ONCE.into()],
+        )
+        .await?;
+    let count = ended.len() as u64;
+    for mut row in ended {
+        let (resource, owner) = (row.text()?, row.text()?);
+        #[derive(serde::Serialize)]
+        struct Data<'a> {
+            holder: &'a str,
+        }
+        let data = json::of(&Data { holder: &owner });
+        events::write(session, &event(&resource, "lock_expired", None, Some(data.get()), now)).await?;
+        session.touch(Topic::Lock(resource));
+    }
+    Ok(count)
+}
+
+fn event<'a>(
+    resource: &'a str,
+    kind: &'static str,
+    actor: Option<&'a str>,
+    data: Option<&'a str>,
+    now: Instant,
+) -> Event<'a> {
+    Event { at: now, entity: "lock", entity_id: resource, workflow_id: None, kind, actor, data }
+}

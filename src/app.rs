@@ -20,7 +20,7 @@ use crate::{
     },
     background::Background,
     clock::{Clock, SystemClock},
-    config::{Answers, Config, DatabaseConfig, Limits, StoreConfig, Toolsets, view},
+    config::{Access, Answers, Config, DatabaseConfig, Limits, StoreConfig, Toolsets, view},
     domain::ops::Migration,
     error::Error,
     ports::{changes::Changes, search::SearchEngine, sql::SqlDatabase},
@@ -109,6 +109,34 @@ fn records(config: &Config, clock: &Arc<StoreClock>, background: &Background) ->
     }))
 }
 
+/// The databases of the SQL tools, the default one first.
+fn databases(config: &Config, access: &Arc<Access>, background: &Background) -> Result<Vec<Database>, Error> {
+    let mut databases = Vec::new();
+    for (place, settings) in config.databases.iter().enumerate() {
+        let writes: Arc<dyn SqlDatabase> = Arc::new(Postgres::new(settings, Arc::clone(access), background.clone())?);
+        let reads: Arc<dyn SqlDatabase> = match (&config.query_database, place) {
+            (Some(reader), 0) => Arc::new(Postgres::new(reader, Arc::clone(access), background.clone())?),
+            _ => Arc::clone(&writes),
+        };
+        databases.push(Database {
+            name: settings.name.clone(),
+            description: settings.description.clone(),
+            reads,
+            writes,
+        });
+    }
+    if databases.is_empty() {
+        let embedded: Arc<dyn SqlDatabase> = Arc::new(sqlite::sql::DataFile::new(config.data_dir.join("data.db")));
+        databases.push(Database {
+            name: "main".to_owned(),
+            description: None,
+            reads: Arc::clone(&embedded),
+            writes: embedded,
+        });
+    }
+    Ok(databases)
+}
+
 impl App {
     /// Builds everything. Opens nothing that can be down: a backend is reached when it is first used.
     ///
@@ -128,35 +156,12 @@ impl App {
     }
 
     /// `store_clock` is set by a record store that has a time of its own.
-    fn build(config: Config, clock: Arc<dyn Clock>, store_clock: &Arc<StoreClock>) -> Result<Self, Error> {
+    fn build(mut config: Config, clock: Arc<dyn Clock>, store_clock: &Arc<StoreClock>) -> Result<Self, Error> {
         let background = Background::default();
         let records = records(&config, store_clock, &background)?;
         let limits = config.limits;
-        let access = Arc::new(config.access);
-        let mut databases = Vec::new();
-        for (place, settings) in config.databases.iter().enumerate() {
-            let writes: Arc<dyn SqlDatabase> =
-                Arc::new(Postgres::new(settings, Arc::clone(&access), background.clone())?);
-            let reads: Arc<dyn SqlDatabase> = match (&config.query_database, place) {
-                (Some(reader), 0) => Arc::new(Postgres::new(reader, Arc::clone(&access), background.clone())?),
-                _ => Arc::clone(&writes),
-            };
-            databases.push(Database {
-                name: settings.name.clone(),
-                description: settings.description.clone(),
-                reads,
-                writes,
-            });
-        }
-        if databases.is_empty() {
-            let embedded: Arc<dyn SqlDatabase> = Arc::new(sqlite::sql::DataFile::new(config.data_dir.join("data.db")));
-            databases.push(Database {
-                name: "main".to_owned(),
-                description: None,
-                reads: Arc::clone(&embedded),
-                writes: embedded,
-            });
-        }
+        let access = Arc::new(std::mem::take(&mut config.access));
+        let databases = databases(&config, &access, &background)?;
         let engine: Arc<dyn SearchEngine> = match &config.search {
             Some(settings) => Arc::new(Elasticsearch::new(settings, background.clone())?),
             None => Arc::new(EmbeddedSearch::new(&config.data_dir)),

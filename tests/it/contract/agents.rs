@@ -3,9 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use callboard::{
-    adapters::{records::Records, sqlite::records::RecordFile},
+    adapters::records::Records,
     clock::Instant,
-    config::Migrate,
     domain::{agents::Status, idempotency::Key, json::Json, sessions},
     ports::{
         agents::{AgentStore, List, Register, RegisterRefused, Silence, Update, UpdateRefused},
@@ -13,7 +12,8 @@ use callboard::{
     },
 };
 
-use super::sessions::process;
+use super::{records, sessions::process};
+use crate::support::postgres;
 
 const NOW: Instant = Instant(1_780_000_000_000_000);
 
@@ -164,5 +164,12 @@ async fn holds<S: AgentStore + SessionStore>(store: Arc<S>) {
 #[tokio::test]
 async fn sqlite() {
     let home = tempfile::tempdir().unwrap();
-    holds(Arc::new(Records::new(Arc::new(RecordFile::new(home.path().join("callboard.db"), Migrate::Auto))))).await;
+    let open = records::in_file(home.path());
+    holds(Arc::new(Records::new(open()))).await;
+}
+
+#[tokio::test]
+async fn postgresql() {
+    let open = records::on_postgres(&postgres::shared().database());
+    holds(Arc::new(Records::new(open()))).await;
 }

@@ -3,9 +3,8 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use callboard::{
-    adapters::{records::Records, sqlite::records::RecordFile},
+    adapters::records::Records,
     clock::Instant,
-    config::Migrate,
     domain::{idempotency::Key, locks::Token},
     ports::{
         locks::{Acquire, AcquireRefused, HeldLock, LockStore, Proven, TokenRefused},
@@ -13,7 +12,8 @@ use callboard::{
     },
 };
 
-use super::sessions::process;
+use super::{records, sessions::process};
+use crate::support::postgres;
 
 const NOW: Instant = Instant(1_780_000_000_000_000);
 const TTL: Duration = Duration::from_secs(30);
@@ -138,6 +138,12 @@ async fn holds<S: LockStore + SessionStore + 'static>(store: Arc<S>, other_proce
 #[tokio::test]
 async fn sqlite() {
     let home = tempfile::tempdir().unwrap();
-    let open = || Arc::new(Records::new(Arc::new(RecordFile::new(home.path().join("callboard.db"), Migrate::Auto))));
-    holds(open(), open()).await;
+    let open = records::in_file(home.path());
+    holds(Arc::new(Records::new(open())), Arc::new(Records::new(open()))).await;
+}
+
+#[tokio::test]
+async fn postgresql() {
+    let open = records::on_postgres(&postgres::shared().database());
+    holds(Arc::new(Records::new(open())), Arc::new(Records::new(open()))).await;
 }

@@ -1,6 +1,6 @@
 //! What every database that keeps records must do with transitions, whoever asks for them.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use callboard::{
     adapters::{
@@ -25,13 +25,12 @@ use crate::{
 const NOW: Instant = Instant(1_700_000_000_123_456);
 
 /// Opens the same store once more, as another process would.
-type Open = Arc<dyn Fn() -> Arc<dyn Backend> + Send + Sync>;
+pub type Open = Arc<dyn Fn() -> Arc<dyn Backend> + Send + Sync>;
 
 #[tokio::test]
 async fn sqlite() {
     let home = tempfile::tempdir().unwrap();
-    let path = home.path().join("callboard.db");
-    holds(Arc::new(move || Arc::new(RecordFile::new(path.clone(), Migrate::Auto)))).await;
+    holds(in_file(home.path())).await;
 }
 
 #[tokio::test]
@@ -45,7 +44,14 @@ async fn postgresql_behind_a_pooler() {
     holds(on_postgres(&pooler.url(&postgres::shared().database()))).await;
 }
 
-fn on_postgres(url: &str) -> Open {
+/// The embedded store of a data directory.
+pub fn in_file(home: &Path) -> Open {
+    let path = home.join("callboard.db");
+    Arc::new(move || Arc::new(RecordFile::new(path.clone(), Migrate::Auto)))
+}
+
+/// The store in a database of a server.
+pub fn on_postgres(url: &str) -> Open {
     let url = url.to_owned();
     Arc::new(move || {
         let settings = database(&url);

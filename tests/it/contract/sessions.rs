@@ -3,9 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use callboard::{
-    adapters::{records::Records, sqlite::records::RecordFile},
+    adapters::records::Records,
     clock::Instant,
-    config::Migrate,
     domain::{
         agents::Status,
         sessions::{Place, Process},
@@ -15,6 +14,9 @@ use callboard::{
         sessions::{Beat, End, Ended, SessionStore},
     },
 };
+
+use super::records;
+use crate::support::postgres;
 
 const NOW: Instant = Instant(1_780_000_000_000_000);
 
@@ -76,5 +78,12 @@ async fn holds<S: SessionStore + AgentStore>(store: Arc<S>) {
 #[tokio::test]
 async fn sqlite() {
     let home = tempfile::tempdir().unwrap();
-    holds(Arc::new(Records::new(Arc::new(RecordFile::new(home.path().join("callboard.db"), Migrate::Auto))))).await;
+    let open = records::in_file(home.path());
+    holds(Arc::new(Records::new(open()))).await;
+}
+
+#[tokio::test]
+async fn postgresql() {
+    let open = records::on_postgres(&postgres::shared().database());
+    holds(Arc::new(Records::new(open()))).await;
 }

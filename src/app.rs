@@ -20,12 +20,13 @@ use crate::{
     },
     background::Background,
     clock::{Clock, SystemClock},
-    config::{Access, Answers, Config, DatabaseConfig, Limits, StoreConfig, Toolsets, view},
+    config::{Access, Answers, Config, DatabaseConfig, Limits, StoreConfig, Toolsets, Webhooks, view},
     domain::ops::Migration,
     error::Error,
-    ports::{changes::Changes, search::SearchEngine, sql::SqlDatabase},
+    ports::{changes::Changes, search::SearchEngine, sessions::Processes, sql::SqlDatabase},
     services::{
         agents::Agents,
+        board::Board,
         exports::Exports,
         idempotency::Idempotency,
         locks::Locks,
@@ -33,6 +34,8 @@ use crate::{
         search::SearchService,
         sessions::Sessions,
         sql::{Database, Sql},
+        tasks::{self, Tasks},
+        workflows::{self, Workflows},
     },
 };
 
@@ -49,6 +52,12 @@ pub struct App {
     pub ops: Ops,
     /// This process among the others.
     pub sessions: Sessions,
+    /// Workflows.
+    pub workflows: Workflows,
+    /// Tasks and their leases.
+    pub tasks: Tasks,
+    /// How everything stands.
+    pub board: Board,
     /// Who works here.
     pub agents: Agents,
     /// What only one may do at a time.
@@ -137,6 +146,65 @@ fn databases(config: &Config, access: &Arc<Access>, background: &Background) -> 
     Ok(databases)
 }
 
+/// What all services stand on whose things are kept in the record store.
+struct Kept {
+    store: Arc<Records>,
+    changes: Arc<Changes>,
+    sessions: Sessions,
+    clock: Arc<dyn Clock>,
+    access: Arc<Access>,
+    limits: Limits,
+}
+
+impl Kept {
+    fn new(
+        records: Records,
+        clock: Arc<dyn Clock>,
+        access: Arc<Access>,
+        limits: Limits,
+        machine: &Arc<Machine>,
+    ) -> Self {
+        let changes = Arc::clone(records.changes());
+        let store = Arc::new(records);
+        let processes: Arc<dyn Processes> = Arc::clone(machine) as _;
+        let sessions = Sessions::new(Arc::clone(&store) as _, processes, Arc::clone(&clock), limits.lease_time);
+        Self { store, changes, sessions, clock, access, limits }
+    }
+
+    fn agents(&self) -> Agents {
+        let (clock, access) = (Arc::clone(&self.clock), Arc::clone(&self.access));
+        Agents::new(Arc::clone(&self.store) as _, self.sessions.clone(), clock, access)
+    }
+
+    fn locks(&self) -> Locks {
+        let (clock, access) = (Arc::clone(&self.clock), Arc::clone(&self.access));
+        Locks::new(Arc::clone(&self.store) as _, self.sessions.clone(), Arc::clone(&self.changes), clock, access)
+    }
+
+    fn tasks(&self) -> Tasks {
+        Tasks::new(tasks::Parts {
+            store: Arc::clone(&self.store) as _,
+            changes: Arc::clone(&self.changes),
+            sessions: self.sessions.clone(),
+            clock: Arc::clone(&self.clock),
+            access: Arc::clone(&self.access),
+            limits: self.limits,
+        })
+    }
+
+    fn workflows(&self, webhooks: Webhooks) -> Workflows {
+        Workflows::new(workflows::Parts {
+            store: Arc::clone(&self.store) as _,
+            changes: Arc::clone(&self.changes),
+            clock: Arc::clone(&self.clock),
+            access: Arc::clone(&self.access),
+            limits: self.limits,
+            hosts: Arc::new(webhooks.hosts),
+            webhook_secret: webhooks.secret,
+        })
+    }
+}
+
 impl App {
     /// Builds everything. Opens nothing that can be down: a backend is reached when it is first used.
     ///
@@ -184,16 +252,17 @@ impl App {
         };
         let ops = Ops::new(sql.clone(), engine, Arc::new(records.clone()), facts);
         let idempotency = Idempotency::new(Arc::new(records.clone()), Arc::clone(&clock));
-        let sessions =
-            Sessions::new(Arc::new(records.clone()), Arc::new(Machine), Arc::clone(&clock), limits.lease_time);
-        let changes = Arc::clone(records.changes());
-        let locks =
-            Locks::new(Arc::new(records.clone()), sessions.clone(), changes, Arc::clone(&clock), Arc::clone(&access));
-        let agents = Agents::new(Arc::new(records), sessions.clone(), clock, access);
+        let machine = Arc::new(Machine::default());
+        let kept = Kept::new(records, clock, access, limits, &machine);
+        let workflows = kept.workflows(config.webhooks);
+        let board = Board::new(workflows.clone(), ops.clone(), machine);
         Ok(Self {
-            sessions,
-            agents,
-            locks,
+            board,
+            workflows,
+            tasks: kept.tasks(),
+            agents: kept.agents(),
+            locks: kept.locks(),
+            sessions: kept.sessions,
             sql,
             search,
             exports,

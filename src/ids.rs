@@ -92,6 +92,12 @@ pub fn secret() -> Result<String, Error> {
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
+/// A number from 0 to 1: spreads what would otherwise happen at once. Nothing depends on nobody guessing it.
+pub fn chance() -> f64 {
+    let place = SECRET.hash_one(new(Kind::Document));
+    f64::from((place >> 32) as u32) / f64::from(u32::MAX)
+}
+
 /// When an identifier was made, to the millisecond.
 pub fn made_at(id: &str) -> Option<Instant> {
     let uuid = id.rsplit_once('_').map_or(id, |(_, uuid)| uuid);

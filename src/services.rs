@@ -1,6 +1,7 @@
 //! What an agent can ask for: decides by the domain's rules, acts through ports, and puts refusals into words.
 
 pub mod agents;
+pub mod board;
 pub mod exports;
 pub mod idempotency;
 pub mod locks;
@@ -8,6 +9,8 @@ pub mod ops;
 pub mod search;
 pub mod sessions;
 pub mod sql;
+pub mod tasks;
+pub mod workflows;
 
 /// How a long piece of work tells its caller how far it is.
 #[async_trait::async_trait]

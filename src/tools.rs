@@ -4,14 +4,17 @@ pub mod agents;
 pub mod answer;
 pub mod arguments;
 pub mod locks;
+pub mod money;
 pub mod ops;
 pub mod progress;
 pub mod raw;
 pub mod schema;
 pub mod search;
 pub mod sql;
+pub mod tasks;
+pub mod workflows;
 
-use crate::app::App;
+use crate::{app::App, config::Toolsets};
 
 pub use answer::{Json, ToolError};
 pub use arguments::{Keyed, Parameters};
@@ -25,10 +28,20 @@ pub struct Tools {
 
 use rmcp::handler::server::router::tool::ToolRouter;
 
-use crate::config::Toolsets;
-
 /// Every tool with its group, in the order in which tools/list and the documentation show them.
-pub const CATALOGUE: [(&str, &str); 20] = [
+pub const CATALOGUE: [(&str, &str); 32] = [
+    ("workflows", "create_workflow"),
+    ("workflows", "get_orchestration_status"),
+    ("workflows", "list_workflows"),
+    ("workflows", "complete_workflow"),
+    ("workflows", "control_workflow"),
+    ("workflows", "get_events"),
+    ("workflows", "get_analytics"),
+    ("tasks", "enqueue_tasks"),
+    ("tasks", "claim_tasks"),
+    ("tasks", "update_task"),
+    ("tasks", "finish_task"),
+    ("tasks", "manage_tasks"),
     ("agents", "register_agent"),
     ("agents", "list_agents"),
     ("agents", "update_agent"),
@@ -68,7 +81,9 @@ pub fn position(tool: &str) -> usize {
 
 /// The tools of the groups that are served.
 pub fn router(toolsets: &Toolsets) -> ToolRouter<Tools> {
-    let mut router = Tools::agent_tools()
+    let mut router = Tools::workflow_tools()
+        + Tools::task_tools()
+        + Tools::agent_tools()
         + Tools::lock_tools()
         + Tools::search_read_tools()
         + Tools::search_export_tools()

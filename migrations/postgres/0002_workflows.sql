@@ -10,6 +10,9 @@ CREATE TABLE callboard.workflow (
     created_at timestamptz NOT NULL,
     started_at timestamptz,
     completed_at timestamptz,
+    -- Of its end, UTC: 2026-11-21; and how long it took from its start.
+    ended_day text,
+    duration_ms bigint,
     changed_at timestamptz NOT NULL,
     deadline_at timestamptz,
     -- When a cancelled workflow takes its leases back.
@@ -25,12 +28,14 @@ CREATE TABLE callboard.workflow (
     cost_micros bigint NOT NULL,
     tasks bigint NOT NULL,
     tasks_open bigint NOT NULL,
+    tasks_parked bigint NOT NULL,
     tasks_completed bigint NOT NULL,
     tasks_dead bigint NOT NULL,
     tasks_cancelled bigint NOT NULL
 );
 CREATE INDEX workflow_open ON callboard.workflow (created_at, id) WHERE completed_at IS NULL;
 CREATE INDEX workflow_by_time ON callboard.workflow (created_at, id);
+CREATE INDEX workflow_by_state ON callboard.workflow (state);
 CREATE INDEX workflow_by_end ON callboard.workflow (completed_at, id) WHERE completed_at IS NOT NULL;
 CREATE INDEX workflow_by_deadline ON callboard.workflow (deadline_at) WHERE completed_at IS NULL AND deadline_at IS NOT NULL;
 CREATE INDEX workflow_by_cancel ON callboard.workflow (cancel_at) WHERE completed_at IS NULL AND cancel_at IS NOT NULL;
@@ -118,7 +123,7 @@ CREATE TABLE callboard.task_run (
     -- When it became what it is.
     since timestamptz NOT NULL
 );
-CREATE INDEX task_run_ready ON callboard.task_run (queue, sort_key, task_id) WHERE state = 'ready' AND NOT held;
+CREATE INDEX task_run_ready ON callboard.task_run (queue, sort_key, task_id, since) WHERE state = 'ready' AND NOT held;
 CREATE INDEX task_run_ready_any ON callboard.task_run (sort_key, task_id) WHERE state = 'ready' AND NOT held;
 CREATE INDEX task_run_due ON callboard.task_run (run_at) WHERE state IN ('scheduled', 'retry_wait');
 CREATE INDEX task_run_leased ON callboard.task_run (lease_until) WHERE state = 'leased';

@@ -10,6 +10,9 @@ CREATE TABLE workflow (
     created_at integer NOT NULL,
     started_at integer,
     completed_at integer,
+    -- Of its end, UTC: 2026-11-21; and how long it took from its start.
+    ended_day text,
+    duration_ms integer,
     changed_at integer NOT NULL,
     deadline_at integer,
     -- When a cancelled workflow takes its leases back.
@@ -25,12 +28,14 @@ CREATE TABLE workflow (
     cost_micros integer NOT NULL,
     tasks integer NOT NULL,
     tasks_open integer NOT NULL,
+    tasks_parked integer NOT NULL,
     tasks_completed integer NOT NULL,
     tasks_dead integer NOT NULL,
     tasks_cancelled integer NOT NULL
 ) STRICT;
 CREATE INDEX workflow_open ON workflow (created_at, id) WHERE completed_at IS NULL;
 CREATE INDEX workflow_by_time ON workflow (created_at, id);
+CREATE INDEX workflow_by_state ON workflow (state);
 CREATE INDEX workflow_by_end ON workflow (completed_at, id) WHERE completed_at IS NOT NULL;
 CREATE INDEX workflow_by_deadline ON workflow (deadline_at) WHERE completed_at IS NULL AND deadline_at IS NOT NULL;
 CREATE INDEX workflow_by_cancel ON workflow (cancel_at) WHERE completed_at IS NULL AND cancel_at IS NOT NULL;
@@ -118,7 +123,7 @@ CREATE TABLE task_run (
     -- When it became what it is.
     since integer NOT NULL
 ) STRICT;
-CREATE INDEX task_run_ready ON task_run (queue, sort_key, task_id) WHERE state = 'ready' AND NOT held;
+CREATE INDEX task_run_ready ON task_run (queue, sort_key, task_id, since) WHERE state = 'ready' AND NOT held;
 CREATE INDEX task_run_ready_any ON task_run (sort_key, task_id) WHERE state = 'ready' AND NOT held;
 CREATE INDEX task_run_due ON task_run (run_at) WHERE state IN ('scheduled', 'retry_wait');
 CREATE INDEX task_run_leased ON task_run (lease_until) WHERE state = 'leased';

@@ -1,15 +1,25 @@
 //! Which process this is, and whether another one still runs. The only file that reads `/proc`.
 
-use std::fs;
+use std::{
+    fs,
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use crate::{
-    domain::sessions::{Place, Process, Sight},
-    ports::sessions::Processes,
+    domain::{
+        ops::Load,
+        sessions::{Place, Process, Sight},
+    },
+    ports::{process, sessions::Processes},
 };
 
 /// The machine this process runs on.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Machine;
+#[derive(Debug, Default)]
+pub struct Machine {
+    /// When it was last asked what this process takes, and the processor time until then.
+    asked: Mutex<Option<(Instant, Duration)>>,
+}
 
 impl Processes for Machine {
     fn own(&self) -> Process {
@@ -30,6 +40,44 @@ impl Processes for Machine {
             seen => seen,
         }
     }
+}
+
+impl process::Process for Machine {
+    fn load(&self) -> Load {
+        let (now, spent) = (Instant::now(), processor_time());
+        let before = self.asked.lock().unwrap_or_else(PoisonError::into_inner).replace((now, spent));
+        let (elapsed, spent) = match before {
+            Some((asked, then)) => (now.duration_since(asked), spent.saturating_sub(then)),
+            None => (since_start(), spent),
+        };
+        let cpu_percent = if elapsed.is_zero() { 0.0 } else { spent.as_secs_f64() / elapsed.as_secs_f64() * 100.0 };
+        Load { cpu_percent, memory_mb: resident_mb() }
+    }
+}
+
+/// Since this process began.
+fn processor_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::new(u64::try_from(time.tv_sec).unwrap_or_default(), u32::try_from(time.tv_nsec).unwrap_or_default())
+}
+
+/// How long this process runs; nothing where there is no `/proc`.
+fn since_start() -> Duration {
+    let uptime = fs::read_to_string("/proc/uptime").ok();
+    let uptime = uptime.and_then(|text| text.split(' ').next()?.parse::<f64>().ok()).unwrap_or_default();
+    let Sight::Started(ticks) = started("self") else { return Duration::ZERO };
+    #[expect(clippy::cast_precision_loss, reason = "hundredths of seconds since the machine was started")]
+    let begun = ticks as f64 / rustix::param::clock_ticks_per_second() as f64;
+    Duration::try_from_secs_f64(uptime - begun).unwrap_or_default()
+}
+
+/// Memory that this process holds; 0 where there is no `/proc`.
+fn resident_mb() -> f64 {
+    let text = fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages: f64 = text.split(' ').nth(1).and_then(|pages| pages.parse().ok()).unwrap_or_default();
+    #[expect(clippy::cast_precision_loss, reason = "a page is a few thousand bytes")]
+    let page = rustix::param::page_size() as f64;
+    pages * page / 1_048_576.0
 }
 
 /// Nothing is known where there is no `/proc`; then only silence tells that a process is gone.
@@ -72,16 +120,17 @@ mod tests {
 
     #[test]
     fn a_process_is_seen_while_it_runs_and_not_after() {
-        let own = Machine.own();
+        let machine = Machine::default();
+        let own = machine.own();
         assert!(own.pid > 0 && own.start > 0 && !own.place.boot.is_empty() && !own.place.space.is_empty(), "{own:?}");
-        assert_eq!(Machine.own(), own);
-        assert_eq!(Machine.see(&own.place, own.pid), Sight::Started(own.start));
-        assert_eq!(Machine.see(&Place::default(), own.pid), Sight::Hidden);
+        assert_eq!(machine.own(), own);
+        assert_eq!(machine.see(&own.place, own.pid), Sight::Started(own.start));
+        assert_eq!(machine.see(&Place::default(), own.pid), Sight::Hidden);
         let mut other = std::process::Command::new("sleep").arg("600").spawn().unwrap();
         let pid = i64::from(other.id());
-        assert!(matches!(Machine.see(&own.place, pid), Sight::Started(start) if start >= own.start));
+        assert!(matches!(machine.see(&own.place, pid), Sight::Started(start) if start >= own.start));
         other.kill().unwrap();
         other.wait().unwrap();
-        assert_eq!(Machine.see(&own.place, pid), Sight::Nobody);
+        assert_eq!(machine.see(&own.place, pid), Sight::Nobody);
     }
 }

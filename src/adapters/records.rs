@@ -9,8 +9,11 @@ mod events;
 pub mod idempotency;
 pub mod keepable;
 mod locks;
+mod payload;
 pub mod session;
 mod sessions;
+mod tasks;
+mod workflows;
 
 use std::sync::Arc;
 

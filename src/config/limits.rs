@@ -30,6 +30,14 @@ pub struct Limits {
     pub load_bytes_max: usize,
     /// Documents of one index_documents.
     pub documents_max: usize,
+    /// Workflows open at once.
+    pub active_workflows_max: usize,
+    /// Tasks of one workflow.
+    pub workflow_tasks_max: usize,
+    /// Tasks that wait for one another in a row.
+    pub dependency_depth_max: usize,
+    /// Bytes of one input, result, checkpoint or answer.
+    pub payload_bytes_max: usize,
     /// Calls worked on at once.
     pub calls_in_flight_max: usize,
     /// Calls waiting beyond those.
@@ -49,6 +57,10 @@ impl Default for Limits {
             load_rows_max: 100_000,
             load_bytes_max: 16 << 20,
             documents_max: 5_000,
+            active_workflows_max: 10_000,
+            workflow_tasks_max: 1_000,
+            dependency_depth_max: 100,
+            payload_bytes_max: 1 << 20,
             calls_in_flight_max: 64,
             calls_waiting_max: 1_024,
         }
@@ -86,6 +98,22 @@ impl Limits {
             ));
         }
         Ok(asked)
+    }
+
+    /// Whether a payload is small enough for a record.
+    ///
+    /// # Errors
+    /// `limit` naming the bound.
+    pub fn payload(&self, argument: &str, text: &str) -> Result<(), Error> {
+        if text.len() <= self.payload_bytes_max {
+            return Ok(());
+        }
+        Err(Error::new(
+            Code::Limit,
+            format!("`{argument}` holds {} bytes; it takes {}", text.len(), self.payload_bytes_max),
+        )
+        .argument(argument.to_owned())
+        .hint("keep large things elsewhere and pass a reference; CALLBOARD_MAX_PAYLOAD_BYTES sets the bound"))
     }
 
     /// Whether rows can be loaded in one call.

@@ -193,6 +193,10 @@ impl Read<'_> {
             load_rows_max: self.number("CALLBOARD_MAX_LOAD_ROWS", default.load_rows_max)?,
             load_bytes_max: self.bytes("CALLBOARD_MAX_LOAD_BYTES", default.load_bytes_max)?,
             documents_max: self.number("CALLBOARD_MAX_DOCUMENTS", default.documents_max)?,
+            active_workflows_max: self.number("CALLBOARD_MAX_ACTIVE_WORKFLOWS", default.active_workflows_max)?,
+            workflow_tasks_max: self.number("CALLBOARD_MAX_WORKFLOW_TASKS", default.workflow_tasks_max)?,
+            dependency_depth_max: self.number("CALLBOARD_MAX_DEPENDENCY_DEPTH", default.dependency_depth_max)?,
+            payload_bytes_max: self.bytes("CALLBOARD_MAX_PAYLOAD_BYTES", default.payload_bytes_max)?,
             calls_in_flight_max: self.number("CALLBOARD_MAX_CALLS", default.calls_in_flight_max)?,
             calls_waiting_max: self.number("CALLBOARD_MAX_WAITING_CALLS", default.calls_waiting_max)?,
         })

@@ -125,7 +125,7 @@ pub const TOOLSETS: &[&str] =
     &["all", "core", "workflows", "tasks", "agents", "memory", "discoveries", "search", "sql", "transfers", "ops"];
 
 /// Groups of tools that this version has.
-pub const GROUPS: &[&str] = &["agents", "search", "sql", "ops"];
+pub const GROUPS: &[&str] = &["workflows", "tasks", "agents", "search", "sql", "ops"];
 
 /// What is logged when nothing is set: what an operator must know, and little more.
 pub const LOG_DEFAULT: &str = "warn,callboard=info,rmcp=error";
@@ -218,7 +218,7 @@ pub static SETTINGS: &[Setting] = &[
     setting("CALLBOARD_MIGRATE", Kind::Choice(&["auto", "never"]), Section::Records, "auto", "`never` refuses to work on a record store of an older schema, or to make one in PostgreSQL; `callboard migrate` does."),
     // What tools may see and do.
     setting("CALLBOARD_READ_ONLY", Kind::Switch, Section::Access, "false", "Writing tools refuse.").flag("--read-only"),
-    setting("CALLBOARD_TOOLSETS", Kind::Words(TOOLSETS), Section::Access, "all", "Groups of tools to serve; this version has agents, search, sql and ops.").flag("--toolsets"),
+    setting("CALLBOARD_TOOLSETS", Kind::Words(TOOLSETS), Section::Access, "all", "Groups of tools to serve; this version has workflows, tasks, agents, search, sql and ops.").flag("--toolsets"),
     setting("CALLBOARD_INDICES", Kind::List, Section::Access, "all but system ones", "Indices that tools may read, write and list."),
     setting("CALLBOARD_SCHEMAS", Kind::List, Section::Access, "all but system ones", "Schemas that tools may read, write and list; never `callboard`, which holds this server's own records."),
     setting("CALLBOARD_ALLOW_FUNCTIONS", Kind::List, Section::Access, "", "Functions that queries may call although they may do more than read."),
@@ -235,6 +235,10 @@ pub static SETTINGS: &[Setting] = &[
     setting("CALLBOARD_MAX_DOCUMENTS", Kind::Number { least: 1, most: 1_000_000 }, Section::Limits, "5000", "Documents of one index_documents."),
     setting("CALLBOARD_MAX_LOAD_ROWS", Kind::Number { least: 1, most: 10_000_000 }, Section::Limits, "100000", "Rows of one bulk_insert."),
     setting("CALLBOARD_MAX_LOAD_BYTES", Kind::Bytes { least: 1_024, most: 1 << 30 }, Section::Limits, "16777216", "Bytes of one bulk_insert."),
+    setting("CALLBOARD_MAX_ACTIVE_WORKFLOWS", Kind::Number { least: 1, most: 10_000_000 }, Section::Limits, "10000", "Workflows that are open at once; nothing open is ever removed to make room."),
+    setting("CALLBOARD_MAX_WORKFLOW_TASKS", Kind::Number { least: 1, most: 100_000 }, Section::Limits, "1000", "Tasks of one workflow."),
+    setting("CALLBOARD_MAX_DEPENDENCY_DEPTH", Kind::Number { least: 1, most: 100_000 }, Section::Limits, "100", "Tasks of a workflow that wait for one another in a row."),
+    setting("CALLBOARD_MAX_PAYLOAD_BYTES", Kind::Bytes { least: 1_024, most: 16 << 20 }, Section::Limits, "1048576", "One input, result, checkpoint, question or answer of a workflow or task."),
     setting("CALLBOARD_MAX_CALLS", Kind::Number { least: 1, most: 10_000 }, Section::Limits, "64", "Calls worked on at once."),
     setting("CALLBOARD_MAX_WAITING_CALLS", Kind::Number { least: 0, most: 100_000 }, Section::Limits, "1024", "Calls waiting beyond those; more are answered `busy`."),
     // This process.

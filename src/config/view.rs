@@ -47,6 +47,10 @@ pub fn limits_json(limits: &Limits) -> Json {
         max_documents: usize,
         max_load_rows: usize,
         max_load_bytes: usize,
+        max_active_workflows: usize,
+        max_workflow_tasks: usize,
+        max_dependency_depth: usize,
+        max_payload_bytes: usize,
         max_calls: usize,
         max_waiting_calls: usize,
     }
@@ -61,6 +65,10 @@ pub fn limits_json(limits: &Limits) -> Json {
         max_documents: limits.documents_max,
         max_load_rows: limits.load_rows_max,
         max_load_bytes: limits.load_bytes_max,
+        max_active_workflows: limits.active_workflows_max,
+        max_workflow_tasks: limits.workflow_tasks_max,
+        max_dependency_depth: limits.dependency_depth_max,
+        max_payload_bytes: limits.payload_bytes_max,
         max_calls: limits.calls_in_flight_max,
         max_waiting_calls: limits.calls_waiting_max,
     })

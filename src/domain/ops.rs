@@ -45,6 +45,15 @@ pub struct BackendStatus {
     pub remedy: Option<String>,
 }
 
+/// What this process takes of its machine.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Load {
+    /// Of one processor, since the last time somebody asked.
+    pub cpu_percent: f64,
+    /// Resident memory.
+    pub memory_mb: f64,
+}
+
 /// What bringing the record store to the newest schema does or did.
 #[derive(Debug)]
 pub struct Migration {

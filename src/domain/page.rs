@@ -22,6 +22,26 @@ pub struct Cursor {
 }
 
 impl Cursor {
+    /// A token for a list that goes on after something with a name, such as an id.
+    pub fn encode_text(after: &str, question: &str) -> String {
+        URL_SAFE_NO_PAD.encode(format!("{}.{after}", fingerprint(question)))
+    }
+
+    /// Reads a token made by [`Cursor::encode_text`] for the same question.
+    ///
+    /// # Errors
+    /// `invalid` when it is not one.
+    pub fn decode_text(token: &str, question: &str) -> Result<String, Error> {
+        let refuse = || {
+            Error::invalid("cursor", "`cursor` does not belong to this call")
+                .hint("pass `next` exactly as the previous answer gave it, with all other arguments unchanged")
+        };
+        let bytes = URL_SAFE_NO_PAD.decode(token).map_err(|error| refuse().cause(error))?;
+        let text = String::from_utf8(bytes).map_err(|error| refuse().cause(error))?;
+        let (of, after) = text.split_once('.').ok_or_else(refuse)?;
+        if of == fingerprint(question) { Ok(after.to_owned()) } else { Err(refuse()) }
+    }
+
     /// The token for the wire. `question` is all that decides what is listed, so that a cursor used with another question is refused.
     pub fn encode(self, question: &str) -> String {
         URL_SAFE_NO_PAD.encode(format!("{}.{}", self.offset, fingerprint(question)))

@@ -3,6 +3,7 @@
 //! A task is `blocked`, `scheduled` or `ready`; a claim leases it, under a fence that only ever grows; its worker finishes, releases or
 //! parks it. Of one lease at most one end is ever accepted.
 
+pub mod answers;
 pub mod graph;
 pub mod lease;
 pub mod new;

@@ -3,6 +3,8 @@
 //! A workflow is pending until its first task is claimed, then runs until all its tasks are over. What has ended stays as it is; `fork`
 //! makes a new one.
 
+pub mod answers;
+pub mod figures;
 pub mod view;
 
 use serde::{Deserialize, Serialize};
@@ -214,7 +216,7 @@ impl Action {
 }
 
 /// How long workers of a cancelled workflow may hold their tasks, in milliseconds.
-pub const CANCEL_GRACE_MS: u64 = 60_000;
+pub const CANCEL_GRACE_MS: i64 = 60_000;
 
 /// A workflow to create, with all its arguments in order.
 #[derive(Debug, Clone)]

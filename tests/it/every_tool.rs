@@ -8,7 +8,20 @@ use serde_json::Value;
 use crate::support::harness::Harness;
 
 /// A call that must answer: tool, arguments, and where in the answer what must stand. In this order: later ones stand on earlier ones.
-const ANSWERED: [(&str, &str, &str, &str); 20] = [
+const ANSWERED: [(&str, &str, &str, &str); 28] = [
+    (
+        "create_workflow",
+        r#"{"name":"w","tasks":[{"key":"a"},{"key":"b","depends_on":["a"]}],"idempotency_key":"w1"}"#,
+        "/tasks/1/state",
+        "\"blocked\"",
+    ),
+    ("get_orchestration_status", "{}", "/workflows/pending", "1"),
+    ("list_workflows", r#"{"state":"open"}"#, "/workflows/0/name", "\"w\""),
+    ("get_events", "{}", "/events/0/event_type", "\"workflow_created\""),
+    ("get_analytics", r#"{"metric":"throughput"}"#, "/metric", "\"throughput\""),
+    ("enqueue_tasks", r#"{"tasks":[{"title":"lone","priority":"high"}]}"#, "/tasks/0/state", "\"ready\""),
+    ("claim_tasks", r#"{"agent_id":"worker"}"#, "/tasks/0/title", "\"lone\""),
+    ("manage_tasks", r#"{"action":"cancel","filter":{"state":"leased"},"dry_run":true}"#, "/affected", "1"),
     (
         "index_documents",
         r#"{"index":"notes","documents":[{"id":"a","text":"red fox"},{"id":"b","text":"blue fox"}],"id_field":"id","refresh":true}"#,
@@ -47,8 +60,20 @@ const ANSWERED: [(&str, &str, &str, &str); 20] = [
 ];
 
 /// A call that must be refused: tool, arguments, code, argument.
-const REFUSED: [(&str, &str, &str, &str); 20] = [
+const REFUSED: [(&str, &str, &str, &str); 32] = [
     ("manage_lock", r#"{"action":"renew","resource":"db/migrate"}"#, "invalid", "token"),
+    ("create_workflow", r#"{"name":""}"#, "invalid", "name"),
+    ("get_orchestration_status", r#"{"workflow_id":"wf_none"}"#, "not_found", "workflow_id"),
+    ("list_workflows", r#"{"state":"opne"}"#, "invalid", "state"),
+    ("complete_workflow", r#"{"workflow_id":"wf_none","outcome":"completed"}"#, "not_found", "workflow_id"),
+    ("control_workflow", r#"{"workflow_id":"wf_none","action":"signal"}"#, "invalid", "signal"),
+    ("get_events", r#"{"workflow_id":"wf_none"}"#, "not_found", "workflow_id"),
+    ("get_analytics", r#"{"metric":"cost","window":"soon"}"#, "invalid", "window"),
+    ("enqueue_tasks", r#"{"tasks":[]}"#, "invalid", "tasks"),
+    ("claim_tasks", r#"{"agent_id":"a","max":0}"#, "invalid", "max"),
+    ("update_task", r#"{"lease_token":"nonsense"}"#, "invalid", "lease_token"),
+    ("finish_task", r#"{"lease_token":"tk_1.1.x","outcome":"completed"}"#, "not_found", "lease_token"),
+    ("manage_tasks", r#"{"action":"retry"}"#, "invalid", "ids"),
     ("register_agent", r#"{"role":"writer","status":"idel"}"#, "invalid", "status"),
     ("list_agents", r#"{"limit":0}"#, "invalid", "limit"),
     ("update_agent", r#"{"agent_id":"nobody","status":"idle"}"#, "not_found", "agent_id"),
@@ -86,6 +111,27 @@ async fn each_tool_answers() {
     }
 }
 
+/// Tools that need what another call gave, each called once by [`a_leased_task_is_worked_on`].
+const WITH_TOKENS: [&str; 4] = ["update_task", "finish_task", "complete_workflow", "control_workflow"];
+
+#[tokio::test]
+async fn a_leased_task_is_worked_on() {
+    let board = Harness::embedded();
+    let made = board.answer("create_workflow", r#"{"name":"w","tasks":[{"key":"a"}]}"#).await;
+    let id = &made["workflow_id"];
+    let claimed = board.answer("claim_tasks", r#"{"agent_id":"worker"}"#).await;
+    let token = &claimed["tasks"][0]["lease_token"];
+    let updated = board.answer("update_task", &format!(r#"{{"lease_token":{token},"progress":0.5}}"#)).await;
+    assert_eq!(updated["state"], "leased");
+    let controlled = board.answer("control_workflow", &format!(r#"{{"workflow_id":{id},"action":"pause"}}"#)).await;
+    assert_eq!(controlled["state"], "paused");
+    let finished = board.answer("finish_task", &format!(r#"{{"lease_token":{token},"outcome":"completed"}}"#)).await;
+    assert_eq!((&finished["state"], &finished["workflow_state"]), (&"completed".into(), &"paused".into()));
+    let completed =
+        board.answer("complete_workflow", &format!(r#"{{"workflow_id":{id},"outcome":"completed"}}"#)).await;
+    assert_eq!(completed["state"], "completed");
+}
+
 #[tokio::test]
 async fn each_tool_refuses_what_is_wrong() {
     let board = Harness::embedded();
@@ -107,7 +153,7 @@ async fn each_tool_refuses_what_is_wrong() {
 #[test]
 fn no_tool_is_left_out() {
     let catalogue: BTreeSet<&str> = CATALOGUE.iter().map(|(_, tool)| *tool).collect();
-    let answered: BTreeSet<&str> = ANSWERED.iter().map(|(tool, ..)| *tool).collect();
+    let answered: BTreeSet<&str> = ANSWERED.iter().map(|(tool, ..)| *tool).chain(WITH_TOKENS).collect();
     let refused: BTreeSet<&str> = REFUSED.iter().map(|(tool, ..)| *tool).collect();
     assert_eq!(answered, catalogue);
     assert_eq!(refused, catalogue);

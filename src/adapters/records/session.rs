@@ -147,6 +147,16 @@ impl Row {
         }
     }
 
+    /// The next column: true, false or NULL.
+    pub fn bool_or_none(&mut self) -> Result<Option<bool>, Error> {
+        match self.next() {
+            Cell::Null => Ok(None),
+            Cell::Bool(yes) => Ok(Some(yes)),
+            Cell::Integer(number) => Ok(Some(number != 0)),
+            other => Err(self.damaged(&other)),
+        }
+    }
+
     /// The next column: a time.
     pub fn time(&mut self) -> Result<Instant, Error> {
         self.integer().map(Instant)

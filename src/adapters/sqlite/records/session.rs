@@ -139,8 +139,10 @@ fn own(sql: &'static str) -> &'static str {
 fn translated(sql: &str) -> String {
     #[expect(clippy::unwrap_used, reason = "a fixed pattern, which a test reads")]
     static LIST: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"= ANY\(\$(\d+)\)").unwrap());
+    #[expect(clippy::unwrap_used, reason = "a fixed pattern, which a test reads")]
+    static LOCKS: LazyLock<Regex> = LazyLock::new(|| Regex::new(r" FOR UPDATE(?: OF \w+)?(?: SKIP LOCKED)?").unwrap());
     let text = LIST.replace_all(sql, "IN (SELECT value FROM json_each(?$1))");
-    text.replace(" FOR UPDATE", "").replace(" SKIP LOCKED", "").replace('$', "?")
+    LOCKS.replace_all(&text, "").replace('$', "?")
 }
 
 fn bind(statement: &mut Statement<'_>, values: &[Value<'_>]) -> rusqlite::Result<()> {
@@ -184,7 +186,7 @@ mod tests {
     #[test]
     fn statements_are_read_as_sqlite_understands_them() {
         assert_eq!(
-            super::translated("SELECT a FROM t WHERE b = ANY($12) AND c = $1 LIMIT $2 FOR UPDATE SKIP LOCKED"),
+            super::translated("SELECT a FROM t WHERE b = ANY($12) AND c = $1 LIMIT $2 FOR UPDATE OF t SKIP LOCKED"),
             "SELECT a FROM t WHERE b IN (SELECT value FROM json_each(?12)) AND c = ?1 LIMIT ?2"
         );
     }

@@ -1,0 +1,67 @@
+//! Tasks in the record store. Each transition is a file.
+
+mod claim;
+pub(super) mod close;
+mod cost;
+pub(super) mod dependents;
+pub(super) mod due;
+pub(super) mod enqueue;
+pub(super) mod expire;
+mod finish;
+mod held;
+pub(super) mod manage;
+pub(super) mod show;
+mod update;
+
+use super::Records;
+use crate::{
+    clock::Instant,
+    domain::{
+        idempotency::Repeat,
+        tasks::answers::{Claimed, Finished, Managed, Updated},
+        workflows::view::{EnqueuedTask, TaskView},
+    },
+    error::Error,
+    ports::tasks::{
+        Claim, Enqueue, EnqueueRefused, Finish, LeaseRefused, ListTasks, Manage, ManageRefused, TaskStore, Update,
+    },
+};
+
+#[async_trait::async_trait]
+impl TaskStore for Records {
+    async fn enqueue(&self, enqueue: Enqueue) -> Result<Result<Vec<EnqueuedTask>, EnqueueRefused>, Error> {
+        self.transact(enqueue, |session, asked| Box::pin(enqueue::enqueue(session, asked))).await
+    }
+
+    async fn claim(&self, claim: Claim) -> Result<Result<Claimed, Repeat>, Error> {
+        self.transact(claim, |session, asked| Box::pin(claim::claim(session, asked))).await
+    }
+
+    async fn update(&self, update: Update) -> Result<Result<Updated, LeaseRefused>, Error> {
+        self.transact(update, |session, asked| Box::pin(update::update(session, asked))).await
+    }
+
+    async fn finish(&self, finish: Finish) -> Result<Result<Finished, LeaseRefused>, Error> {
+        self.transact(finish, |session, asked| Box::pin(finish::finish(session, asked))).await
+    }
+
+    async fn list(&self, list: ListTasks) -> Result<Vec<TaskView>, Error> {
+        self.look(list, |session, asked| Box::pin(show::list(session, asked))).await
+    }
+
+    async fn manage(&self, manage: Manage) -> Result<Result<Managed, ManageRefused>, Error> {
+        self.transact(manage, |session, asked| Box::pin(manage::manage(session, asked))).await
+    }
+
+    async fn expire_leases(&self, now: Instant) -> Result<u64, Error> {
+        self.transact(now, |session, now| Box::pin(expire::expire(session, *now))).await
+    }
+
+    async fn promote_due(&self, now: Instant) -> Result<u64, Error> {
+        self.transact(now, |session, now| Box::pin(due::promote(session, *now))).await
+    }
+
+    async fn next_due(&self, queues: Option<Vec<String>>) -> Result<Option<Instant>, Error> {
+        self.look(queues, |session, queues| Box::pin(due::next(session, queues.as_deref()))).await
+    }
+}

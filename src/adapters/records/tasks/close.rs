@@ -1,0 +1,141 @@
+//! Tasks that are over, or not to be claimed for a while.
+
+use std::collections::BTreeSet;
+
+use super::super::{Session, Value, events, workflows::flow::By};
+use crate::{domain::tasks::State, error::Error, ports::changes::Topic};
+
+/// A task that is over, and what its queue row said last.
+pub(in crate::adapters::records) struct Ended<'a> {
+    pub task_id: &'a str,
+    pub state: State,
+    pub fence: i64,
+    pub attempt: i64,
+    pub owner: Option<&'a str>,
+    /// Packed.
+    pub result: Option<&'a [u8]>,
+    /// The list of failures, when it grew.
+    pub errors: Option<&'a str>,
+}
+
+/// Takes a task out of its queue for good; false when it was not in it any more.
+pub(in crate::adapters::records) async fn end(
+    session: &dyn Session,
+    ended: &Ended<'_>,
+    by: By<'_>,
+) -> Result<bool, Error> {
+    let result = ended.result.map_or(Value::Null, Value::Bytes);
+    let sql = "-- task_run_end\nDELETE FROM task_run WHERE task_id = $1";
+    if session.change(sql, &[ended.task_id.into()]).await? == 0 {
+        return Ok(false);
+    }
+    session
+        .change(
+            "-- task_end\n\
+             UPDATE task SET ended = $2, completed_at = $3, fence = $4, attempt = $5, owner = $6, result = COALESCE($7, result), \
+             errors = COALESCE($8, errors), question = NULL WHERE id = $1",
+            &[
+                ended.task_id.into(),
+                ended.state.as_str().into(),
+                by.now.into(),
+                ended.fence.into(),
+                ended.attempt.into(),
+                ended.owner.into(),
+                result,
+                ended.errors.into(),
+            ],
+        )
+        .await?;
+    Ok(true)
+}
+
+/// Cancels all open tasks of a workflow; those that are leased too, or not. How many.
+pub(in crate::adapters::records) async fn cancel_all(
+    session: &dyn Session,
+    workflow_id: &str,
+    leased_too: bool,
+    by: By<'_>,
+) -> Result<i64, Error> {
+    session
+        .change(
+            "-- tasks_cancel\n\
+             UPDATE task SET ended = 'cancelled', completed_at = $2, question = NULL, \
+             fence = (SELECT r.fence + 1 FROM task_run r WHERE r.task_id = task.id), \
+             attempt = (SELECT r.attempt FROM task_run r WHERE r.task_id = task.id), \
+             owner = (SELECT r.owner FROM task_run r WHERE r.task_id = task.id) \
+             WHERE id IN (SELECT task_id FROM task_run WHERE workflow_id = $1 AND ($3 OR state <> 'leased'))",
+            &[workflow_id.into(), by.now.into(), leased_too.into()],
+        )
+        .await?;
+    let gone = session
+        .rows(
+            "-- task_runs_cancel\n\
+             DELETE FROM task_run WHERE workflow_id = $1 AND ($2 OR state <> 'leased') RETURNING task_id",
+            &[workflow_id.into(), leased_too.into()],
+        )
+        .await?;
+    let ids = gone.into_iter().map(|mut row| row.text()).collect::<Result<Vec<_>, _>>()?;
+    tell(session, &ids, "task_cancelled", by).await?;
+    Ok(i64::try_from(ids.len()).unwrap_or(i64::MAX))
+}
+
+/// The same event for several tasks.
+pub(in crate::adapters::records) async fn tell(
+    session: &dyn Session,
+    ids: &[String],
+    kind: &'static str,
+    by: By<'_>,
+) -> Result<(), Error> {
+    match ids {
+        [] => Ok(()),
+        [only] => {
+            let sql = "-- task_workflow\nSELECT workflow_id FROM task WHERE id = $1";
+            let found = session.rows(sql, &[only.into()]).await?;
+            let workflow_id = match found.into_iter().next() {
+                Some(mut row) => row.text_or_none()?,
+                None => None,
+            };
+            let event = events::Event {
+                at: by.now,
+                entity: "task",
+                entity_id: only,
+                workflow_id: workflow_id.as_deref(),
+                kind,
+                actor: by.actor,
+                data: None,
+            };
+            events::write(session, &event).await
+        }
+        several => {
+            session.touch(Topic::Events);
+            session
+                .change(
+                    "-- events_add\n\
+                     INSERT INTO event (at, entity, entity_id, workflow_id, type, actor) \
+                     SELECT $2, 'task', id, workflow_id, $3, $4 FROM task WHERE id = ANY($1) ORDER BY id",
+                    &[Value::Texts(several), by.now.into(), kind.into(), by.actor.into()],
+                )
+                .await
+                .map(drop)
+        }
+    }
+}
+
+/// Keeps a workflow's tasks from being claimed, or lets them be.
+pub(in crate::adapters::records) async fn hold(
+    session: &dyn Session,
+    workflow_id: &str,
+    held: bool,
+) -> Result<(), Error> {
+    let changed = session
+        .rows(
+            "-- task_runs_hold\nUPDATE task_run SET held = $2 WHERE workflow_id = $1 AND held <> $2 RETURNING queue",
+            &[workflow_id.into(), held.into()],
+        )
+        .await?;
+    if !held {
+        let queues = changed.into_iter().map(|mut row| row.text()).collect::<Result<BTreeSet<_>, _>>()?;
+        queues.into_iter().for_each(|queue| session.touch(Topic::Queue(queue)));
+    }
+    Ok(())
+}

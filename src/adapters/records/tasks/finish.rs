@@ -1,0 +1,241 @@
+//! The end of a worker's turn.
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::{
+    super::{
+        Session, events,
+        idempotency::once,
+        payload,
+        workflows::flow::{self, By, Delta},
+    },
+    close, cost,
+    cost::Spender,
+    dependents::{self, Followed},
+    held::{self, Held},
+};
+use crate::{
+    clock::Instant,
+    domain::tasks::{Failure, Outcome, State, Verdict, answers::Finished},
+    error::Error,
+    ports::{
+        changes::Topic,
+        tasks::{Finish, LeaseRefused},
+    },
+};
+
+/// Failures kept with a task.
+const ERRORS_KEPT: usize = 20;
+
+/// A failure as it is kept.
+#[derive(Serialize, Deserialize)]
+pub(in crate::adapters::records) struct KeptFailure {
+    pub attempt: i64,
+    pub at: String,
+    #[serde(flatten)]
+    pub failure: Failure,
+    pub agent_id: Option<String>,
+}
+
+/// The list of failures with one more, newest first.
+pub(in crate::adapters::records) fn with_failure(errors: &str, newest: KeptFailure) -> String {
+    let mut kept: Vec<KeptFailure> = serde_json::from_str(errors).unwrap_or_default();
+    kept.insert(0, newest);
+    kept.truncate(ERRORS_KEPT);
+    serde_json::to_string(&kept).unwrap_or_else(|_| "[]".to_owned())
+}
+
+/// Ends the turn, if the lease is the current one.
+pub(super) async fn finish(session: &dyn Session, asked: &Finish) -> Result<Result<Finished, LeaseRefused>, Error> {
+    once(session, asked.key.as_ref(), asked.now, async {
+        let held = held::lock(session, &asked.lease.task_id).await?;
+        let decided = held.as_ref().and_then(|held| Some((held, held.run.finish(&asked.lease, &asked.outcome)?)));
+        let Some((held, verdict)) = decided else {
+            return Ok(Err(held::refusal(session, &asked.lease, held.as_ref()).await?));
+        };
+        carry_out(session, asked, held, verdict).await.map(Ok)
+    })
+    .await
+}
+
+async fn carry_out(session: &dyn Session, asked: &Finish, held: &Held, verdict: Verdict) -> Result<Finished, Error> {
+    let task_id = asked.lease.task_id.as_str();
+    let by = By { now: asked.now, actor: held.owner.as_deref() };
+    let mut delta = Delta::default();
+    let mut followed = Followed::default();
+    let mut next_run_at = None;
+    let state = match verdict {
+        Verdict::Complete => {
+            over(session, asked, held, State::Completed).await?;
+            (delta.open, delta.completed) = (-1, 1);
+            followed = dependents::follow(session, task_id, State::Completed, by).await?;
+            State::Completed
+        }
+        Verdict::Die => {
+            over(session, asked, held, State::Dead).await?;
+            (delta.open, delta.dead) = (-1, 1);
+            followed = dependents::follow(session, task_id, State::Dead, by).await?;
+            State::Dead
+        }
+        Verdict::Cancel => {
+            over(session, asked, held, State::Cancelled).await?;
+            (delta.open, delta.cancelled) = (-1, 1);
+            State::Cancelled
+        }
+        Verdict::Retry { wait_ms } => {
+            next_run_at = Some(retry(session, asked, held, wait_ms).await?);
+            State::RetryWait
+        }
+        Verdict::Release => {
+            release(session, asked, held).await?;
+            State::Ready
+        }
+    };
+    tell(session, asked, held, state, next_run_at).await?;
+    if let Some(cost) = &asked.cost {
+        let spender = Spender { task_id, workflow_id: held.workflow_id.as_deref(), agent_id: held.owner.as_deref() };
+        cost::add(session, cost, &spender, asked.now).await?;
+        delta.cost = cost.amount.0;
+    }
+    count_for_agent(session, asked, held, state).await?;
+    delta.open += followed.delta.open;
+    delta.cancelled += followed.delta.cancelled;
+    delta.parked += followed.delta.parked;
+    let workflow_state = match &held.workflow_id {
+        Some(workflow_id) => Some(flow::settle(session, workflow_id, delta, by).await?.state),
+        None => None,
+    };
+    let unblocked = if workflow_state.is_none_or(|state| state.lets_claim()) { followed.unblocked } else { Vec::new() };
+    Ok(Finished { task_id: task_id.to_owned(), state, next_run_at, unblocked, workflow_state })
+}
+
+async fn over(session: &dyn Session, asked: &Finish, held: &Held, state: State) -> Result<(), Error> {
+    let result = match &asked.outcome {
+        Outcome::Completed { result } => result.as_ref().map(payload::pack),
+        Outcome::Failed(_) | Outcome::Released => None,
+    };
+    let errors = errors(asked, held);
+    let ended = close::Ended {
+        task_id: &asked.lease.task_id,
+        state,
+        fence: if state == State::Completed { held.run.fence } else { held.run.fence + 1 },
+        attempt: held.run.attempt,
+        owner: held.owner.as_deref(),
+        result: result.as_deref(),
+        errors: errors.as_deref(),
+    };
+    close::end(session, &ended, By { now: asked.now, actor: None }).await.map(drop)
+}
+
+fn errors(asked: &Finish, held: &Held) -> Option<String> {
+    let Outcome::Failed(failure) = &asked.outcome else { return None };
+    let newest = KeptFailure {
+        attempt: held.run.attempt,
+        at: asked.now.rfc3339(),
+        failure: failure.clone(),
+        agent_id: held.owner.clone(),
+    };
+    Some(with_failure(&held.errors, newest))
+}
+
+async fn retry(session: &dyn Session, asked: &Finish, held: &Held, wait_ms: (u64, u64)) -> Result<Instant, Error> {
+    let (shortest, longest) = wait_ms;
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_precision_loss,
+        clippy::cast_sign_loss,
+        reason = "milliseconds of at most a day, times a part of one"
+    )]
+    let wait = shortest + ((longest - shortest) as f64 * asked.jitter.clamp(0.0, 1.0)) as u64;
+    let run_at = asked.now.plus_ms(i64::try_from(wait).unwrap_or(i64::MAX));
+    let priority = crate::domain::tasks::Priority::new(held.priority).unwrap_or(crate::domain::tasks::Priority::NORMAL);
+    session
+        .change(
+            "-- task_run_retry\n\
+             UPDATE task_run SET state = 'retry_wait', fence = fence + 1, secret = NULL, lease_until = NULL, runs_until = NULL, \
+             session_id = NULL, run_at = $2, sort_key = $3, since = $4 WHERE task_id = $1",
+            &[(&asked.lease.task_id).into(), run_at.into(), priority.sort_key(run_at).into(), asked.now.into()],
+        )
+        .await?;
+    let sql = "-- task_errors\nUPDATE task SET errors = $2 WHERE id = $1";
+    session.change(sql, &[(&asked.lease.task_id).into(), errors(asked, held).as_ref().into()]).await?;
+    // Who waits for a task of this queue learns when the next one is due.
+    session.touch(Topic::Queue(held.queue.clone()));
+    Ok(run_at)
+}
+
+/// Back to its old place, as if it had not been claimed.
+async fn release(session: &dyn Session, asked: &Finish, held: &Held) -> Result<(), Error> {
+    session
+        .change(
+            "-- task_run_release\n\
+             UPDATE task_run SET state = 'ready', fence = fence + 1, attempt = attempt - 1, secret = NULL, lease_until = NULL, \
+             runs_until = NULL, session_id = NULL, since = $2 WHERE task_id = $1",
+            &[(&asked.lease.task_id).into(), asked.now.into()],
+        )
+        .await?;
+    session.touch(Topic::Queue(held.queue.clone()));
+    Ok(())
+}
+
+async fn tell(
+    session: &dyn Session,
+    asked: &Finish,
+    held: &Held,
+    state: State,
+    next_run_at: Option<Instant>,
+) -> Result<(), Error> {
+    let kind = match (state, &asked.outcome) {
+        (State::Completed, _) => "task_completed",
+        (State::Dead, _) => "task_dead",
+        (State::RetryWait, _) => "task_failed",
+        (State::Cancelled, _) => "task_cancelled",
+        _ => "task_released",
+    };
+    let failure = match &asked.outcome {
+        Outcome::Failed(failure) => Some(failure),
+        Outcome::Completed { .. } | Outcome::Released => None,
+    };
+    let duration_ms = held.claimed_at.map(|claimed_at| asked.now.ms_since(claimed_at));
+    let data = json!({
+        "attempt": held.run.attempt,
+        "duration_ms": duration_ms,
+        "error": failure,
+        "next_run_at": next_run_at.map(Instant::rfc3339),
+    });
+    let event = events::Event {
+        at: asked.now,
+        entity: "task",
+        entity_id: &asked.lease.task_id,
+        workflow_id: held.workflow_id.as_deref(),
+        kind,
+        actor: held.owner.as_deref(),
+        data: Some(&data.to_string()),
+    };
+    events::write(session, &event).await
+}
+
+async fn count_for_agent(session: &dyn Session, asked: &Finish, held: &Held, state: State) -> Result<(), Error> {
+    let (completed, failed) = match state {
+        State::Completed => (1, 0),
+        State::Dead | State::RetryWait => (0, 1),
+        _ => return Ok(()),
+    };
+    let Some(owner) = &held.owner else { return Ok(()) };
+    let busy_ms = held.claimed_at.map_or(0, |claimed_at| asked.now.ms_since(claimed_at));
+    session
+        .change(
+            "-- agent_count\n\
+             UPDATE agent SET tasks_completed = tasks_completed + $2, tasks_failed = tasks_failed + $3, busy_ms = busy_ms + $4 \
+             WHERE id = $1",
+            &[
+                owner.into(),
+                i64::from(completed).into(),
+                i64::from(failed).into(),
+                i64::try_from(busy_ms).unwrap_or(i64::MAX).into(),
+            ],
+        )
+        .await
+        .map(drop)
+}

@@ -1,0 +1,89 @@
+//! A task inside a transition, by its lease.
+
+use super::super::Session;
+use crate::{
+    clock::Instant,
+    domain::{
+        tasks::{Lease, Run, State},
+        workflows,
+    },
+    error::{Code, Error},
+    ports::tasks::LeaseRefused,
+};
+
+/// A task that is not over, with its queue row locked for this transaction.
+pub(super) struct Held {
+    pub run: Run,
+    pub workflow_id: Option<String>,
+    pub queue: String,
+    pub priority: i64,
+    pub owner: Option<String>,
+    pub claimed_at: Option<Instant>,
+    pub runs_until: Option<Instant>,
+    pub signals_seen: i64,
+    /// JSON.
+    pub errors: String,
+}
+
+/// Locks the task of a lease. None when it is over, or there is none.
+pub(super) async fn lock(session: &dyn Session, task_id: &str) -> Result<Option<Held>, Error> {
+    let found = session
+        .rows(
+            "-- task_run_lock\n\
+             SELECT r.state, r.fence, r.secret, r.attempt, t.max_attempts, r.workflow_id, w.state, r.queue, r.priority, r.owner, \
+             r.claimed_at, r.runs_until, r.signals_seen, t.errors \
+             FROM task_run r JOIN task t ON t.id = r.task_id LEFT JOIN workflow w ON w.id = r.workflow_id \
+             WHERE r.task_id = $1 FOR UPDATE OF r",
+            &[task_id.into()],
+        )
+        .await?;
+    let Some(mut row) = found.into_iter().next() else { return Ok(None) };
+    let mut run = Run {
+        state: state(&row.text()?)?,
+        fence: row.integer()?,
+        secret: row.text_or_none()?,
+        attempt: row.integer()?,
+        attempts_max: row.integer()?,
+        cancelling: false,
+    };
+    let workflow_id = row.text_or_none()?;
+    let workflow_state = row.text_or_none()?.as_deref().and_then(workflows::State::parse);
+    run.cancelling = workflow_state == Some(workflows::State::Cancelling);
+    Ok(Some(Held {
+        run,
+        workflow_id,
+        queue: row.text()?,
+        priority: row.integer()?,
+        owner: row.text_or_none()?,
+        claimed_at: row.time_or_none()?,
+        runs_until: row.time_or_none()?,
+        signals_seen: row.integer()?,
+        errors: row.text()?,
+    }))
+}
+
+/// Why a lease gives no right: `held` is what is known of its task, when that is not over.
+pub(super) async fn refusal(session: &dyn Session, lease: &Lease, held: Option<&Held>) -> Result<LeaseRefused, Error> {
+    if let Some(held) = held {
+        let leased = held.run.state == State::Leased;
+        return Ok(LeaseRefused::Lost {
+            state: held.run.state,
+            fence: held.run.fence,
+            agent_id: if leased { held.owner.clone() } else { None },
+        });
+    }
+    let sql = "-- task_ended\nSELECT ended, fence FROM task WHERE id = $1";
+    let found = session.rows(sql, &[(&lease.task_id).into()]).await?;
+    let Some(mut row) = found.into_iter().next() else { return Ok(LeaseRefused::NoSuchTask) };
+    let ended = row.text_or_none()?;
+    let state = state(ended.as_deref().unwrap_or("ready"))?;
+    Ok(LeaseRefused::Lost { state, fence: row.integer()?, agent_id: None })
+}
+
+/// Reads a stored state.
+pub(in crate::adapters::records) fn state(word: &str) -> Result<State, Error> {
+    State::parse(word).ok_or_else(|| {
+        Error::new(Code::Internal, "the record store holds a value that cannot be read")
+            .cause(format!("`{word}` in column state of task_run"))
+    })
+}

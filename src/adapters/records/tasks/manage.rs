@@ -1,0 +1,302 @@
+//! Changes of tasks from outside: dead letters, cancelling, priorities, answers.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+
+use super::{
+    super::{
+        Session, Value, events,
+        idempotency::once,
+        workflows::flow::{self, By, Delta},
+    },
+    close, dependents,
+    held::state,
+};
+use crate::{
+    domain::{
+        tasks::{
+            Priority, State,
+            answers::{Change, Managed},
+        },
+        workflows,
+    },
+    error::Error,
+    ports::{
+        changes::Topic,
+        tasks::{Manage, ManageRefused},
+    },
+};
+
+/// Ids shown of those that were changed.
+const SHOWN: usize = 100;
+
+/// A task to change.
+struct Target {
+    id: String,
+    state: State,
+    workflow_id: Option<String>,
+    workflow_state: Option<workflows::State>,
+    queue: String,
+    priority: i64,
+    fence: i64,
+    attempt: i64,
+    capabilities: String,
+    owner: Option<String>,
+}
+
+/// Changes tasks by id, all or none, or those that fit the filter.
+pub(super) async fn manage(session: &dyn Session, asked: &Manage) -> Result<Result<Managed, ManageRefused>, Error> {
+    if asked.dry_run {
+        return Ok(targets(session, asked).await?.map(|(targets, more)| managed(&targets, more)));
+    }
+    once(session, asked.key.as_ref(), asked.now, async {
+        let (targets, more) = match targets(session, asked).await? {
+            Ok(targets) => targets,
+            Err(refused) => return Ok(Err(refused)),
+        };
+        let mut deltas: BTreeMap<String, Delta> = BTreeMap::new();
+        for target in &targets {
+            let delta = change(session, asked, target).await?;
+            if let Some(workflow_id) = &target.workflow_id {
+                add(deltas.entry(workflow_id.clone()).or_default(), delta);
+            }
+        }
+        let by = By { now: asked.now, actor: None };
+        for (workflow_id, delta) in deltas {
+            flow::settle(session, &workflow_id, delta, by).await?;
+        }
+        Ok(Ok(managed(&targets, more)))
+    })
+    .await
+}
+
+fn managed(targets: &[Target], more: bool) -> Managed {
+    let ids = targets.iter().take(SHOWN).map(|target| target.id.clone()).collect();
+    Managed { affected: targets.len() as u64, ids, more }
+}
+
+fn add(to: &mut Delta, delta: Delta) {
+    to.open += delta.open;
+    to.completed += delta.completed;
+    to.dead += delta.dead;
+    to.cancelled += delta.cancelled;
+    to.parked += delta.parked;
+}
+
+/// The tasks that are meant, and whether more fit than one call changes.
+async fn targets(session: &dyn Session, asked: &Manage) -> Result<Result<(Vec<Target>, bool), ManageRefused>, Error> {
+    let by_ids = !asked.ids.is_empty();
+    let states: Vec<String> = asked.change.states().into_iter().map(|state| state.as_str().to_owned()).collect();
+    let mut found = if by_ids { find(session, asked, &[]).await? } else { find(session, asked, &states).await? };
+    if by_ids {
+        let missing: Vec<String> =
+            asked.ids.iter().filter(|id| !found.iter().any(|target| target.id == **id)).cloned().collect();
+        if !missing.is_empty() {
+            return Ok(Err(ManageRefused::NoSuchTask { ids: missing }));
+        }
+        let wrong: Vec<(String, State)> = found
+            .iter()
+            .filter(|target| !asked.change.fits(target.state))
+            .map(|target| (target.id.clone(), target.state))
+            .collect();
+        if !wrong.is_empty() {
+            return Ok(Err(ManageRefused::State { tasks: wrong }));
+        }
+    }
+    if matches!(asked.change, Change::Retry) {
+        let ended = |target: &Target| {
+            target.workflow_state.is_some_and(|state| !state.is_open() || state == workflows::State::Cancelling)
+        };
+        if by_ids && let Some(target) = found.iter().find(|target| ended(target)) {
+            return Ok(Err(ManageRefused::WorkflowEnded {
+                workflow_id: target.workflow_id.clone().unwrap_or_default(),
+                state: target.workflow_state.unwrap_or(workflows::State::Failed),
+            }));
+        }
+        found.retain(|target| !ended(target));
+    }
+    let most = usize::try_from(asked.most).unwrap_or(usize::MAX);
+    let more = found.len() > most;
+    found.truncate(most);
+    Ok(Ok((found, more)))
+}
+
+async fn find(session: &dyn Session, asked: &Manage, states: &[String]) -> Result<Vec<Target>, Error> {
+    let filter = &asked.filter;
+    let most = i64::try_from(asked.most).unwrap_or(i64::MAX - 1) + 1;
+    let found = session
+        .rows(
+            "-- tasks_to_change\n\
+             SELECT t.id, COALESCE(r.state, t.ended, 'ready'), t.workflow_id, w.state, t.queue, t.priority, COALESCE(r.fence, t.fence), \
+             COALESCE(r.attempt, t.attempt), t.capabilities, COALESCE(r.owner, t.owner) \
+             FROM task t LEFT JOIN task_run r ON r.task_id = t.id LEFT JOIN workflow w ON w.id = t.workflow_id \
+             WHERE (NOT $1 OR t.id = ANY($2)) AND ($1 OR COALESCE(r.state, t.ended) = ANY($3)) \
+             AND ($4 = '' OR COALESCE(r.state, t.ended) = $4) AND ($5 = '' OR t.queue = $5) AND ($6 = '' OR t.workflow_id = $6) \
+             AND ($7 = '' OR COALESCE(r.owner, t.owner) = $7) ORDER BY t.id LIMIT $8 FOR UPDATE OF t",
+            &[
+                (!asked.ids.is_empty()).into(),
+                Value::Texts(&asked.ids),
+                Value::Texts(states),
+                filter.state.map_or("", State::as_str).into(),
+                filter.queue.as_deref().unwrap_or_default().into(),
+                filter.workflow_id.as_deref().unwrap_or_default().into(),
+                filter.agent_id.as_deref().unwrap_or_default().into(),
+                most.into(),
+            ],
+        )
+        .await?;
+    let read = |mut row: super::super::Row| {
+        Ok(Target {
+            id: row.text()?,
+            state: state(&row.text()?)?,
+            workflow_id: row.text_or_none()?,
+            workflow_state: row.text_or_none()?.as_deref().and_then(workflows::State::parse),
+            queue: row.text()?,
+            priority: row.integer()?,
+            fence: row.integer()?,
+            attempt: row.integer()?,
+            capabilities: row.text()?,
+            owner: row.text_or_none()?,
+        })
+    };
+    found.into_iter().map(read).collect()
+}
+
+/// Changes one task; what it means for the counts of its workflow.
+async fn change(session: &dyn Session, asked: &Manage, target: &Target) -> Result<Delta, Error> {
+    let by = By { now: asked.now, actor: None };
+    match &asked.change {
+        Change::Retry => {
+            retry(session, asked, target).await?;
+            Ok(Delta { open: 1, dead: -1, ..Delta::default() })
+        }
+        Change::Cancel => {
+            let ended = close::Ended {
+                task_id: &target.id,
+                state: State::Cancelled,
+                fence: target.fence + 1,
+                attempt: target.attempt,
+                owner: target.owner.as_deref(),
+                result: None,
+                errors: None,
+            };
+            if !close::end(session, &ended, by).await? {
+                // One of the others was waited for, and took it along.
+                return Ok(Delta::default());
+            }
+            tell(session, asked, target, "task_cancelled", None).await?;
+            let followed = dependents::follow(session, &target.id, State::Cancelled, by).await?;
+            let parked = if target.state == State::Parked { -1 } else { 0 };
+            Ok(Delta {
+                open: followed.delta.open - 1,
+                cancelled: followed.delta.cancelled + 1,
+                parked: followed.delta.parked + parked,
+                ..Delta::default()
+            })
+        }
+        Change::Reprioritize(priority) => {
+            reprioritize(session, target, *priority).await?;
+            let data = json!({"priority": priority.level(), "before": target.priority}).to_string();
+            tell(session, asked, target, "task_priority_changed", Some(&data)).await?;
+            Ok(Delta::default())
+        }
+        Change::Answer(answer) => {
+            let answer = answer.as_ref().map_or("null", |answer| answer.get());
+            resume(session, &target.id, Some(answer), by).await?;
+            let data = format!(r#"{{"answer":{answer}}}"#);
+            tell(session, asked, target, "task_answered", Some(&data)).await?;
+            Ok(Delta { parked: -1, ..Delta::default() })
+        }
+    }
+}
+
+/// A dead letter goes back into its queue, with all its attempts before it.
+async fn retry(session: &dyn Session, asked: &Manage, target: &Target) -> Result<(), Error> {
+    let priority = Priority::new(target.priority).unwrap_or(Priority::NORMAL);
+    session
+        .change(
+            "-- task_redrive\n\
+             UPDATE task SET ended = NULL, completed_at = NULL, redrive_count = redrive_count + 1 WHERE id = $1",
+            &[(&target.id).into()],
+        )
+        .await?;
+    session
+        .change(
+            "-- task_run_redrive\n\
+             INSERT INTO task_run (task_id, workflow_id, queue, state, priority, sort_key, run_at, held, capability_set, fence, \
+             attempt, infra_failures, open_dependencies, signals_seen, since) \
+             VALUES ($1, $2, $3, 'ready', $4, $5, $6, $7, \
+             COALESCE((SELECT id FROM capability_set WHERE capabilities = $8), 0), $9, 0, 0, 0, 0, $6)",
+            &[
+                (&target.id).into(),
+                target.workflow_id.as_ref().into(),
+                (&target.queue).into(),
+                target.priority.into(),
+                priority.sort_key(asked.now).into(),
+                asked.now.into(),
+                target.workflow_state.is_some_and(|state| !state.lets_claim()).into(),
+                (&target.capabilities).into(),
+                (target.fence + 1).into(),
+            ],
+        )
+        .await?;
+    session.touch(Topic::Queue(target.queue.clone()));
+    tell(session, asked, target, "task_redriven", None).await
+}
+
+async fn reprioritize(session: &dyn Session, target: &Target, priority: Priority) -> Result<(), Error> {
+    let change = (priority.sort_key(crate::clock::Instant(0)))
+        - Priority::new(target.priority).unwrap_or(Priority::NORMAL).sort_key(crate::clock::Instant(0));
+    session
+        .change(
+            "-- task_run_priority\n\
+             UPDATE task_run SET priority = $2, sort_key = sort_key + $3 WHERE task_id = $1",
+            &[(&target.id).into(), priority.level().into(), change.into()],
+        )
+        .await?;
+    let sql = "-- task_priority\nUPDATE task SET priority = $2 WHERE id = $1";
+    session.change(sql, &[(&target.id).into(), priority.level().into()]).await.map(drop)
+}
+
+/// A parked task goes on at its old place in the order, with the answer and its checkpoint.
+pub(in crate::adapters::records) async fn resume(
+    session: &dyn Session,
+    task_id: &str,
+    answer: Option<&str>,
+    by: By<'_>,
+) -> Result<(), Error> {
+    let sql = "-- task_answer\nUPDATE task SET answer = $2 WHERE id = $1";
+    session.change(sql, &[task_id.into(), answer.into()]).await?;
+    let freed = session
+        .rows(
+            "-- task_run_resume\n\
+             UPDATE task_run SET state = CASE WHEN open_dependencies > 0 THEN 'blocked' ELSE 'ready' END, since = $2 \
+             WHERE task_id = $1 AND state = 'parked' RETURNING queue",
+            &[task_id.into(), by.now.into()],
+        )
+        .await?;
+    for mut row in freed {
+        session.touch(Topic::Queue(row.text()?));
+    }
+    Ok(())
+}
+
+async fn tell(
+    session: &dyn Session,
+    asked: &Manage,
+    target: &Target,
+    kind: &'static str,
+    data: Option<&str>,
+) -> Result<(), Error> {
+    let event = events::Event {
+        at: asked.now,
+        entity: "task",
+        entity_id: &target.id,
+        workflow_id: target.workflow_id.as_deref(),
+        kind,
+        actor: None,
+        data,
+    };
+    events::write(session, &event).await
+}

@@ -1,0 +1,169 @@
+//! What somebody does to a workflow.
+
+use serde_json::json;
+
+use super::{
+    super::{Session, events, idempotency::once, payload, tasks::manage},
+    create,
+    flow::{self, By, Delta, Flow},
+    fork,
+};
+use crate::{
+    domain::workflows::{Action, State, answers::Changed},
+    error::Error,
+    ports::workflows::{ChangeRefused, Complete, Control},
+};
+
+/// Ends a workflow by its orchestrator's word.
+pub(super) async fn complete(session: &dyn Session, asked: &Complete) -> Result<Result<Changed, ChangeRefused>, Error> {
+    once(session, asked.key.as_ref(), asked.now, async {
+        let mut flow = match current(session, &asked.workflow_id, asked.expected_version).await? {
+            Ok(flow) => flow,
+            Err(refused) => return Ok(Err(refused)),
+        };
+        let (state, version) = (flow.state, flow.version);
+        if !state.is_open() || (state == State::Cancelling && asked.outcome != State::Cancelled) {
+            return Ok(Err(ChangeRefused::State { state, version }));
+        }
+        if asked.outcome == State::Completed && flow.counts.open > 0 {
+            return Ok(Err(ChangeRefused::OpenTasks { open: flow.counts.open, state, version }));
+        }
+        keep(session, asked).await?;
+        flow.version += 1;
+        let by = By { now: asked.now, actor: None };
+        flow.become_(session, asked.outcome, asked.error.as_deref(), by).await?;
+        Ok(Ok(changed(&flow)))
+    })
+    .await
+}
+
+/// What came of it.
+async fn keep(session: &dyn Session, asked: &Complete) -> Result<(), Error> {
+    if asked.result.is_none() && asked.error.is_none() {
+        return Ok(());
+    }
+    let packed = asked.result.as_ref().map(payload::pack);
+    session
+        .change(
+            "-- workflow_result\n\
+             INSERT INTO workflow_result (workflow_id, result, error) VALUES ($1, $2, $3) \
+             ON CONFLICT (workflow_id) DO UPDATE SET result = excluded.result, error = excluded.error",
+            &[
+                (&asked.workflow_id).into(),
+                packed.as_deref().map_or(super::super::Value::Null, super::super::Value::Bytes),
+                asked.error.as_ref().into(),
+            ],
+        )
+        .await
+        .map(drop)
+}
+
+/// Starts, pauses, resumes, cancels, tells, or forks.
+pub(super) async fn control(session: &dyn Session, asked: &Control) -> Result<Result<Changed, ChangeRefused>, Error> {
+    once(session, asked.key.as_ref(), asked.now, async {
+        let mut flow = match current(session, &asked.workflow_id, asked.expected_version).await? {
+            Ok(flow) => flow,
+            Err(refused) => return Ok(Err(refused)),
+        };
+        if !asked.action.fits(flow.state) {
+            return Ok(Err(ChangeRefused::State { state: flow.state, version: flow.version }));
+        }
+        let by = By { now: asked.now, actor: None };
+        let reason = asked.reason.as_deref();
+        if asked.action == Action::Fork {
+            if create::is_full(session, asked.active_max).await? {
+                return Ok(Err(ChangeRefused::TooMany { active_max: asked.active_max }));
+            }
+            let fork = fork::fork(session, &flow, &asked.fork_id, by).await?;
+            return Ok(Ok(Changed { fork: Some(fork), ..changed(&flow) }));
+        }
+        flow.version += 1;
+        match asked.action {
+            Action::Start => flow.become_(session, State::Running, reason, by).await?,
+            Action::Pause => flow.become_(session, State::Paused, reason, by).await?,
+            Action::Resume => {
+                let live = resumed(session, &flow).await?;
+                flow.become_(session, live, None, by).await?;
+                flow.follow(session, Delta::default(), by).await?;
+            }
+            Action::Cancel => {
+                flow.become_(session, State::Cancelling, reason, by).await?;
+                flow.follow(session, Delta::default(), by).await?;
+            }
+            Action::Signal => signal(session, asked, &mut flow, by).await?,
+            Action::Fork => {}
+        }
+        Ok(Ok(changed(&flow)))
+    })
+    .await
+}
+
+/// A workflow that was paused before its first claim is pending again.
+async fn resumed(session: &dyn Session, flow: &Flow) -> Result<State, Error> {
+    let sql = "-- workflow_was_started\nSELECT 1 FROM workflow WHERE id = $1 AND started_at IS NOT NULL";
+    let started = session.rows(sql, &[(&flow.id).into()]).await?;
+    Ok(if started.is_empty() { State::Pending } else { State::Running })
+}
+
+async fn current(
+    session: &dyn Session,
+    id: &str,
+    expected_version: Option<i64>,
+) -> Result<Result<Flow, ChangeRefused>, Error> {
+    let Some(flow) = flow::lock(session, id).await? else { return Ok(Err(ChangeRefused::NoSuchWorkflow)) };
+    let (state, version) = (flow.state, flow.version);
+    if expected_version.is_some_and(|expected| expected != version) {
+        return Ok(Err(ChangeRefused::Version { state, version }));
+    }
+    Ok(Ok(flow))
+}
+
+fn changed(flow: &Flow) -> Changed {
+    Changed { workflow_id: flow.id.clone(), state: flow.state, version: flow.version, fork: None }
+}
+
+/// Tells the workers; when all of them wait for an answer, this is one.
+async fn signal(session: &dyn Session, asked: &Control, flow: &mut Flow, by: By<'_>) -> Result<(), Error> {
+    let Some(signal) = &asked.signal else { return Ok(()) };
+    let payload = signal.payload.as_ref().map(|payload| payload.get());
+    session
+        .change(
+            "-- signal_add\nINSERT INTO signal (workflow_id, name, payload, at) VALUES ($1, $2, $3, $4)",
+            &[(&flow.id).into(), (&signal.name).into(), payload.into(), by.now.into()],
+        )
+        .await?;
+    session
+        .change(
+            "-- workflow_version\nUPDATE workflow SET version = $2, changed_at = $3 WHERE id = $1",
+            &[(&flow.id).into(), flow.version.into(), by.now.into()],
+        )
+        .await?;
+    session.touch(crate::ports::changes::Topic::Workflow(flow.id.clone()));
+    let data = json!({"signal": signal.name, "version": flow.version}).to_string();
+    let event = events::Event {
+        at: by.now,
+        entity: "workflow",
+        entity_id: &flow.id,
+        workflow_id: Some(&flow.id),
+        kind: "workflow_signalled",
+        actor: by.actor,
+        data: Some(&data),
+    };
+    events::write(session, &event).await?;
+    if flow.state != State::Waiting {
+        return Ok(());
+    }
+    let parked = session
+        .rows(
+            "-- tasks_parked\nSELECT task_id FROM task_run WHERE workflow_id = $1 AND state = 'parked' ORDER BY task_id FOR UPDATE",
+            &[(&flow.id).into()],
+        )
+        .await?;
+    let answer = format!(r#"{{"signal":{},"payload":{}}}"#, json!(signal.name), payload.unwrap_or("null"));
+    let count = i64::try_from(parked.len()).unwrap_or(i64::MAX);
+    for mut row in parked {
+        manage::resume(session, &row.text()?, Some(&answer), by).await?;
+    }
+    flow.parked -= count;
+    flow.follow(session, Delta::default(), by).await
+}

@@ -1,0 +1,129 @@
+//! New workflows.
+
+use serde_json::json;
+
+use super::{
+    super::{
+        Session, Value, events,
+        idempotency::once,
+        tasks::enqueue::{self, Existing},
+    },
+    flow::By,
+};
+use crate::{
+    domain::workflows::{NewWorkflow, State, view::Created},
+    error::Error,
+    ports::{
+        changes::Topic,
+        workflows::{Create, CreateRefused},
+    },
+};
+
+/// Makes a workflow with its tasks.
+pub(super) async fn create(session: &dyn Session, asked: &Create) -> Result<Result<Created, CreateRefused>, Error> {
+    once(session, asked.key.as_ref(), asked.now, async {
+        if is_full(session, asked.active_max).await? {
+            return Ok(Err(CreateRefused::TooMany { active_max: asked.active_max }));
+        }
+        if let Some(parent_id) = &asked.workflow.parent_id {
+            let sql = "-- workflow_exists\nSELECT 1 FROM workflow WHERE id = $1";
+            if session.rows(sql, &[parent_id.into()]).await?.is_empty() {
+                return Ok(Err(CreateRefused::NoParent));
+            }
+        }
+        insert(session, &asked.workflow, None, By { now: asked.now, actor: None }).await.map(Ok)
+    })
+    .await
+}
+
+/// Whether as many workflows are open as may be. Asks for the one place that decides and not for a count, which would read all of them.
+pub(super) async fn is_full(session: &dyn Session, active_max: u64) -> Result<bool, Error> {
+    let place = i64::try_from(active_max).unwrap_or(i64::MAX).saturating_sub(1).max(0);
+    let found = session
+        .rows(
+            "-- workflows_full\n\
+             SELECT 1 FROM workflow WHERE completed_at IS NULL ORDER BY created_at, id LIMIT 1 OFFSET $1",
+            &[place.into()],
+        )
+        .await?;
+    Ok(!found.is_empty())
+}
+
+/// Writes a workflow and its tasks.
+pub(super) async fn insert(
+    session: &dyn Session,
+    new: &NewWorkflow,
+    forked_from: Option<&str>,
+    by: By<'_>,
+) -> Result<Created, Error> {
+    let tasks = i64::try_from(new.tasks.len()).unwrap_or(i64::MAX);
+    let data = json!({"state": "pending", "version": 1, "type": new.kind, "name": new.name, "tasks": tasks, "forked_from": forked_from})
+        .to_string();
+    let event = events::Event {
+        at: by.now,
+        entity: "workflow",
+        entity_id: &new.id,
+        workflow_id: Some(&new.id),
+        kind: "workflow_created",
+        actor: by.actor,
+        data: Some(&data),
+    };
+    futures_util::future::try_join(row(session, new, forked_from, tasks, by), events::write(session, &event)).await?;
+    if let Some(input) = &new.input {
+        let sql = "-- workflow_input\nINSERT INTO workflow_result (workflow_id, input) VALUES ($1, $2)";
+        session.change(sql, &[(&new.id).into(), input.get().into()]).await?;
+    }
+    if let Some(webhook) = &new.webhook {
+        session
+            .change(
+                "-- webhook_add\n\
+                 INSERT INTO webhook (id, workflow_id, url, secret, created_at) VALUES ($1, $2, $3, $4, $5)",
+                &[
+                    (&webhook.id).into(),
+                    (&new.id).into(),
+                    (&webhook.url).into(),
+                    (&webhook.secret).into(),
+                    by.now.into(),
+                ],
+            )
+            .await?;
+    }
+    let into = enqueue::Into { workflow_id: &new.id, held: false };
+    let tasks = match new.tasks.as_slice() {
+        [] => Vec::new(),
+        tasks => enqueue::insert(session, Some(into), tasks, &Existing::default(), by).await?,
+    };
+    session.touch(Topic::Workflow(new.id.clone()));
+    let webhook_secret = new.webhook.as_ref().map(|webhook| webhook.secret.clone());
+    Ok(Created { workflow_id: new.id.clone(), state: State::Pending, version: 1, tasks, webhook_secret })
+}
+
+async fn row(
+    session: &dyn Session,
+    new: &NewWorkflow,
+    forked_from: Option<&str>,
+    tasks: i64,
+    by: By<'_>,
+) -> Result<(), Error> {
+    session
+        .change(
+            "-- workflow_add\n\
+             INSERT INTO workflow (id, name, type, state, version, created_at, changed_at, deadline_at, on_task_failure, parent_id, \
+             forked_from, needs_attention, budget_micros, cost_micros, tasks, tasks_open, tasks_parked, tasks_completed, tasks_dead, \
+             tasks_cancelled) VALUES ($1, $2, $3, 'pending', 1, $4, $4, $5, $6, $7, $8, false, $9, 0, $10, $10, 0, 0, 0, 0)",
+            &[
+                (&new.id).into(),
+                (&new.name).into(),
+                (&new.kind).into(),
+                by.now.into(),
+                new.deadline_at.into(),
+                new.on_task_failure.as_str().into(),
+                new.parent_id.as_ref().into(),
+                forked_from.into(),
+                new.budget.map_or(Value::Null, |budget| Value::Integer(budget.0)),
+                tasks.into(),
+            ],
+        )
+        .await
+        .map(drop)
+}

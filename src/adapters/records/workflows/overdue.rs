@@ -1,0 +1,89 @@
+//! Workflows that end by themselves, and those that nobody needs any more.
+
+use super::{
+    super::{Session, Value},
+    flow::{self, By},
+};
+use crate::{clock::Instant, domain::workflows::State, error::Error};
+
+/// Workflows in one go at the most.
+const MOST: i64 = 100;
+
+/// Ends those whose deadline has passed, and cancelled ones whose workers had their time. How many.
+pub(super) async fn end(session: &dyn Session, now: Instant) -> Result<u64, Error> {
+    let by = By { now, actor: None };
+    let late = session
+        .rows(
+            "-- workflows_late\n\
+             SELECT id FROM workflow WHERE completed_at IS NULL AND deadline_at <= $1 AND state IN ('pending', 'running', 'waiting') \
+             ORDER BY deadline_at LIMIT $2",
+            &[now.into(), MOST.into()],
+        )
+        .await?;
+    let given_up = session
+        .rows(
+            "-- workflows_given_up\n\
+             SELECT id FROM workflow WHERE completed_at IS NULL AND cancel_at <= $1 AND state = 'cancelling' ORDER BY cancel_at LIMIT $2",
+            &[now.into(), MOST.into()],
+        )
+        .await?;
+    let count = late.len() + given_up.len();
+    for mut row in late {
+        let Some(mut flow) = flow::lock(session, &row.text()?).await? else { continue };
+        if matches!(flow.state, State::Pending | State::Running | State::Waiting) {
+            flow.version += 1;
+            flow.become_(session, State::TimedOut, Some("its deadline has passed"), by).await?;
+        }
+    }
+    for mut row in given_up {
+        let Some(mut flow) = flow::lock(session, &row.text()?).await? else { continue };
+        if flow.state == State::Cancelling {
+            flow.version += 1;
+            flow.become_(session, State::Cancelled, None, by).await?;
+        }
+    }
+    Ok(count as u64)
+}
+
+/// What a workflow leaves behind, in the order in which it goes.
+const LEFT: [&str; 9] = [
+    "-- forget_dependencies\n\
+     DELETE FROM task_dependency WHERE task_id IN (SELECT id FROM task WHERE workflow_id = ANY($1))",
+    "-- forget_tasks\nDELETE FROM task WHERE workflow_id = ANY($1)",
+    "-- forget_results\nDELETE FROM workflow_result WHERE workflow_id = ANY($1)",
+    "-- forget_signals\nDELETE FROM signal WHERE workflow_id = ANY($1)",
+    "-- forget_deliveries\nDELETE FROM webhook_delivery WHERE workflow_id = ANY($1)",
+    "-- forget_webhooks\nDELETE FROM webhook WHERE workflow_id = ANY($1)",
+    "-- forget_events\nDELETE FROM event WHERE workflow_id = ANY($1)",
+    "-- forget_runs\nDELETE FROM task_run WHERE workflow_id = ANY($1)",
+    "-- forget_workflows\nDELETE FROM workflow WHERE id = ANY($1)",
+];
+
+/// Removes workflows that ended before `before`, the first that ended first, and tasks of no workflow. Nothing that is open; nothing whose
+/// events somebody still has to publish. How many.
+pub(super) async fn forget(session: &dyn Session, before: Instant, most: u64) -> Result<u64, Error> {
+    let most = i64::try_from(most).unwrap_or(i64::MAX);
+    let found = session
+        .rows(
+            "-- workflows_to_forget\n\
+             SELECT id FROM workflow w WHERE completed_at < $1 AND NOT EXISTS (SELECT 1 FROM event e, sink s WHERE \
+             e.workflow_id = w.id AND e.seq > s.seq) ORDER BY completed_at, id LIMIT $2",
+            &[before.into(), most.into()],
+        )
+        .await?;
+    let ids = found.into_iter().map(|mut row| row.text()).collect::<Result<Vec<_>, _>>()?;
+    if !ids.is_empty() {
+        for sql in LEFT {
+            session.change(sql, &[Value::Texts(&ids)]).await?;
+        }
+    }
+    let tasks = session
+        .change(
+            "-- forget_lone_tasks\n\
+             DELETE FROM task WHERE id IN (SELECT id FROM task WHERE workflow_id IS NULL AND completed_at < $1 \
+             ORDER BY completed_at, id LIMIT $2)",
+            &[before.into(), most.into()],
+        )
+        .await?;
+    Ok(ids.len() as u64 + tasks)
+}

@@ -1,0 +1,200 @@
+//! Workflows and their history as they are shown.
+
+use super::{
+    super::{Row, Session, Value, payload, tasks::show},
+    flow,
+};
+use crate::{
+    clock::Instant,
+    domain::{
+        money::Micros,
+        tasks::answers::TaskFilter,
+        workflows::{
+            Counts, State,
+            answers::Found,
+            view::{Carried, EventView, WorkflowView},
+        },
+    },
+    error::Error,
+    ports::{
+        tasks::ListTasks,
+        workflows::{Find, History, List},
+    },
+};
+
+/// One workflow, by its id or that of one of its tasks.
+pub(super) async fn find(session: &dyn Session, asked: &Find) -> Result<Option<Found>, Error> {
+    let mut workflow = one(session, &asked.id, asked.stalled_before).await?;
+    let mut task = None;
+    if workflow.is_none() {
+        let list = ListTasks {
+            filter: TaskFilter::default(),
+            ids: vec![asked.id.clone()],
+            after: None,
+            most: 1,
+            carried: true,
+        };
+        task = show::list(session, &list).await?.into_iter().next();
+        let Some(found) = &task else { return Ok(None) };
+        if let Some(workflow_id) = &found.workflow_id {
+            workflow = one(session, workflow_id, asked.stalled_before).await?;
+        }
+    }
+    let (mut carried, mut tasks) = (Carried::default(), Vec::new());
+    if let Some(workflow) = &workflow {
+        if asked.carried {
+            carried = carried_by(session, &workflow.id).await?;
+        }
+        if let Some(page) = &asked.tasks {
+            let list = ListTasks {
+                filter: TaskFilter { workflow_id: Some(workflow.id.clone()), ..TaskFilter::default() },
+                ids: Vec::new(),
+                after: None,
+                most: page.most,
+                carried: page.carried,
+            };
+            tasks = show::list(session, &list).await?;
+        }
+    }
+    Ok(Some(Found { workflow, task, carried, tasks, with_tasks: asked.tasks.is_some() }))
+}
+
+async fn one(session: &dyn Session, id: &str, stalled_before: Instant) -> Result<Option<WorkflowView>, Error> {
+    let found = session
+        .rows(
+            "-- workflow_find\n\
+             SELECT w.id, w.name, w.type, w.state, w.version, w.created_at, w.started_at, w.completed_at, w.deadline_at, \
+             w.on_task_failure, w.parent_id, w.forked_from, w.reason, w.needs_attention, w.budget_micros, w.cost_micros, w.tasks, \
+             w.tasks_open, w.tasks_completed, w.tasks_dead, w.tasks_cancelled, \
+             EXISTS (SELECT 1 FROM task_run r WHERE r.workflow_id = w.id AND r.state = 'leased' AND r.lease_until <= $2) \
+             FROM workflow w WHERE w.id = $1",
+            &[id.into(), stalled_before.into()],
+        )
+        .await?;
+    found.into_iter().next().map(read).transpose()
+}
+
+fn read(mut row: Row) -> Result<WorkflowView, Error> {
+    Ok(WorkflowView {
+        id: row.text()?,
+        name: row.text()?,
+        kind: row.text()?,
+        state: flow::state(&row.text()?)?,
+        version: row.integer()?,
+        created_at: row.time()?,
+        started_at: row.time_or_none()?,
+        completed_at: row.time_or_none()?,
+        deadline_at: row.time_or_none()?,
+        on_task_failure: flow::policy(&row.text()?)?,
+        parent_id: row.text_or_none()?,
+        forked_from: row.text_or_none()?,
+        reason: row.text_or_none()?,
+        needs_attention: row.bool()?,
+        budget: row.integer_or_none()?.map(Micros),
+        cost: Micros(row.integer()?),
+        counts: Counts {
+            all: row.integer()?,
+            open: row.integer()?,
+            completed: row.integer()?,
+            dead: row.integer()?,
+            cancelled: row.integer()?,
+        },
+        stalled: row.bool()?,
+    })
+}
+
+async fn carried_by(session: &dyn Session, id: &str) -> Result<Carried, Error> {
+    let sql = "-- workflow_carried\nSELECT input, result, error FROM workflow_result WHERE workflow_id = $1";
+    let found = session.rows(sql, &[id.into()]).await?;
+    let Some(mut row) = found.into_iter().next() else { return Ok(Carried::default()) };
+    Ok(Carried { input: payload::json(&mut row)?, result: payload::read(&mut row)?, error: row.text_or_none()? })
+}
+
+/// Workflows, newest first.
+pub(super) async fn list(session: &dyn Session, asked: &List) -> Result<Vec<WorkflowView>, Error> {
+    let states: Vec<String> = asked.states.iter().map(|state: &State| state.as_str().to_owned()).collect();
+    let (before_at, before_id) = match &asked.before {
+        Some((at, id)) => (*at, id.as_str()),
+        None => (Instant(i64::MAX / 4), ""),
+    };
+    let pattern = asked.text.as_ref().map(|text| format!("%{}%", escaped(&text.to_lowercase())));
+    let found = session
+        .rows(
+            "-- workflow_list\n\
+             SELECT w.id, w.name, w.type, w.state, w.version, w.created_at, w.started_at, w.completed_at, w.deadline_at, \
+             w.on_task_failure, w.parent_id, w.forked_from, w.reason, w.needs_attention, w.budget_micros, w.cost_micros, w.tasks, \
+             w.tasks_open, w.tasks_completed, w.tasks_dead, w.tasks_cancelled, \
+             EXISTS (SELECT 1 FROM task_run r WHERE r.workflow_id = w.id AND r.state = 'leased' AND r.lease_until <= $8) \
+             FROM workflow w WHERE (w.created_at, w.id) < ($1, $2) AND (NOT $3 OR w.state = ANY($4)) AND ($5 = '' OR w.type = $5) \
+             AND w.created_at > $6 AND ($7 = '' OR lower(w.name) LIKE $7 ESCAPE '!' OR lower(w.id) LIKE $7 ESCAPE '!' \
+             OR lower(COALESCE(w.reason, '')) LIKE $7 ESCAPE '!') ORDER BY w.created_at DESC, w.id DESC LIMIT $9",
+            &[
+                before_at.into(),
+                before_id.into(),
+                (!states.is_empty()).into(),
+                Value::Texts(&states),
+                asked.kind.as_deref().unwrap_or_default().into(),
+                asked.created_after.unwrap_or(Instant(0)).into(),
+                pattern.as_deref().unwrap_or_default().into(),
+                asked.stalled_before.into(),
+                i64::try_from(asked.most).unwrap_or(i64::MAX).into(),
+            ],
+        )
+        .await?;
+    found.into_iter().map(read).collect()
+}
+
+/// Text for LIKE with `!` as its escape.
+fn escaped(text: &str) -> String {
+    text.replace('!', "!!").replace('%', "!%").replace('_', "!_")
+}
+
+/// What happened, oldest first.
+pub(super) async fn events(session: &dyn Session, asked: &History) -> Result<Vec<EventView>, Error> {
+    let most = i64::try_from(asked.most).unwrap_or(i64::MAX);
+    let found = match (&asked.workflow_id, &asked.entity_id) {
+        (Some(workflow_id), _) => {
+            session
+                .rows(
+                    "-- events_of_workflow\n\
+                     SELECT seq, at, type, entity, entity_id, workflow_id, actor, data FROM event \
+                     WHERE workflow_id = $1 AND seq > $2 ORDER BY seq LIMIT $3",
+                    &[workflow_id.into(), asked.after.into(), most.into()],
+                )
+                .await?
+        }
+        (None, Some(entity_id)) => {
+            session
+                .rows(
+                    "-- events_of_entity\n\
+                     SELECT seq, at, type, entity, entity_id, workflow_id, actor, data FROM event \
+                     WHERE entity_id = $1 AND seq > $2 ORDER BY seq LIMIT $3",
+                    &[entity_id.into(), asked.after.into(), most.into()],
+                )
+                .await?
+        }
+        (None, None) => {
+            session
+                .rows(
+                    "-- events_of_all\n\
+                     SELECT seq, at, type, entity, entity_id, workflow_id, actor, data FROM event \
+                     WHERE seq > $1 ORDER BY seq LIMIT $2",
+                    &[asked.after.into(), most.into()],
+                )
+                .await?
+        }
+    };
+    let event = |mut row: Row| {
+        Ok(EventView {
+            seq: row.integer()?,
+            at: row.time()?,
+            kind: row.text()?,
+            entity: row.text()?,
+            entity_id: row.text()?,
+            workflow_id: row.text_or_none()?,
+            actor: row.text_or_none()?,
+            data: payload::json(&mut row)?,
+        })
+    };
+    found.into_iter().map(event).collect()
+}

@@ -1,0 +1,275 @@
+//! What an agent can ask for about workflows: decides by the domain's rules, acts through the record store, and puts refusals into words.
+
+mod refusal;
+pub mod request;
+
+use std::{sync::Arc, time::Duration};
+
+use self::request::{
+    AnalyticsRequest, CompleteRequest, ControlRequest, CreateRequest, EventsRequest, ListRequest, StatusRequest,
+};
+use super::tasks;
+use crate::{
+    clock::{Clock, Instant},
+    config::{Access, Limits},
+    domain::{
+        idempotency::Key,
+        page::Cursor,
+        webhooks::Hosts,
+        workflows::{
+            Action,
+            answers::{Changed, Found},
+            figures::{Figure, Question},
+            view::{Created, EventView, Overview, WorkflowView},
+        },
+    },
+    error::{Code, Error},
+    ids,
+    ports::{
+        changes::{Changes, Interest, Topic},
+        workflows::{Complete, Control, Create, Find, History, List, TaskPage, WorkflowStore},
+    },
+};
+
+/// A waiting call looks again after this, whatever it was told.
+const LOOK_AGAIN: Duration = Duration::from_millis(5_000);
+/// Workflows and tasks that ended this long ago are forgotten: 90 days.
+pub const KEPT_MS: i64 = 90 * 24 * 3_600_000;
+
+/// Workflows.
+#[derive(Clone)]
+pub struct Workflows {
+    store: Arc<dyn WorkflowStore>,
+    changes: Arc<Changes>,
+    clock: Arc<dyn Clock>,
+    access: Arc<Access>,
+    limits: Limits,
+    hosts: Arc<Hosts>,
+    /// What all news are signed with; else each webhook has a secret of its own.
+    webhook_secret: Option<Arc<secrecy::SecretString>>,
+}
+
+/// What workflows stand on.
+pub struct Parts {
+    /// Where they are kept.
+    pub store: Arc<dyn WorkflowStore>,
+    /// Who waits for them.
+    pub changes: Arc<Changes>,
+    /// The record store's clock.
+    pub clock: Arc<dyn Clock>,
+    /// Whether writing is on.
+    pub access: Arc<Access>,
+    /// Bounds.
+    pub limits: Limits,
+    /// Where news may be sent that is not public.
+    pub hosts: Arc<Hosts>,
+    /// What all news are signed with.
+    pub webhook_secret: Option<secrecy::SecretString>,
+}
+
+/// What a look at a workflow showed.
+pub struct Status {
+    /// The workflow with what was asked for.
+    pub found: Found,
+    /// Its newest events, when asked for, oldest first.
+    pub events: Option<Vec<EventView>>,
+    /// Nothing is newer than what the caller knows.
+    pub unchanged: bool,
+}
+
+impl Workflows {
+    /// Over their parts.
+    pub fn new(parts: Parts) -> Self {
+        let Parts { store, changes, clock, access, limits, hosts, webhook_secret } = parts;
+        Self { store, changes, clock, access, limits, hosts, webhook_secret: webhook_secret.map(Arc::new) }
+    }
+
+    /// Makes a workflow with its tasks.
+    pub async fn create(&self, request: CreateRequest, key: Option<Key>) -> Result<Created, Error> {
+        self.access.writing("create_workflow")?;
+        let now = self.clock.now();
+        let parent_id = request.parent_id.clone();
+        let workflow = request.resolved(&self.limits, &self.hosts, self.webhook_secret.as_deref(), now)?;
+        let active_max = self.limits.active_workflows_max as u64;
+        let create = Create { workflow, active_max, key, now };
+        let mut created =
+            self.store.create(create).await?.map_err(|refused| refusal::of_create(refused, parent_id.as_deref()))?;
+        if self.webhook_secret.is_some() {
+            created.webhook_secret = None;
+        }
+        Ok(created)
+    }
+
+    /// Ends a workflow.
+    pub async fn complete(&self, request: CompleteRequest, key: Option<Key>) -> Result<Changed, Error> {
+        self.access.writing("complete_workflow")?;
+        let CompleteRequest { workflow_id, outcome, result, error, expected_version } =
+            request.checked(&self.limits)?;
+        let id = workflow_id.clone();
+        let complete = Complete { workflow_id, outcome, result, error, expected_version, key, now: self.clock.now() };
+        self.store.complete(complete).await?.map_err(|refused| refusal::of_change(refused, &id, None))
+    }
+
+    /// Starts, pauses, resumes, cancels, tells, or forks a workflow.
+    pub async fn control(&self, request: ControlRequest, key: Option<Key>) -> Result<Changed, Error> {
+        self.access.writing("control_workflow")?;
+        let ControlRequest { workflow_id, action, signal, reason, expected_version } = request.checked(&self.limits)?;
+        let id = workflow_id.clone();
+        let control = Control {
+            workflow_id,
+            action,
+            signal,
+            reason,
+            expected_version,
+            fork_id: ids::new(ids::Kind::Workflow),
+            active_max: self.limits.active_workflows_max as u64,
+            key,
+            now: self.clock.now(),
+        };
+        self.store.control(control).await?.map_err(|refused| refusal::of_change(refused, &id, Some(action)))
+    }
+
+    /// One workflow, by its id or that of one of its tasks; waits until it is newer than what the caller knows.
+    pub async fn status(&self, request: StatusRequest) -> Result<Status, Error> {
+        let wait = tasks::wait(request.wait_ms)?;
+        let deadline = tokio::time::Instant::now() + wait;
+        loop {
+            let watch = self.changes.watch(vec![Interest::In(Topic::Workflow(request.id.clone()))]);
+            let found = self.find(&request).await?;
+            let version = found.workflow.as_ref().map(|workflow| workflow.version);
+            let known = request.since_version.is_some_and(|since| version.is_some_and(|version| version <= since));
+            let over = found.workflow.as_ref().is_none_or(|workflow| !workflow.state.is_open());
+            // Whoever waits without a version waits for the end.
+            let waits = if request.since_version.is_some() { known } else { !over };
+            let now = tokio::time::Instant::now();
+            if !waits || over || now >= deadline {
+                let events = self.newest_events(&request, &found).await?;
+                return Ok(Status { found, events, unchanged: known });
+            }
+            // An error is the time that is up.
+            let _ = tokio::time::timeout_at(deadline.min(now + LOOK_AGAIN), watch.changed()).await;
+        }
+    }
+
+    async fn find(&self, request: &StatusRequest) -> Result<Found, Error> {
+        let tasks =
+            request.tasks.then_some(TaskPage { most: self.limits.workflow_tasks_max as u64, carried: request.results });
+        let find =
+            Find { id: request.id.clone(), carried: request.results, tasks, stalled_before: self.stalled_before() };
+        let found = self.store.find(find).await?;
+        found.ok_or_else(|| refusal::no_workflow(&request.id, request.argument))
+    }
+
+    async fn newest_events(&self, request: &StatusRequest, found: &Found) -> Result<Option<Vec<EventView>>, Error> {
+        let Some(workflow) = found.workflow.as_ref().filter(|_| request.events) else { return Ok(None) };
+        let history = History { workflow_id: Some(workflow.id.clone()), entity_id: None, after: 0, most: EVENTS_SHOWN };
+        self.store.events(history).await.map(Some)
+    }
+
+    /// Everything at a glance.
+    pub async fn overview(&self) -> Result<Overview, Error> {
+        self.store.overview(self.clock.now()).await
+    }
+
+    /// Workflows, newest first, and where the rest begins.
+    pub async fn list(&self, request: ListRequest) -> Result<(Vec<WorkflowView>, Option<String>), Error> {
+        let rows = self.limits.rows(request.limit.or(Some(LISTED_DEFAULT)), "limit")?;
+        let (filter, question, cursor) = request.checked()?;
+        let before = match cursor {
+            None => None,
+            Some(token) => Some(place(&Cursor::decode_text(&token, &question)?)?),
+        };
+        let list = List { before, most: rows as u64 + 1, stalled_before: self.stalled_before(), ..filter };
+        let mut workflows = self.store.list(list).await?;
+        let more = workflows.len() > rows;
+        workflows.truncate(rows);
+        let last = workflows.last().filter(|_| more);
+        let next = last.map(|last| Cursor::encode_text(&format!("{}.{}", last.created_at.0, last.id), &question));
+        Ok((workflows, next))
+    }
+
+    /// The history of a workflow or of anything that has an id, and the number to go on after.
+    pub async fn events(&self, request: EventsRequest) -> Result<(Vec<EventView>, Option<i64>), Error> {
+        let wait = tasks::wait(request.wait_ms)?;
+        let rows = self.limits.rows(request.limit, "limit")?;
+        let deadline = tokio::time::Instant::now() + wait;
+        let topic = request.workflow_id.clone().map_or(Topic::Events, Topic::Workflow);
+        loop {
+            let watch = self.changes.watch(vec![Interest::In(topic.clone())]);
+            let history = History {
+                workflow_id: request.workflow_id.clone(),
+                entity_id: request.entity_id.clone(),
+                after: request.after.unwrap_or_default(),
+                most: rows as u64 + 1,
+            };
+            let mut events = self.store.events(history).await?;
+            if events.is_empty() && request.after.is_none() {
+                self.must_exist(&request).await?;
+            }
+            let now = tokio::time::Instant::now();
+            if !events.is_empty() || now >= deadline {
+                let more = events.len() > rows;
+                events.truncate(rows);
+                let next = events.last().filter(|_| more).map(|last| last.seq);
+                return Ok((events, next));
+            }
+            // An error is the time that is up.
+            let _ = tokio::time::timeout_at(deadline.min(now + LOOK_AGAIN), watch.changed()).await;
+        }
+    }
+
+    /// "Nothing happened" and "there is no such thing" are two answers.
+    async fn must_exist(&self, request: &EventsRequest) -> Result<(), Error> {
+        let (id, argument) = match (&request.workflow_id, &request.entity_id) {
+            (Some(id), _) => (id, "workflow_id"),
+            (None, Some(id)) => (id, "task_id"),
+            (None, None) => return Ok(()),
+        };
+        let find = Find { id: id.clone(), carried: false, tasks: None, stalled_before: self.stalled_before() };
+        let found = self.store.find(find).await?;
+        found.map(drop).ok_or_else(|| refusal::no_workflow(id, argument))
+    }
+
+    /// Figures over many workflows.
+    pub async fn analytics(&self, request: AnalyticsRequest) -> Result<(Question, Vec<Figure>), Error> {
+        let most = self.limits.rows(request.limit.or(Some(FIGURES_DEFAULT)), "limit")? as u64;
+        let question = request.checked(self.clock.now(), most)?;
+        let figures = self.store.analytics(question.clone()).await?;
+        Ok((question, figures))
+    }
+
+    /// Ends workflows whose deadline has passed. How many.
+    pub async fn end_overdue(&self, now: Instant) -> Result<u64, Error> {
+        self.store.end_overdue(now).await
+    }
+
+    /// Removes what ended long ago, so many at a time. How many.
+    pub async fn forget(&self, now: Instant, most: u64) -> Result<u64, Error> {
+        self.store.forget(now.plus_ms(-KEPT_MS), most).await
+    }
+
+    /// A lease that ends before this was not renewed for half of its time.
+    fn stalled_before(&self) -> Instant {
+        let half = i64::try_from(self.limits.lease_time.as_millis() / 2).unwrap_or(i64::MAX);
+        self.clock.now().plus_ms(half)
+    }
+}
+
+/// Rows of list_workflows when nothing is said.
+const LISTED_DEFAULT: u64 = 50;
+/// Rows of get_analytics when nothing is said.
+const FIGURES_DEFAULT: u64 = 50;
+/// Events that come with a status.
+const EVENTS_SHOWN: u64 = 100;
+
+/// The place of a workflow in the list, from a cursor.
+fn place(text: &str) -> Result<(Instant, String), Error> {
+    let refuse = || Error::new(Code::Invalid, "`cursor` does not belong to this call").argument("cursor");
+    let (at, id) = text.split_once('.').ok_or_else(refuse)?;
+    Ok((Instant(at.parse().map_err(|error| refuse().cause(error))?), id.to_owned()))
+}
+
+/// Whether it is one of the actions that need a signal.
+pub(crate) fn needs_signal(action: Action) -> bool {
+    action == Action::Signal
+}

@@ -1,0 +1,69 @@
+//! Why something was not done to a workflow, in words.
+
+use serde_json::json;
+
+use crate::{
+    domain::{
+        json,
+        workflows::{Action, State},
+    },
+    error::{Code, Error},
+    ports::workflows::{ChangeRefused, CreateRefused},
+    services::idempotency::repeat,
+};
+
+pub(super) fn of_create(refused: CreateRefused, parent_id: Option<&str>) -> Error {
+    match refused {
+        CreateRefused::TooMany { active_max } => too_many(active_max),
+        CreateRefused::NoParent => no_workflow(parent_id.unwrap_or_default(), "parent_id"),
+        CreateRefused::Repeat(why) => repeat(why),
+    }
+}
+
+fn too_many(active_max: u64) -> Error {
+    Error::new(Code::Limit, format!("{active_max} workflows are open, and there may be no more"))
+        .hint("complete or cancel some (list_workflows shows them); CALLBOARD_MAX_ACTIVE_WORKFLOWS sets the bound")
+}
+
+pub(super) fn no_workflow(id: &str, argument: &'static str) -> Error {
+    let what = if id.starts_with("tk_") { "task" } else { "workflow" };
+    Error::new(Code::NotFound, format!("no {what} `{id}`"))
+        .argument(argument)
+        .hint("list_workflows shows workflows; ended ones are kept for 90 days")
+}
+
+pub(super) fn of_change(refused: ChangeRefused, id: &str, action: Option<Action>) -> Error {
+    let current = |state: State, version: i64| json::of(&json!({"state": state.as_str(), "version": version}));
+    match refused {
+        ChangeRefused::NoSuchWorkflow => no_workflow(id, "workflow_id"),
+        ChangeRefused::State { state, version } => {
+            let what = action.map_or("complete", Action::as_str);
+            let error = Error::new(
+                Code::Conflict,
+                format!("the workflow `{id}` is {}; {what} does nothing to it", state.as_str()),
+            )
+            .argument(if action.is_some() { "action" } else { "workflow_id" })
+            .current(current(state, version));
+            if state.is_open() {
+                error
+            } else {
+                error.hint("what has ended stays so; action `fork` makes a new one that goes on from it")
+            }
+        }
+        ChangeRefused::Version { state, version } => {
+            Error::new(Code::Conflict, format!("the workflow `{id}` has version {version} now"))
+                .argument("expected_version")
+                .hint("look at it again with get_orchestration_status, then decide")
+                .current(current(state, version))
+        }
+        ChangeRefused::OpenTasks { open, state, version } => Error::new(
+            Code::Conflict,
+            format!("{open} tasks of the workflow `{id}` are not over"),
+        )
+        .argument("outcome")
+        .hint("finish them, or cancel them with manage_tasks; outcome `failed` and `cancelled` cancel what is open")
+        .current(current(state, version)),
+        ChangeRefused::TooMany { active_max } => too_many(active_max),
+        ChangeRefused::Repeat(why) => repeat(why),
+    }
+}

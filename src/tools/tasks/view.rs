@@ -1,0 +1,145 @@
+//! Tasks as answers show them.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::super::{money::Usd, raw::Any};
+use crate::{
+    clock::Instant,
+    domain::{
+        json,
+        tasks::{Failure, answers::ClaimedTask},
+        workflows::{answers::Signal, view::TaskView},
+    },
+};
+
+/// A claimed task.
+#[derive(Serialize, JsonSchema)]
+pub struct ClaimedView {
+    task_id: String,
+    workflow_id: Option<String>,
+    key: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    title: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    description: Option<String>,
+    queue: String,
+    lease_token: String,
+    lease_until: String,
+    attempt: i64,
+    max_attempts: i64,
+    priority: i64,
+    input: Any,
+    checkpoint: Any,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    question: Option<Any>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    answer: Option<Any>,
+    dependency_results: BTreeMap<String, Any>,
+}
+
+impl From<ClaimedTask> for ClaimedView {
+    fn from(task: ClaimedTask) -> Self {
+        let or_null = |value: Option<json::Json>| Any(value.unwrap_or_else(json::null));
+        Self {
+            lease_token: task.lease.to_string(),
+            lease_until: task.lease_until.rfc3339(),
+            task_id: task.task_id,
+            workflow_id: task.workflow_id,
+            key: task.key,
+            title: task.title,
+            description: task.description,
+            queue: task.queue,
+            attempt: task.attempt,
+            max_attempts: task.attempts_max,
+            priority: task.priority,
+            input: or_null(task.input),
+            checkpoint: or_null(task.checkpoint),
+            question: task.question.map(Any),
+            answer: task.answer.map(Any),
+            dependency_results: task.dependency_results.into_iter().map(|(key, result)| (key, Any(result))).collect(),
+        }
+    }
+}
+
+/// What a worker is told.
+#[derive(Serialize, JsonSchema)]
+pub struct SignalView {
+    signal: String,
+    payload: Any,
+}
+
+impl From<Signal> for SignalView {
+    fn from(signal: Signal) -> Self {
+        Self { signal: signal.name, payload: Any(signal.payload.unwrap_or_else(json::null)) }
+    }
+}
+
+/// A task in a list. What does not apply is left out.
+#[derive(Serialize, JsonSchema)]
+pub struct TaskRow {
+    task_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    workflow_id: Option<String>,
+    key: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    title: Option<String>,
+    state: &'static str,
+    queue: String,
+    priority: i64,
+    attempts: i64,
+    max_attempts: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    agent_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lease_until: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    run_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    progress: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    question: Option<Any>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Any>")]
+    error: Option<Failure>,
+    cost_usd: Usd,
+    created_at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    completed_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    input: Option<Any>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    result: Option<Any>,
+}
+
+impl From<TaskView> for TaskRow {
+    fn from(task: TaskView) -> Self {
+        Self {
+            task_id: task.id,
+            workflow_id: task.workflow_id,
+            key: task.key,
+            title: task.title,
+            state: task.state.as_str(),
+            queue: task.queue,
+            priority: task.priority,
+            attempts: task.attempts,
+            max_attempts: task.attempts_max,
+            agent_id: task.agent_id,
+            lease_until: task.lease_until.map(Instant::rfc3339),
+            run_at: task.run_at.map(Instant::rfc3339),
+            progress: task.progress,
+            message: task.message,
+            question: task.question.map(Any),
+            error: task.error,
+            cost_usd: Usd(task.cost),
+            created_at: task.created_at.rfc3339(),
+            completed_at: task.completed_at.map(Instant::rfc3339),
+            input: task.input.map(Any),
+            result: task.result.map(Any),
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! Tools for orchestrators: workflows, their status, history and figures.
+
+mod change;
+mod figures;
+mod status;
+
+use rmcp::{tool, tool_router};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use self::{
+    change::{ChangeAnswer, CompleteWorkflow, ControlWorkflow, CreateAnswer, CreateWorkflow},
+    figures::{AnalyticsAnswer, EventsAnswer, GetAnalytics, GetEvents},
+    status::{GetStatus, StatusAnswer, WorkflowRow},
+};
+use super::{Json, Keyed, Parameters, ToolError, Tools, raw::Any};
+use crate::{domain::json, services::workflows::request::ListRequest};
+
+/// Arguments of list_workflows.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ListWorkflows {
+    /// A state, or open.
+    state: Option<String>,
+    r#type: Option<String>,
+    /// RFC 3339.
+    created_after: Option<String>,
+    /// Words in name, id or reason.
+    text: Option<String>,
+    #[schemars(range(min = 1, max = 10_000))]
+    limit: Option<u64>,
+    cursor: Option<String>,
+}
+
+/// Answer of list_workflows.
+#[derive(Serialize, JsonSchema)]
+pub struct ListAnswer {
+    next: Any,
+    workflows: Vec<WorkflowRow>,
+}
+
+#[tool_router(router = workflow_tools, vis = "pub(in crate::tools)")]
+impl Tools {
+    /// Create a workflow of tasks that agents claim: with dependencies, priorities, retries, a deadline and a budget.
+    #[tool(
+        title = "Create workflow",
+        annotations(
+            read_only_hint = false,
+            destructive_hint = false,
+            idempotent_hint = false,
+            open_world_hint = false
+        )
+    )]
+    async fn create_workflow(
+        &self,
+        Keyed(key): Keyed,
+        Parameters(arguments): Parameters<CreateWorkflow>,
+    ) -> Result<Json<CreateAnswer>, ToolError> {
+        Ok(Json(self.app.workflows.create(arguments.into(), key).await?.into()))
+    }
+
+    /// Show how work stands: everything at a glance, or one workflow or task; can wait for news.
+    #[tool(
+        title = "Get orchestration status",
+        annotations(read_only_hint = true, destructive_hint = false, idempotent_hint = true, open_world_hint = false)
+    )]
+    async fn get_orchestration_status(
+        &self,
+        Parameters(arguments): Parameters<GetStatus>,
+    ) -> Result<Json<StatusAnswer>, ToolError> {
+        Ok(Json(self.app.board.status(arguments.request()?).await?.into()))
+    }
+
+    /// List workflows, newest first.
+    #[tool(
+        title = "List workflows",
+        annotations(read_only_hint = true, destructive_hint = false, idempotent_hint = true, open_world_hint = false)
+    )]
+    async fn list_workflows(
+        &self,
+        Parameters(arguments): Parameters<ListWorkflows>,
+    ) -> Result<Json<ListAnswer>, ToolError> {
+        let ListWorkflows { state, r#type, created_after, text, limit, cursor } = arguments;
+        let request = ListRequest { state, kind: r#type, created_after, text, limit, cursor };
+        let (workflows, next) = self.app.workflows.list(request).await?;
+        Ok(Json(ListAnswer { next: Any(json::of(&next)), workflows: workflows.into_iter().map(Into::into).collect() }))
+    }
+
+    /// End a workflow as completed, failed or cancelled. One whose tasks are all done is completed by itself.
+    #[tool(
+        title = "Complete workflow",
+        annotations(read_only_hint = false, destructive_hint = true, idempotent_hint = false, open_world_hint = false)
+    )]
+    async fn complete_workflow(
+        &self,
+        Keyed(key): Keyed,
+        Parameters(arguments): Parameters<CompleteWorkflow>,
+    ) -> Result<Json<ChangeAnswer>, ToolError> {
+        Ok(Json(self.app.workflows.complete(arguments.into(), key).await?.into()))
+    }
+
+    /// Start, pause, resume, cancel or signal a workflow, or fork an ended one: the new one goes on from its completed tasks.
+    #[tool(
+        title = "Control workflow",
+        annotations(read_only_hint = false, destructive_hint = true, idempotent_hint = false, open_world_hint = false)
+    )]
+    async fn control_workflow(
+        &self,
+        Keyed(key): Keyed,
+        Parameters(arguments): Parameters<ControlWorkflow>,
+    ) -> Result<Json<ChangeAnswer>, ToolError> {
+        Ok(Json(self.app.workflows.control(arguments.into(), key).await?.into()))
+    }
+
+    /// Show the durable history of a workflow, task or agent, oldest first.
+    #[tool(
+        title = "Get events",
+        annotations(read_only_hint = true, destructive_hint = false, idempotent_hint = true, open_world_hint = false)
+    )]
+    async fn get_events(&self, Parameters(arguments): Parameters<GetEvents>) -> Result<Json<EventsAnswer>, ToolError> {
+        let (events, next) = self.app.workflows.events(arguments.request()?).await?;
+        Ok(Json(EventsAnswer::new(events, next)))
+    }
+
+    /// Figures over ended workflows: success rate, duration, cost, throughput, failures with errors.
+    #[tool(
+        title = "Get analytics",
+        annotations(read_only_hint = true, destructive_hint = false, idempotent_hint = true, open_world_hint = false)
+    )]
+    async fn get_analytics(
+        &self,
+        Parameters(arguments): Parameters<GetAnalytics>,
+    ) -> Result<Json<AnalyticsAnswer>, ToolError> {
+        let (question, figures) = self.app.workflows.analytics(arguments.into()).await?;
+        Ok(Json(AnalyticsAnswer::new(&question, figures)))
+    }
+}

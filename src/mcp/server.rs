@@ -79,6 +79,10 @@ impl Server {
         let router = crate::tools::router(&app.toolsets);
         let mut catalogue: Vec<Tool> = router.list_all().into_iter().map(schema::portable).collect();
         catalogue.sort_by_key(|tool| crate::tools::position(&tool.name));
+        let bounds = Bounds::of(&catalogue);
+        // `database` chooses among several.
+        let unused: &[&str] = if app.sql.databases().len() == 1 { &["database"] } else { &[] };
+        catalogue.iter_mut().for_each(|tool| schema::slim(tool, unused));
         if app.answers == Answers::Text {
             // A tool with an output schema must give structuredContent.
             catalogue.iter_mut().for_each(|tool| tool.output_schema = None);
@@ -86,7 +90,7 @@ impl Server {
         Self(Arc::new(Shared {
             tools: Tools { app },
             router,
-            bounds: Bounds::of(&catalogue),
+            bounds,
             catalogue,
             permits: Semaphore::new(limits.calls_in_flight_max),
             waiting: Semaphore::new(limits.calls_in_flight_max + limits.calls_waiting_max),

@@ -26,12 +26,12 @@ pub struct RegisterAgent {
     agent_id: Option<String>,
     /// What it can do.
     capabilities: Option<Lenient<Vec<String>>>,
-    /// Anything else: model, port, process_id, limits.
+    /// model, port, process_id, …
     #[serde(alias = "configuration", alias = "config")]
     metadata: Option<Object>,
     /// Default idle.
     status: Option<String>,
-    /// From its first registration, when it comes again.
+    /// When it comes again.
     agent_token: Option<String>,
     /// A repeat with the same key has no second effect.
     #[expect(dead_code, reason = "read at the choke point, for every tool that writes")]
@@ -55,7 +55,7 @@ pub struct ListAgents {
     role: Option<String>,
     /// One that they must have.
     capability: Option<String>,
-    /// starting, idle, busy, stopping, stopped, lost or error.
+    /// idle, busy, lost, stopped, …
     status: Option<String>,
     /// Default 50.
     #[schemars(range(min = 1, max = 500))]
@@ -105,14 +105,14 @@ struct TaskRow {
 #[serde(deny_unknown_fields)]
 pub struct UpdateAgent {
     agent_id: String,
-    /// starting, idle, busy, stopping, stopped or error.
+    /// idle, busy, stopped, error, …
     status: Option<String>,
-    /// What it measured: memory_usage, cpu_usage; {"degraded":true} tells that it is not well.
+    /// memory_usage, cpu_usage, degraded, …
     metrics: Option<Object>,
-    /// Replaces what it told before.
+    /// Replaces the old.
     #[serde(alias = "configuration", alias = "config")]
     metadata: Option<Object>,
-    /// Refuse if its version is another.
+    /// Refused when it is another.
     expected_version: Option<i64>,
     /// A repeat with the same key has no second effect.
     #[expect(dead_code, reason = "read at the choke point, for every tool that writes")]
@@ -129,7 +129,7 @@ pub struct UpdateAnswer {
 
 #[tool_router(router = agent_tools, vis = "pub(in crate::tools)")]
 impl Tools {
-    /// Make an agent known with its role and capabilities, so that it is given fitting tasks and others see it. Call it once, before claim_tasks.
+    /// Make an agent known with its role and capabilities, before it claims tasks.
     #[tool(
         title = "Register agent",
         annotations(read_only_hint = false, destructive_hint = false, idempotent_hint = true, open_world_hint = false)
@@ -157,7 +157,7 @@ impl Tools {
         }))
     }
 
-    /// List agents: role, status, last heartbeat, current tasks, success rate, and how many there are. Use it to see who can do what, or who is lost.
+    /// List agents: role, status, last heartbeat, current tasks, success rate.
     #[tool(
         title = "List agents",
         annotations(read_only_hint = true, destructive_hint = false, idempotent_hint = true, open_world_hint = false)
@@ -173,7 +173,7 @@ impl Tools {
         Ok(Json(self.app.agents.list(filter).await?.into()))
     }
 
-    /// Report an agent's status, metrics or metadata. Not needed to stay alive: any call that names the agent counts as its heartbeat.
+    /// Report an agent's status, metrics or metadata. Any call that names it counts as its heartbeat.
     #[tool(
         title = "Update agent",
         annotations(read_only_hint = false, destructive_hint = true, idempotent_hint = true, open_world_hint = false)

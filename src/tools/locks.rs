@@ -16,17 +16,17 @@ use crate::{
 #[serde(deny_unknown_fields)]
 pub struct ManageLock {
     action: LockAction,
-    /// What is locked, e.g. db/migrate.
+    /// e.g. db/migrate.
     resource: String,
-    /// Who holds it (default: the only agent here).
+    /// Default: the only agent here.
     agent_id: Option<String>,
     /// Default 30000.
     #[schemars(range(min = 1_000, max = 3_600_000))]
     ttl_ms: Option<u64>,
-    /// Wait so long for it (default 0).
+    /// Default 0.
     #[schemars(range(min = 0, max = 20_000))]
     wait_ms: Option<u64>,
-    /// From acquire; renew and release need it.
+    /// For renew and release.
     token: Option<String>,
     /// A repeat with the same key has no second effect.
     #[expect(dead_code, reason = "read at the choke point, for every tool that writes")]
@@ -65,8 +65,7 @@ pub struct ManageLockAnswer {
 
 #[tool_router(router = lock_tools, vis = "pub(in crate::tools)")]
 impl Tools {
-    /// Let only one agent at a time do something: acquire, renew, release or inspect a lock. It ends after ttl_ms or with the agent's process.
-    /// Write with its fence, which grows with each holder, where what you write to can compare.
+    /// Lock a resource so that one agent at a time uses it: acquire, renew, release, inspect. It ends after ttl_ms or with the agent's process.
     #[tool(
         title = "Manage lock",
         annotations(

@@ -8,11 +8,14 @@ use serde_json::{Map, Value, json};
 /// Levels of references within references.
 const NESTING_MAX: usize = 8;
 
+/// Arguments whose names say all: the instructions tell of them once for all tools.
+const KNOWN: [&str; 3] = ["idempotency_key", "cursor", "database"];
+
 /// A tool as it is served: no `format: uint32` (hosts warn about it), no `["string","null"]` (absent is enough), no references, no line breaks
-/// in descriptions, no `$schema` and no `title` in every schema (bytes a model pays for).
+/// in descriptions, no `$schema` and no `title` in every schema, no bound that goes without saying (bytes a model pays for).
 pub fn portable(mut tool: Tool) -> Tool {
     tool.input_schema = Arc::new(input(&tool.input_schema));
-    tool.output_schema = tool.output_schema.map(|schema| Arc::new(output(&schema)));
+    tool.output_schema = tool.output_schema.map(|_| Arc::new(output()));
     tool.description = tool.description.map(|text| one_line(&text).into());
     tool
 }
@@ -26,34 +29,40 @@ fn input(schema: &JsonObject) -> JsonObject {
     object.remove("$schema");
     object.remove("title");
     object.remove("description");
+    // What is unknown is refused by name all the same.
+    object.remove("additionalProperties");
     object.values_mut().for_each(|part| clean(part, &definitions, NESTING_MAX));
-    object
-}
-
-/// Only the members and their types. Nothing is required, because a failure's envelope is held against the same schema by some clients;
-/// members of any type, and those that may be null, are left out (hosts warn about both).
-fn output(schema: &JsonObject) -> JsonObject {
-    let nullable = |name: &str| schema.get("properties").and_then(|parts| parts.get(name)).is_some_and(takes_null);
-    let mut members = Map::new();
-    if let Some(Value::Object(properties)) = input(schema).remove("properties") {
+    if let Some(Value::Object(properties)) = object.get_mut("properties") {
         for (name, part) in properties {
-            if let Some(kind) = part.get("type").filter(|_| !nullable(&name)) {
-                members.insert(name, json!({ "type": kind }));
+            if let Some(part) = part.as_object_mut().filter(|_| KNOWN.contains(&name.as_str())) {
+                part.remove("description");
             }
         }
     }
-    let mut outline = Map::new();
-    outline.insert("type".to_owned(), json!("object"));
-    outline.insert("properties".to_owned(), Value::Object(members));
-    outline
+    object
 }
 
-fn takes_null(schema: &Value) -> bool {
-    let has_null = |list: Option<&Value>, null: fn(&Value) -> bool| {
-        list.and_then(Value::as_array).is_some_and(|list| list.iter().any(null))
-    };
-    has_null(schema.get("type"), |kind| kind == "null")
-        || has_null(schema.get("anyOf"), |part| part.get("type").is_some_and(|kind| kind == "null"))
+/// Leaves out what goes without saying, once bounds are known to who holds them: that numbers do not begin below 0 or 1, and arguments that
+/// this server has no use for. They are accepted all the same.
+pub fn slim(tool: &mut Tool, unused: &[&str]) {
+    let mut schema = JsonObject::clone(&tool.input_schema);
+    if let Some(Value::Object(properties)) = schema.get_mut("properties") {
+        properties.retain(|name, _| !unused.contains(&name.as_str()));
+        for part in properties.values_mut().filter_map(Value::as_object_mut) {
+            if part.get("minimum").and_then(Value::as_i64).is_some_and(|least| (0..=1).contains(&least)) {
+                part.remove("minimum");
+            }
+        }
+    }
+    tool.input_schema = Arc::new(schema);
+}
+
+/// Only that it is an object: a failure's envelope is held against the same schema by some clients, models read answers and not their
+/// schemas, and every client is sent all of it.
+fn output() -> JsonObject {
+    let mut outline = Map::new();
+    outline.insert("type".to_owned(), json!("object"));
+    outline
 }
 
 fn clean(schema: &mut Value, definitions: &Map<String, Value>, nesting: usize) {

@@ -181,6 +181,34 @@ fn a_wrong_argument_is_named_with_what_is_accepted() {
     assert!(failure["message"].as_str().unwrap().contains("error, ignore, update"), "{failure}");
 }
 
+/// Arguments whose names say all, or that the instructions explain once for all tools.
+const SAY_ALL: [&str; 22] = [
+    "action",
+    "aggs",
+    "agent_id",
+    "cursor",
+    "database",
+    "error",
+    "expected_version",
+    "fields",
+    "format",
+    "idempotency_key",
+    "input",
+    "lease_token",
+    "limit",
+    "message",
+    "metric",
+    "outcome",
+    "parent_id",
+    "reason",
+    "result",
+    "role",
+    "type",
+    "workflow_id",
+];
+/// Arguments that take any JSON.
+const ANYTHING: [&str; 8] = ["answer", "checkpoint", "default", "error", "input", "need_input", "payload", "result"];
+
 #[test]
 fn the_list_of_tools_is_small_stable_and_portable() {
     let mut board = Binary::serve();
@@ -208,10 +236,15 @@ fn the_list_of_tools_is_small_stable_and_portable() {
         }
         assert!(tool["outputSchema"].get("required").is_none(), "{name}: failures are held against it too");
         for (argument, schema) in tool["inputSchema"]["properties"].as_object().into_iter().flatten() {
-            assert!(schema["description"].is_string(), "{name}.{argument} has no description");
-            assert!(schema["type"].is_string(), "{name}.{argument} has no type");
+            assert!(
+                SAY_ALL.contains(&argument.as_str()) || schema["description"].is_string(),
+                "{name}.{argument} has no description"
+            );
+            assert!(
+                ANYTHING.contains(&argument.as_str()) || schema["type"].is_string() || schema["type"].is_array(),
+                "{name}.{argument} has no type"
+            );
         }
-        assert_eq!(tool["inputSchema"]["additionalProperties"], false, "{name}");
     }
 }
 

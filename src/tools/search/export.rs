@@ -21,14 +21,14 @@ use crate::services::{
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BulkExport {
-    /// Index name, comma list, or pattern with *.
+    /// Name, list, or pattern with *.
     index: String,
-    /// Elasticsearch query DSL: the object under `query`.
+    /// Query DSL.
     #[schemars(with = "Option<Object>")]
     query: Option<Any>,
-    /// Words to find in all text fields, instead of `query`.
+    /// Words, instead of `query`.
     text: Option<String>,
-    /// Document fields to keep (default all).
+    /// Default all.
     fields: Option<Lenient<Vec<String>>>,
     /// Default ndjson.
     format: Option<FormatChoice>,
@@ -84,8 +84,7 @@ struct DocumentView {
 
 #[tool_router(router = search_export_tools, vis = "pub(in crate::tools)")]
 impl Tools {
-    /// Export all documents of an index or query, complete and exact. Small results come inline; large ones become an NDJSON or CSV file given
-    /// back as a resource link. Use it before bulk_insert; search_documents for a few hits.
+    /// Export all documents of an index or query, complete and exact: small results inline, large ones as an NDJSON or CSV file by resource link.
     #[tool(
         title = "Bulk export",
         output_schema = rmcp::handler::server::tool::schema_for_output::<ExportAnswer>(),

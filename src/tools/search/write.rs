@@ -14,11 +14,11 @@ use crate::domain::search::{FailedDocument, Indexed, NewDocuments};
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct IndexDocuments {
-    /// One index name; it is created when missing.
+    /// Created when missing.
     index: String,
-    /// Documents, up to 5,000.
+    /// Up to 5,000.
     documents: Lenient<Vec<Object>>,
-    /// The field whose value becomes _id (default: ids are made).
+    /// Its value becomes _id and replaces an existing document.
     id_field: Option<String>,
     /// Wait until searches see them (default true).
     refresh: Option<bool>,
@@ -44,8 +44,7 @@ struct FailureView {
 
 #[tool_router(router = search_write_tools, vis = "pub(in crate::tools)")]
 impl Tools {
-    /// Index documents into Elasticsearch or OpenSearch: each is written or fails on its own with the engine's reason. With id_field an existing
-    /// document is replaced.
+    /// Index documents into Elasticsearch or OpenSearch; each is written or fails on its own, with the reason.
     #[tool(
         title = "Index documents",
         annotations(read_only_hint = false, destructive_hint = true, idempotent_hint = false, open_world_hint = false)

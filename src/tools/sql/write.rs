@@ -25,7 +25,7 @@ pub struct InsertData {
     /// {column: value}.
     #[serde(alias = "data")]
     row: Object,
-    /// Columns to give back (default: the primary key).
+    /// Columns (default: the primary key).
     returning: Option<Lenient<Vec<String>>>,
     /// A repeat with the same key has no second effect.
     #[expect(dead_code, reason = "read at the choke point, for every tool that writes")]
@@ -48,16 +48,16 @@ pub struct InsertAnswer {
 pub struct BulkInsert {
     /// `name` or `schema.name`.
     table: String,
-    /// Rows [{column: value}], up to 100,000. A missing key keeps the default or old value, null writes NULL.
+    /// Up to 100,000 [{column: value}]. A missing column keeps the default or old value.
     #[serde(alias = "data")]
     rows: Lenient<Vec<Object>>,
-    /// What to do with a row whose key exists (default error).
+    /// A row whose key exists (default error).
     on_conflict: Option<ConflictChoice>,
-    /// Columns of a unique index (default: the primary key).
+    /// Default: the primary key.
     conflict_columns: Option<Lenient<Vec<String>>>,
-    /// abort (default): nothing is written; reject: good rows stay, bad ones come back with reasons.
+    /// reject: good rows stay, bad ones come back with reasons.
     on_error: Option<ErrorChoice>,
-    /// Rows here that share a key: refuse (default), or the last wins.
+    /// Rows that share a key (default refuse).
     duplicates: Option<DuplicateChoice>,
     /// A repeat with the same key has no second effect.
     #[expect(dead_code, reason = "read at the choke point, for every tool that writes")]
@@ -117,11 +117,12 @@ struct RejectView {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateTable {
-    /// `name` or `schema.name`; the schema must exist.
+    /// `name` or `schema.name`.
     table: String,
-    /// Columns in order.
+    /// [{name, type, nullable, default, comment}]; type e.g. text, varchar(50), bigint, numeric(10,2), boolean, timestamptz, jsonb, uuid, text[].
+    #[schemars(with = "Vec<Object>")]
     columns: Lenient<Vec<NewColumn>>,
-    /// Columns of the primary key.
+    /// Its columns.
     primary_key: Option<Lenient<Vec<String>>>,
     /// An existing table is no error.
     if_not_exists: Option<bool>,
@@ -160,7 +161,7 @@ pub struct CreateAnswer {
 
 #[tool_router(router = sql_write_tools, vis = "pub(in crate::tools)")]
 impl Tools {
-    /// Insert one row into a table of the SQL database and get its key back. Use bulk_insert for several rows or to update existing ones.
+    /// Insert one row into a table of the SQL database and get its key back. Use bulk_insert for several or to update.
     #[tool(
         title = "Insert data",
         annotations(
@@ -179,8 +180,7 @@ impl Tools {
         Ok(Json(self.app.sql.insert(database, &arguments.table, arguments.row.0, returning).await?.into()))
     }
 
-    /// Insert or upsert many rows into a table of the SQL database in one transaction, with exact counts of inserted, updated and unchanged rows
-    /// and a reason for each rejected one. Use it to load data; types are converted from JSON exactly.
+    /// Insert or upsert many rows into a table of the SQL database in one transaction, with exact counts and a reason for each rejected row.
     #[tool(
         title = "Bulk insert",
         annotations(read_only_hint = false, destructive_hint = true, idempotent_hint = false, open_world_hint = false)
@@ -191,7 +191,7 @@ impl Tools {
         Ok(Json(LoadAnswer::new(loaded, elapsed_ms)))
     }
 
-    /// Create a table in the SQL database from columns with types. dry_run shows the statement first. Tables cannot be dropped or altered here.
+    /// Create a table in the SQL database. dry_run shows the statement first.
     #[tool(
         title = "Create table",
         annotations(

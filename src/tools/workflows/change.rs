@@ -27,7 +27,7 @@ pub struct CreateWorkflow {
     /// Kind of work, for figures.
     #[serde(alias = "orchestrator_type")]
     r#type: Option<String>,
-    /// Up to 1,000 [{key, title, description, queue, priority 0-9 or a word, depends_on [keys], required_capabilities, input, delay_ms or run_at, max_attempts, max_runtime_ms, on_dependency_failure cancel|continue|park}].
+    /// [{key, title, description, queue, priority 0-9, depends_on [keys], required_capabilities, input, delay_ms or run_at, max_attempts, max_runtime_ms, on_dependency_failure cancel|continue|park}]
     #[schemars(with = "Option<Vec<Object>>")]
     tasks: Option<Lenient<Vec<TaskArgument>>>,
     #[serde(alias = "config")]

@@ -4,6 +4,7 @@ mod board;
 mod grid;
 mod reset;
 mod stage;
+mod work;
 
 use serde_json::Value;
 
@@ -66,6 +67,7 @@ async fn play(stage: &mut Stage, place: &board::Place) -> Result<(), End> {
     stage.expect_eq("rows loaded", loaded, 15)?;
     look(stage, &names).await?;
     again(stage, &names).await?;
+    work::play(stage).await?;
     output::line(&format!("\nDone: {} calls, {} in the tools.\n", stage.calls(), stage.spent()));
     output::line(&place.next_steps(&names));
     Ok(())

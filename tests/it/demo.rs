@@ -29,7 +29,7 @@ fn steps(text: &str) -> Vec<&str> {
     text.lines().filter(numbered).map(|line| line.split_whitespace().nth(1).unwrap()).collect()
 }
 
-const STEPS: [&str; 11] = [
+const STEPS: [&str; 24] = [
     "index_documents",
     "list_indices",
     "get_mapping",
@@ -41,6 +41,20 @@ const STEPS: [&str; 11] = [
     "execute_query",
     "bulk_export",
     "bulk_insert",
+    // The second act.
+    "create_workflow",
+    "claim_tasks",
+    "claim_tasks",
+    "finish_task",
+    "claim_tasks",
+    "finish_task",
+    "finish_task",
+    "claim_tasks",
+    "finish_task",
+    "claim_tasks",
+    "finish_task",
+    "get_orchestration_status",
+    "get_events",
 ];
 
 #[test]
@@ -51,6 +65,9 @@ fn with_nothing_set_it_does_the_main_job_and_leaves_it_there() {
     assert!(text.contains("→ 15 inserted, 0 updated, 0 unchanged, 0 rejected"), "{text}");
     assert!(text.contains("→ 0 inserted, 0 updated, 15 unchanged, 0 rejected"), "{text}");
     assert!(text.lines().any(|line| line.contains("p-001  Wireless Mouse") && line.contains("29.99")), "{text}");
+    assert!(text.contains("→ lease_lost: ") && text.contains("→ completed, 4 of 4 tasks"), "{text}");
+    assert!(text.lines().any(|line| line.contains("lease_expired") && line.contains("sales")), "{text}");
+    assert_eq!(call(&home, "list_workflows", &json!({}))["workflows"][0]["state"], "completed");
     assert_eq!(call(&home, "count_rows", &json!({"table": "products"}))["count"], 15);
     assert_eq!(call(&home, "count_documents", &json!({"index": "products"}))["count"], 15);
 }

@@ -109,6 +109,23 @@ impl Stage {
         Ok(called.text)
     }
 
+    /// A call that must be refused, and why it is; the envelope.
+    pub(super) async fn refused(&mut self, tool: &str, arguments: &str, shown: &str) -> Result<Value, End> {
+        self.calls += 1;
+        output::line(&format!("{:>2}  {tool} {shown}", self.calls));
+        let started = Instant::now();
+        let called = self.local.call(tool, arguments).await.map_err(End::Gone)?;
+        let took = started.elapsed();
+        self.spent += took;
+        let envelope = read(&called.text)?;
+        if !called.is_error {
+            return Err(End::Unexpected(format!("{tool} answered {envelope}")));
+        }
+        let told = format!("{}: {}", text(&envelope, "code"), text(&envelope, "message"));
+        output::line(&format!("    → {told}   ({})\n", milliseconds(took)));
+        Ok(envelope)
+    }
+
     pub(super) fn expect_eq(&self, what: &str, seen: u64, wanted: u64) -> Result<(), End> {
         if seen == wanted { Ok(()) } else { Err(End::Unexpected(format!("{what}: {seen} instead of {wanted}"))) }
     }

@@ -11,3 +11,4 @@ pub mod process;
 pub mod records;
 pub mod sqlite;
 pub mod store_clock;
+pub mod webhook;

@@ -17,12 +17,14 @@ use crate::{
         records::Records,
         sqlite::{self, records::RecordFile},
         store_clock::StoreClock,
+        webhook::HttpSender,
     },
     background::Background,
     clock::{Clock, SystemClock},
     config::{Access, Answers, Config, DatabaseConfig, Limits, StoreConfig, Toolsets, Webhooks, view},
     domain::ops::Migration,
     error::Error,
+    jobs::{self, Beside, Jobs, Works},
     ports::{changes::Changes, search::SearchEngine, sessions::Processes, sql::SqlDatabase},
     services::{
         agents::Agents,
@@ -35,6 +37,7 @@ use crate::{
         sessions::Sessions,
         sql::{Database, Sql},
         tasks::{self, Tasks},
+        webhooks,
         workflows::{self, Workflows},
     },
 };
@@ -70,6 +73,8 @@ pub struct App {
     pub toolsets: Toolsets,
     /// How answers are shaped.
     pub answers: Answers,
+    /// Work that no call asks for.
+    pub jobs: Jobs,
     /// What runs beside the calls.
     pub background: Background,
 }
@@ -192,6 +197,22 @@ impl Kept {
         })
     }
 
+    fn jobs(&self, agents: Agents, locks: Locks, settings: Webhooks, beside: Beside) -> Jobs {
+        let sender = Arc::new(HttpSender::new(settings.hosts.clone()));
+        let clock = Arc::clone(&self.clock);
+        let works = Works {
+            sessions: self.sessions.clone(),
+            agents,
+            locks,
+            webhooks: webhooks::Webhooks::new(Arc::clone(&self.store) as _, sender, Arc::clone(&clock), settings),
+            keys: Arc::clone(&self.store) as _,
+            costs: Arc::clone(&self.store) as _,
+            tasks: Arc::clone(&self.store) as _,
+            workflows: Arc::clone(&self.store) as _,
+        };
+        Jobs::new(jobs::all(works), Arc::clone(&self.store) as _, clock, Arc::clone(&self.changes), beside)
+    }
+
     fn workflows(&self, webhooks: Webhooks) -> Workflows {
         Workflows::new(workflows::Parts {
             store: Arc::clone(&self.store) as _,
@@ -227,6 +248,7 @@ impl App {
     fn build(mut config: Config, clock: Arc<dyn Clock>, store_clock: &Arc<StoreClock>) -> Result<Self, Error> {
         let background = Background::default();
         let records = records(&config, store_clock, &background)?;
+        let something_is_kept = matches!(config.store, StoreConfig::Embedded) && record_path(&config.data_dir).exists();
         let limits = config.limits;
         let access = Arc::new(std::mem::take(&mut config.access));
         let databases = databases(&config, &access, &background)?;
@@ -254,14 +276,18 @@ impl App {
         let idempotency = Idempotency::new(Arc::new(records.clone()), Arc::clone(&clock));
         let machine = Arc::new(Machine::default());
         let kept = Kept::new(records, clock, access, limits, &machine);
+        let (agents, locks) = (kept.agents(), kept.locks());
+        let beside = Beside { background: background.clone(), something_is_kept };
+        let jobs = kept.jobs(agents.clone(), locks.clone(), config.webhooks.clone(), beside);
         let workflows = kept.workflows(config.webhooks);
         let board = Board::new(workflows.clone(), ops.clone(), machine);
         Ok(Self {
             board,
             workflows,
             tasks: kept.tasks(),
-            agents: kept.agents(),
-            locks: kept.locks(),
+            agents,
+            locks,
+            jobs,
             sessions: kept.sessions,
             sql,
             search,

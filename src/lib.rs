@@ -13,6 +13,7 @@ pub mod config;
 pub mod domain;
 pub mod error;
 pub mod ids;
+pub mod jobs;
 pub mod mcp;
 pub mod ports;
 pub mod redaction;

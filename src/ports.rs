@@ -2,8 +2,10 @@
 
 pub mod agents;
 pub mod changes;
+pub mod costs;
 pub mod exports;
 pub mod idempotency;
+pub mod leaders;
 pub mod locks;
 pub mod process;
 pub mod records;
@@ -11,4 +13,5 @@ pub mod search;
 pub mod sessions;
 pub mod sql;
 pub mod tasks;
+pub mod webhooks;
 pub mod workflows;

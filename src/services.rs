@@ -10,6 +10,7 @@ pub mod search;
 pub mod sessions;
 pub mod sql;
 pub mod tasks;
+pub mod webhooks;
 pub mod workflows;
 
 /// How a long piece of work tells its caller how far it is.

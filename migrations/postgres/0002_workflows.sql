@@ -233,6 +233,9 @@ CREATE TABLE callboard.event (
 CREATE INDEX event_by_workflow ON callboard.event (workflow_id, seq) WHERE workflow_id IS NOT NULL;
 CREATE INDEX event_by_entity ON callboard.event (entity_id, seq);
 CREATE INDEX event_by_time ON callboard.event (at);
+-- What webhooks are told of.
+CREATE INDEX event_of_ends ON callboard.event (seq)
+    WHERE type IN ('workflow_completed', 'workflow_failed', 'workflow_cancelled', 'workflow_timed_out');
 
 -- Who takes events to the world outside, and how far it is: every event up to there is confirmed.
 CREATE TABLE callboard.sink (

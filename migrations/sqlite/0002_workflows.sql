@@ -231,6 +231,9 @@ CREATE TABLE event (
 CREATE INDEX event_by_workflow ON event (workflow_id, seq) WHERE workflow_id IS NOT NULL;
 CREATE INDEX event_by_entity ON event (entity_id, seq);
 CREATE INDEX event_by_time ON event (at);
+-- What webhooks are told of.
+CREATE INDEX event_of_ends ON event (seq)
+    WHERE type IN ('workflow_completed', 'workflow_failed', 'workflow_cancelled', 'workflow_timed_out');
 
 -- Who takes events to the world outside, and how far it is: every event up to there is confirmed.
 CREATE TABLE sink (

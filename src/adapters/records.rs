@@ -13,6 +13,8 @@ mod payload;
 pub mod session;
 mod sessions;
 mod tasks;
+mod upkeep;
+mod webhooks;
 mod workflows;
 
 use std::sync::Arc;

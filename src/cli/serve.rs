@@ -25,6 +25,7 @@ pub fn run(config: Config) -> Result<u8, Error> {
         let app = App::new(config)?;
         tracing::info!("{choice}");
         let (background, sessions) = (app.background.clone(), app.sessions.clone());
+        app.jobs.start();
         let served = stdio::serve(Server::new(app)).await;
         match tokio::time::timeout(FAREWELL, sessions.end()).await {
             Ok(Ok(())) => {}

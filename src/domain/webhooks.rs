@@ -5,6 +5,8 @@
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use hmac::{Hmac, Mac};
+use sha2::Sha256;
 use url::{Host, Url};
 
 use super::search::Patterns;
@@ -104,6 +106,17 @@ pub fn parse(text: &str, hosts: &Hosts) -> Result<Url, Error> {
     Ok(url)
 }
 
+/// What a message is signed with: `sha256=` and HMAC-SHA256 in hexadecimal digits over the timestamp, a full stop and the body.
+pub fn signature(secret: &str, timestamp: &str, body: &str) -> String {
+    // Every key fits: longer ones are hashed first.
+    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(secret.as_bytes()) else { return String::new() };
+    for part in [timestamp, ".", body] {
+        mac.update(part.as_bytes());
+    }
+    let code = mac.finalize().into_bytes();
+    code.iter().fold("sha256=".to_owned(), |text, byte| text + &format!("{byte:02x}"))
+}
+
 fn is_local(name: &str) -> bool {
     !name.contains('.')
         || LOCAL.iter().any(|local| name.strip_suffix(local).is_some_and(|rest| rest.is_empty() || rest.ends_with('.')))
@@ -155,7 +168,7 @@ fn is_global(first: u16, parts: [u16; 8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Hosts, is_public, parse};
+    use super::{Hosts, is_public, parse, signature};
     use crate::error::Code;
 
     fn hosts(entries: &[&str]) -> Hosts {
@@ -213,6 +226,16 @@ mod tests {
             assert!(parse(wrong, &named).is_err(), "{wrong}");
         }
         assert!(named.name("localhost.") && named.name("127.0.0.1") && !named.name("example.com"));
+    }
+
+    #[test]
+    fn a_message_is_signed_with_its_time() {
+        // As openssl computes it: printf '1780000000.{"a":1}' | openssl dgst -sha256 -hmac key
+        assert_eq!(
+            signature("key", "1780000000", r#"{"a":1}"#),
+            "sha256=9845db0840a66e525b8fa97bb5ddc0b426356132c25bd8cede278501a66b6c75"
+        );
+        assert_ne!(signature("key", "1780000001", r#"{"a":1}"#), signature("key", "1780000000", r#"{"a":1}"#));
     }
 
     #[test]

@@ -62,6 +62,7 @@ pub enum Interest {
 pub struct Changes {
     waiting: Mutex<Waiting>,
     count: watch::Sender<usize>,
+    told: watch::Sender<u64>,
 }
 
 #[derive(Debug, Default)]
@@ -81,7 +82,7 @@ pub struct Watch {
 
 impl Default for Changes {
     fn default() -> Self {
-        Self { waiting: Mutex::default(), count: watch::Sender::new(0) }
+        Self { waiting: Mutex::default(), count: watch::Sender::new(0), told: watch::Sender::new(0) }
     }
 }
 
@@ -108,6 +109,10 @@ impl Changes {
         let wake = |interest: &Interest| {
             waiting.by_interest.get(interest).into_iter().flatten().for_each(|(_, notify)| notify.notify_one());
         };
+        let mut topics = topics.into_iter().peekable();
+        if topics.peek().is_some() {
+            self.told.send_modify(|times| *times += 1);
+        }
         for topic in topics {
             if matches!(topic, Topic::Queue(_)) {
                 wake(&Interest::AnyQueue);
@@ -125,6 +130,11 @@ impl Changes {
     /// How many wait, for who looks for changes on their behalf only while somebody does.
     pub fn count(&self) -> watch::Receiver<usize> {
         self.count.subscribe()
+    }
+
+    /// How often something was told here. Who looks at this does not count as waiting.
+    pub fn told(&self) -> watch::Receiver<u64> {
+        self.told.subscribe()
     }
 
     fn waiting(&self) -> MutexGuard<'_, Waiting> {

@@ -13,6 +13,9 @@ pub trait IdempotencyStore: Send + Sync {
     /// Keeps the answer.
     async fn finish(&self, key: &str, answer: &Json, now: Instant) -> Result<(), Error>;
 
+    /// Forgets keys whose time is over, up to so many. How many.
+    async fn sweep(&self, now: Instant) -> Result<u64, Error>;
+
     /// Frees the key: the call failed and changed nothing.
     async fn forget(&self, key: &str) -> Result<(), Error>;
 }

@@ -1,6 +1,6 @@
 //! Agents: who works here.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use crate::{
     clock::{Clock, Instant},
@@ -178,8 +178,8 @@ impl Agents {
     /// # Errors
     /// When the store cannot be written.
     pub async fn lose(&self, now: Instant) -> Result<u64, Error> {
-        let ago = |time: Duration| Instant(now.0.saturating_sub(i64::try_from(time.as_micros()).unwrap_or(i64::MAX)));
-        let silence = Silence { without_session: ago(sessions::SILENCE_MAX), at_all: ago(agents::SILENCE_MAX) };
+        let silence =
+            Silence { without_session: now.before(sessions::SILENCE_MAX), at_all: now.before(agents::SILENCE_MAX) };
         self.store.lose(silence, now).await
     }
 }

@@ -30,7 +30,8 @@ fn only_the_protocol_and_the_tools_name_the_sdk_and_json_schema() {
 #[test]
 fn only_an_adapter_names_its_client() {
     only_in(&["tokio_postgres", "deadpool_postgres", "deadpool", "tokio_postgres_rustls"], &["adapters/postgres"]);
-    only_in(&["elasticsearch::http", "elasticsearch::auth", "::elasticsearch", "reqwest"], &["adapters/elasticsearch"]);
+    only_in(&["elasticsearch::http", "elasticsearch::auth", "::elasticsearch"], &["adapters/elasticsearch"]);
+    only_in(&["reqwest"], &["adapters/elasticsearch", "adapters/webhook"]);
     only_in(&["rusqlite"], &["adapters/sqlite", "adapters/embedded_search"]);
     only_in(&["tantivy"], &["adapters/embedded_search"]);
     only_in(&["rustls", "rustls_native_certs"], &["adapters/"]);
@@ -112,9 +113,10 @@ fn the_rooms_import_in_one_direction() {
 #[test]
 fn every_room_names_only_rooms_below_it() {
     // What a room may name, besides error, clock, ids, redaction.
-    let below: [(&str, &[&str]); 6] = [
+    let below: [(&str, &[&str]); 7] = [
         ("domain", &[]),
         ("ports", &["domain"]),
+        ("jobs", &["services", "ports", "domain", "config", "background"]),
         ("services", &["ports", "domain", "config"]),
         ("adapters", &["ports", "domain", "config", "background", "services"]),
         ("tools", &["app", "services", "domain", "config"]),

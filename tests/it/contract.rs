@@ -7,3 +7,4 @@ mod records;
 mod search;
 mod sessions;
 mod sql;
+mod webhooks;

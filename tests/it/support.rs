@@ -7,6 +7,7 @@ pub mod command;
 pub mod engines;
 pub mod guarded;
 pub mod harness;
+pub mod hook;
 pub mod loads;
 pub mod patience;
 pub mod port;

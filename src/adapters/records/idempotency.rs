@@ -19,6 +19,9 @@ use crate::{
 /// How long a key is remembered.
 const KEPT: Duration = Duration::from_hours(24);
 
+/// Keys that one transaction forgets.
+const SWEPT_AT_ONCE: i64 = 500;
+
 /// SQLSTATE of a transition that has to be run again because another process came first; a store does so by itself.
 const AGAIN: &str = "40001";
 
@@ -121,6 +124,18 @@ impl IdempotencyStore for Records {
     async fn finish(&self, key: &str, answer: &Json, now: Instant) -> Result<(), Error> {
         let asked = End { key: key.to_owned(), answer: answer.get().to_owned(), now };
         self.transact(asked, |session, asked| Box::pin(finish(session, asked))).await
+    }
+
+    async fn sweep(&self, now: Instant) -> Result<u64, Error> {
+        self.transact(now, |session, now| {
+            Box::pin(async move {
+                let sql = "-- idempotency_sweep\n\
+                    DELETE FROM idempotency WHERE expires_at <= $1 AND key IN (SELECT key FROM idempotency \
+                    WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2)";
+                session.change(sql, &[(*now).into(), SWEPT_AT_ONCE.into()]).await
+            })
+        })
+        .await
     }
 
     async fn forget(&self, key: &str) -> Result<(), Error> {

@@ -39,9 +39,16 @@ impl Harness {
 
     /// On the embedded stores, with a clock that the test moves.
     pub fn timed() -> (Self, Arc<TestClock>) {
+        Self::timed_with(|_| {})
+    }
+
+    /// The same with settings of its own.
+    pub fn timed_with(change: impl FnOnce(&mut Config)) -> (Self, Arc<TestClock>) {
         let home = tempfile::tempdir().unwrap();
         let clock = Arc::new(TestClock::default());
-        let app = App::with_clock(config(home.path()), Arc::clone(&clock) as Arc<dyn Clock>).unwrap();
+        let mut config = config(home.path());
+        change(&mut config);
+        let app = App::with_clock(config, Arc::clone(&clock) as Arc<dyn Clock>).unwrap();
         (Self { local: Local::new(Server::new(app.clone())), app, home }, clock)
     }
 

@@ -1,0 +1,252 @@
+//! Work that no call asks for: what ends by time, what is summed up, what is told to the world outside.
+//!
+//! Every process runs these beside its calls. Of those that are for all, one process does the work at a time: the first that finds some
+//! leads for a while and prolongs that as long as there is some. Nothing depends on it being one, because each job is a transition that may
+//! run anywhere and at any time; and as long as there is nothing to do, nothing is written.
+
+mod sessions;
+mod transition;
+mod webhooks;
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio::time;
+
+pub use self::transition::Transition;
+use crate::{
+    background::Background,
+    clock::{Clock, Instant},
+    error::Error,
+    ids,
+    ports::{
+        changes::Changes, costs::CostStore, idempotency::IdempotencyStore, leaders::LeaderStore, tasks::TaskStore,
+        workflows::WorkflowStore,
+    },
+    services::{agents::Agents, locks::Locks, sessions::Sessions, webhooks::Webhooks},
+};
+
+/// Between two rounds while nothing happens.
+const IDLE: Duration = Duration::from_secs(5);
+/// Between two rounds while something does.
+const BUSY: Duration = Duration::from_secs(1);
+/// How long a process leads after it last did something: soon after its end another one takes over.
+pub const LEADS: Duration = Duration::from_secs(10);
+/// The name of those who do the work for all.
+const LEADER: &str = "jobs";
+
+/// A piece of work.
+#[async_trait::async_trait]
+pub trait Job: Send + Sync {
+    /// Its name in the log.
+    fn name(&self) -> &'static str;
+
+    /// Not more often than this.
+    fn every(&self) -> Duration;
+
+    /// Who does it.
+    fn scope(&self) -> Scope {
+        Scope::Leader
+    }
+
+    /// Does what there is to do at this moment. Running it again does nothing more.
+    ///
+    /// # Errors
+    /// When it cannot be done now; it is tried again.
+    async fn run_once(&self, now: Instant) -> Result<Report, Error>;
+}
+
+/// Who does a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// Every process, for itself.
+    Process,
+    /// One process for all.
+    Leader,
+    /// One process for all, beside the others: it waits for somebody outside.
+    Outside,
+}
+
+/// What a job did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Report {
+    /// So many things were changed.
+    pub changed: u64,
+}
+
+/// What jobs work on.
+#[derive(Clone)]
+pub struct Works {
+    /// Processes.
+    pub sessions: Sessions,
+    /// Agents.
+    pub agents: Agents,
+    /// Locks.
+    pub locks: Locks,
+    /// Ends of workflows, told.
+    pub webhooks: Webhooks,
+    /// Keys.
+    pub keys: Arc<dyn IdempotencyStore>,
+    /// Costs.
+    pub costs: Arc<dyn CostStore>,
+    /// Tasks.
+    pub tasks: Arc<dyn TaskStore>,
+    /// Workflows.
+    pub workflows: Arc<dyn WorkflowStore>,
+}
+
+/// Every job. A new one is a line here.
+pub fn all(works: Works) -> Vec<Arc<dyn Job>> {
+    let Works { sessions, agents, locks, webhooks, keys, costs, tasks, workflows } = works;
+    let (second, some, minute) = (Duration::from_secs(1), Duration::from_secs(10), Duration::from_mins(1));
+    vec![
+        Arc::new(sessions::Beat(sessions.clone())),
+        Arc::new(sessions::Reap(sessions)),
+        Transition::of("expired leases", second, Arc::clone(&tasks), |tasks, now| Box::pin(tasks.expire_leases(now))),
+        Transition::of("due tasks", second, tasks, |tasks, now| Box::pin(tasks.promote_due(now))),
+        Transition::of("overdue workflows", second, workflows, |flows, now| Box::pin(flows.end_overdue(now))),
+        Transition::of("lost agents", some, agents, |agents, now| Box::pin(agents.lose(now))),
+        Transition::of("expired locks", second, locks, |locks, now| Box::pin(locks.expire(now))),
+        Transition::of("daily costs", some, costs, |costs, _| Box::pin(costs.roll_up())),
+        Transition::of("expired keys", minute, keys, |keys, now| Box::pin(keys.sweep(now))),
+        Arc::new(webhooks::FanOut(webhooks.clone())),
+        Arc::new(webhooks::Deliver(webhooks)),
+    ]
+}
+
+/// Where jobs run.
+pub struct Beside {
+    /// Beside the calls.
+    pub background: Background,
+    /// Something is known to be kept already. Otherwise they begin with the first change.
+    pub something_is_kept: bool,
+}
+
+/// The jobs of this process. Cloning shares.
+#[derive(Clone)]
+pub struct Jobs(Arc<Shared>);
+
+struct Shared {
+    jobs: Vec<Arc<dyn Job>>,
+    leaders: Arc<dyn LeaderStore>,
+    /// What this process is called among those who could lead.
+    name: String,
+    clock: Arc<dyn Clock>,
+    changes: Arc<Changes>,
+    beside: Beside,
+    /// When each job is due again, by its place.
+    due: Mutex<Vec<Option<time::Instant>>>,
+}
+
+impl Jobs {
+    /// Over the store of who leads. Nothing runs before [`Jobs::start`].
+    pub fn new(
+        jobs: Vec<Arc<dyn Job>>,
+        leaders: Arc<dyn LeaderStore>,
+        clock: Arc<dyn Clock>,
+        changes: Arc<Changes>,
+        beside: Beside,
+    ) -> Self {
+        let due = Mutex::new(vec![None; jobs.len()]);
+        let name = ids::new(ids::Kind::Session);
+        Self(Arc::new(Shared { jobs, leaders, name, clock, changes, beside, due }))
+    }
+
+    /// Starts the rounds; when nothing is known to be kept, with the first change.
+    pub fn start(&self) {
+        let jobs = self.clone();
+        self.0.beside.background.spawn(async move {
+            if !jobs.0.beside.something_is_kept {
+                let mut told = jobs.0.changes.told();
+                tokio::select! {
+                    _ = told.changed() => {}
+                    () = jobs.0.beside.background.stopping() => return,
+                }
+            }
+            tokio::join!(jobs.rounds(|scope| scope != Scope::Outside), jobs.rounds(|scope| scope == Scope::Outside));
+        });
+    }
+
+    async fn rounds(&self, fits: fn(Scope) -> bool) {
+        let mut told = self.0.changes.told();
+        loop {
+            told.mark_unchanged();
+            let changed = tokio::select! {
+                changed = self.round(fits) => changed,
+                () = self.0.beside.background.stopping() => return,
+            };
+            let pause = async {
+                time::sleep(BUSY).await;
+                if changed == 0 {
+                    // Woken by what is committed here; what others commit is found in the next round.
+                    let _ = time::timeout(IDLE - BUSY, told.changed()).await;
+                }
+            };
+            tokio::select! {
+                () = pause => {}
+                () = self.0.beside.background.stopping() => return,
+            }
+        }
+    }
+
+    /// Runs the jobs that are due. How many things were changed.
+    async fn round(&self, fits: fn(Scope) -> bool) -> u64 {
+        let now = time::Instant::now();
+        let due: Vec<Arc<dyn Job>> = {
+            let mut due = self.0.due.lock().unwrap_or_else(PoisonError::into_inner);
+            let jobs = self.0.jobs.iter().zip(due.iter_mut());
+            jobs.filter(|(job, due)| fits(job.scope()) && due.is_none_or(|due| due <= now))
+                .map(|(job, due)| {
+                    *due = Some(now + job.every());
+                    Arc::clone(job)
+                })
+                .collect()
+        };
+        self.run(&due).await
+    }
+
+    /// Runs every job once, as a round does in which all are due.
+    pub async fn run_once(&self) -> u64 {
+        self.run(&self.0.jobs).await
+    }
+
+    async fn run(&self, due: &[Arc<dyn Job>]) -> u64 {
+        let now = self.0.clock.now();
+        let (own, of_all): (Vec<_>, Vec<_>) = due.iter().partition(|job| job.scope() == Scope::Process);
+        let mut changed = self.each(&own, now).await;
+        if !of_all.is_empty() && self.may_lead(now).await {
+            let done = self.each(&of_all, now).await;
+            if done > 0
+                && let Err(error) = self.0.leaders.lead(LEADER, &self.0.name, now, now.after(LEADS)).await
+            {
+                tracing::debug!("this process could not say that it leads: {error}");
+            }
+            changed += done;
+        }
+        changed
+    }
+
+    async fn each(&self, jobs: &[&Arc<dyn Job>], now: Instant) -> u64 {
+        let mut changed = 0;
+        for job in jobs {
+            match job.run_once(now).await {
+                Ok(report) => changed += report.changed,
+                // The store may be away. It is tried again, and calls say so louder.
+                Err(error) => tracing::debug!(job.name = job.name(), "a job could not be done: {error}"),
+            }
+        }
+        changed
+    }
+
+    async fn may_lead(&self, now: Instant) -> bool {
+        match self.0.leaders.leader(LEADER, now).await {
+            Ok(leader) => leader.is_none_or(|leader| leader == self.0.name),
+            Err(error) => {
+                tracing::debug!("nobody knows who leads: {error}");
+                false
+            }
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! Webhooks: the end of a workflow is told to who asked for it, until it is taken or there is no hope.
+
+use std::{
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::Arc,
+    time::Duration,
+};
+
+use futures_util::future::join_all;
+use secrecy::ExposeSecret;
+
+use crate::{
+    clock::{Clock, Instant},
+    config,
+    domain::{tasks::retry, webhooks},
+    error::Error,
+    ports::webhooks::{Delivery, Message, Outcome, WebhookSender, WebhookStore},
+};
+
+/// Attempts before a message is dead.
+pub const ATTEMPTS_MAX: i64 = 8;
+/// One exchange, at the most.
+const TIME: Duration = Duration::from_secs(10);
+/// A message that was taken and not settled within this time is taken again: its sender was killed.
+const TAKEN: Duration = Duration::from_secs(30);
+/// Messages on their way at once.
+const AT_ONCE: usize = 16;
+/// Characters of why an attempt failed.
+const REASON_MAX: usize = 500;
+
+/// The webhooks. Cloning shares.
+#[derive(Clone)]
+pub struct Webhooks {
+    store: Arc<dyn WebhookStore>,
+    sender: Arc<dyn WebhookSender>,
+    clock: Arc<dyn Clock>,
+    settings: config::Webhooks,
+}
+
+impl Webhooks {
+    /// Over a store and a way out.
+    pub fn new(
+        store: Arc<dyn WebhookStore>,
+        sender: Arc<dyn WebhookSender>,
+        clock: Arc<dyn Clock>,
+        settings: config::Webhooks,
+    ) -> Self {
+        Self { store, sender, clock, settings }
+    }
+
+    /// Makes messages of the ends of workflows. How many.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub async fn fan_out(&self, now: Instant) -> Result<u64, Error> {
+        self.store.fan_out(now).await
+    }
+
+    /// Sends what is due. How many were sent, whatever came of it.
+    ///
+    /// # Errors
+    /// When the store cannot be written; what was sent may be sent again.
+    pub async fn deliver(&self, now: Instant) -> Result<u64, Error> {
+        let due = self.store.take_due(now, now.after(TAKEN), AT_ONCE).await?;
+        let sent = join_all(due.iter().map(|delivery| self.one(delivery))).await;
+        let mut failure = None;
+        for settled in sent {
+            failure = settled.err().or(failure);
+        }
+        failure.map_or(Ok(due.len() as u64), Err)
+    }
+
+    async fn one(&self, delivery: &Delivery) -> Result<(), Error> {
+        let answered = self.send(delivery).await;
+        let now = self.clock.now();
+        let outcome = match answered {
+            Ok(status @ 200..=299) => Outcome::Delivered { status },
+            Ok(status) => again(delivery, Some(status), format!("it was answered with status {status}"), now),
+            Err(error) => again(delivery, None, error.to_string(), now),
+        };
+        if let Outcome::Dead { error, .. } = &outcome {
+            tracing::warn!(
+                webhook.id = delivery.webhook_id,
+                workflow.id = delivery.workflow_id,
+                "a webhook was given up: {error}"
+            );
+        }
+        self.store.settle(delivery, outcome, now).await.map(drop)
+    }
+
+    async fn send(&self, delivery: &Delivery) -> Result<u16, Error> {
+        // Looked at again: what was allowed when it was made need not be any more.
+        let url = webhooks::parse(&delivery.url, &self.settings.hosts)?;
+        let secret = self.settings.secret.as_ref().map_or(delivery.secret.as_str(), |secret| secret.expose_secret());
+        let timestamp = (self.clock.now().0 / 1_000_000).to_string();
+        let headers = vec![
+            ("X-Callboard-Event", delivery.kind.clone()),
+            ("X-Callboard-Delivery", delivery.id.clone()),
+            ("X-Callboard-Signature", webhooks::signature(secret, &timestamp, &delivery.body)),
+            ("X-Callboard-Timestamp", timestamp),
+        ];
+        self.sender.send(Message { url, headers, body: delivery.body.clone(), time: TIME }).await
+    }
+}
+
+fn again(delivery: &Delivery, status: Option<u16>, reason: String, now: Instant) -> Outcome {
+    let error: String = reason.chars().take(REASON_MAX).collect();
+    if delivery.attempt >= ATTEMPTS_MAX {
+        return Outcome::Dead { status, error };
+    }
+    // Uneven, so that many that failed at once do not come again at once.
+    let (least, most) = retry::wait_ms(delivery.attempt, None);
+    let mut hasher = DefaultHasher::new();
+    (&delivery.id, delivery.attempt).hash(&mut hasher);
+    let wait = least + hasher.finish() % (most - least + 1);
+    Outcome::Again { at: now.after(Duration::from_millis(wait)), status, error }
+}

@@ -1,0 +1,134 @@
+//! Ends of workflows are told to servers that succeed, fail, hang, send elsewhere, or talk without end.
+
+use std::{sync::Arc, time::Duration};
+
+use callboard::{
+    adapters::webhook::HttpSender,
+    domain::webhooks::{self, Hosts},
+    error::Code,
+    ports::webhooks::{Message, WebhookSender},
+};
+use rusqlite::Connection;
+
+use crate::support::{
+    clock::TestClock,
+    harness::Harness,
+    hook::{Hook, Reply},
+    patience::PATIENCE,
+};
+
+fn local() -> Hosts {
+    Hosts::new(vec!["127.0.0.1".to_owned(), "localhost".to_owned()])
+}
+
+/// A board on which a workflow with a webhook has completed.
+async fn ended(url: &str) -> (Harness, Arc<TestClock>, Connection) {
+    let (board, clock) = Harness::timed_with(|config| config.webhooks.hosts = local());
+    board.answer("register_agent", r#"{"role":"r"}"#).await;
+    let file = Connection::open(board.home.path().join("callboard.db")).unwrap();
+    file.execute_batch(&format!(
+        "INSERT INTO webhook (id, workflow_id, url, secret, created_at) VALUES ('h', 'w', '{url}', 'key', 0); \
+         INSERT INTO event (at, entity, entity_id, workflow_id, type, data) \
+         VALUES (1780000000000000, 'workflow', 'w', 'w', 'workflow_completed', '{{\"tasks\":1}}');"
+    ))
+    .unwrap();
+    (board, clock, file)
+}
+
+fn state(file: &Connection) -> (String, i64, Option<i64>) {
+    let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
+    file.query_row("SELECT state, attempt, last_status FROM webhook_delivery", [], row).unwrap()
+}
+
+#[tokio::test]
+async fn an_end_is_told_once_and_signed() {
+    let hook = Hook::start(&[]).await;
+    let (board, clock, file) = ended(&hook.url()).await;
+    for _ in 0..3 {
+        board.app.jobs.run_once().await;
+        clock.pass(Duration::from_mins(10));
+    }
+    let received = hook.received();
+    let [only] = received.as_slice() else { panic!("{received:?}") };
+    assert!(only.head.starts_with("POST /hook HTTP/1.1"), "{}", only.head);
+    assert_eq!(only.header("x-callboard-event"), "workflow_completed");
+    assert_eq!(only.header("x-callboard-timestamp"), "1780000000");
+    assert_eq!(only.header("content-type"), "application/json");
+    assert_eq!(only.header("x-callboard-signature"), webhooks::signature("key", "1780000000", &only.body));
+    let body: serde_json::Value = serde_json::from_str(&only.body).unwrap();
+    assert_eq!(body["id"], only.header("x-callboard-delivery"));
+    assert_eq!(
+        (&body["workflow_id"], &body["state"], &body["at"]),
+        (&"w".into(), &"completed".into(), &"2026-05-28T20:26:40.000Z".into())
+    );
+    assert_eq!(state(&file), ("delivered".to_owned(), 1, Some(200)));
+}
+
+#[tokio::test]
+async fn what_fails_is_sent_again_later_and_given_up_in_the_end() {
+    let hook = Hook::start(&[Reply::Status(500), Reply::Redirect]).await;
+    let (board, clock, file) = ended(&hook.url()).await;
+    board.app.jobs.run_once().await;
+    assert_eq!(state(&file), ("waiting".to_owned(), 1, Some(500)));
+    board.app.jobs.run_once().await;
+    assert_eq!(hook.received().len(), 1, "not at once");
+    clock.pass(Duration::from_secs(5));
+    board.app.jobs.run_once().await;
+    assert_eq!(state(&file), ("waiting".to_owned(), 2, Some(302)), "nobody is sent elsewhere");
+    clock.pass(Duration::from_secs(10));
+    board.app.jobs.run_once().await;
+    assert_eq!(state(&file), ("delivered".to_owned(), 3, Some(200)));
+    assert!(hook.received().iter().all(|received| received.head.starts_with("POST /hook")));
+
+    let refusing = Hook::start(&[Reply::Status(503); 20]).await;
+    let (board, clock, file) = ended(&refusing.url()).await;
+    for _ in 0..12 {
+        board.app.jobs.run_once().await;
+        clock.pass(Duration::from_mins(16));
+    }
+    assert_eq!(state(&file), ("dead".to_owned(), 8, Some(503)));
+    assert_eq!(refusing.received().len(), 8);
+    let dead: i64 =
+        file.query_row("SELECT count(*) FROM event WHERE type = 'webhook_dead'", [], |row| row.get(0)).unwrap();
+    assert_eq!(dead, 1);
+}
+
+#[tokio::test]
+async fn what_may_not_be_called_is_not_called() {
+    let hook = Hook::start(&[]).await;
+    let (board, _clock, file) = ended(&hook.url().replace("127.0.0.1", "127.0.0.2")).await;
+    board.app.jobs.run_once().await;
+    assert_eq!(state(&file), ("waiting".to_owned(), 1, None));
+    assert!(hook.received().is_empty());
+}
+
+fn message(url: &str, time: Duration) -> Message {
+    Message { url: url.parse().unwrap(), headers: vec![], body: "{}".to_owned(), time }
+}
+
+#[tokio::test]
+async fn names_that_lead_into_the_own_network_are_not_connected_to() {
+    let hook = Hook::start(&[]).await;
+    let url = format!("http://localhost:{}/", hook.port);
+    let error = HttpSender::new(Hosts::default()).send(message(&url, PATIENCE)).await.unwrap_err();
+    assert_eq!((error.code, error.message.as_str()), (Code::Denied, "`localhost` has no public address"));
+    assert!(hook.received().is_empty());
+    assert_eq!(HttpSender::new(local()).send(message(&url, PATIENCE)).await.unwrap(), 200);
+}
+
+#[tokio::test]
+async fn an_exchange_comes_to_an_end() {
+    let hook = Hook::start(&[Reply::Silence, Reply::Endless, Reply::Redirect]).await;
+    let sender = HttpSender::new(local());
+    let error = sender.send(message(&hook.url(), Duration::from_millis(300))).await.unwrap_err();
+    assert_eq!(error.code, Code::Timeout);
+    assert_eq!(sender.send(message(&hook.url(), PATIENCE)).await.unwrap(), 200, "an answer without an end");
+    assert_eq!(sender.send(message(&hook.url(), PATIENCE)).await.unwrap(), 302);
+    assert_eq!(hook.received().len(), 3);
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/secret", nobody.local_addr().unwrap());
+    drop(nobody);
+    let error = sender.send(message(&url, PATIENCE)).await.unwrap_err();
+    assert_eq!(error.code, Code::Unavailable);
+    assert!(!format!("{error:?}").contains("/secret"), "{error:?}");
+}

@@ -100,10 +100,12 @@ pub struct Works {
 /// Every job. A new one is a line here.
 pub fn all(works: Works) -> Vec<Arc<dyn Job>> {
     let Works { sessions, agents, locks, webhooks, keys, costs, tasks, workflows } = works;
-    let (second, some, minute) = (Duration::from_secs(1), Duration::from_secs(10), Duration::from_mins(1));
+    let (second, some) = (Duration::from_secs(1), Duration::from_secs(10));
+    let (minute, hour) = (Duration::from_mins(1), Duration::from_hours(1));
     vec![
         Arc::new(sessions::Beat(sessions.clone())),
-        Arc::new(sessions::Reap(sessions)),
+        Arc::new(sessions::Reap(sessions.clone())),
+        Transition::of("processes of long ago", hour, sessions, |sessions, now| Box::pin(sessions.forget(now))),
         Transition::of("expired leases", second, Arc::clone(&tasks), |tasks, now| Box::pin(tasks.expire_leases(now))),
         Transition::of("due tasks", second, tasks, |tasks, now| Box::pin(tasks.promote_due(now))),
         Transition::of("overdue workflows", second, workflows, |flows, now| Box::pin(flows.end_overdue(now))),
@@ -164,6 +166,11 @@ impl Jobs {
                     _ = told.changed() => {}
                     () = jobs.0.beside.background.stopping() => return,
                 }
+            }
+            // The first calls of a client go before.
+            tokio::select! {
+                () = time::sleep(BUSY) => {}
+                () = jobs.0.beside.background.stopping() => return,
             }
             tokio::join!(jobs.rounds(|scope| scope != Scope::Outside), jobs.rounds(|scope| scope == Scope::Outside));
         });

@@ -10,6 +10,8 @@ pub const BEAT: Duration = Duration::from_secs(10);
 pub const SILENCE_MAX: Duration = Duration::from_secs(45);
 /// How long what an orderly ended process held stays with its agents, who may go on through another process.
 pub const GRACE: Duration = Duration::from_secs(60);
+/// How long a process that has ended is remembered.
+pub const REMEMBERED: Duration = Duration::from_hours(7 * 24);
 /// Who was not looking for longer than this knows nothing of the silence of others: the store was away, or the machine slept.
 const LOOKS_APART_MAX: Duration = Duration::from_secs(30);
 

@@ -20,6 +20,9 @@ pub trait SessionStore: Send + Sync {
     /// Processes that have begun and not ended.
     async fn open(&self) -> Result<Vec<OpenSession>, Error>;
 
+    /// Forgets processes that ended before then, up to so many. How many.
+    async fn forget(&self, before: Instant) -> Result<u64, Error>;
+
     /// Ends a process, unless it has been heard of since: its leases and locks end `grace` later at the latest, its agents are lost.
     async fn end(&self, end: End) -> Result<Option<Ended>, Error>;
 }

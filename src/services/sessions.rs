@@ -139,6 +139,9 @@ impl Sessions {
             agents.extend(only.filter(|_| nameless));
             (agents, std::mem::take(&mut noted.tasks))
         };
+        if id.is_empty() && agents.is_empty() && tasks.is_empty() {
+            return Ok(());
+        }
         let beat = Beat {
             session_id: id.clone(),
             agents: agents.iter().cloned().collect(),
@@ -189,6 +192,14 @@ impl Sessions {
             return Some("gone");
         }
         (attentive && silent >= sessions::SILENCE_MAX).then_some("silent")
+    }
+
+    /// Forgets processes that ended long ago, up to so many. How many.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub async fn forget(&self, now: Instant) -> Result<u64, Error> {
+        self.0.store.forget(now.before(sessions::REMEMBERED)).await
     }
 
     /// Ends this process in good order: what its agents hold stays with them for a minute.

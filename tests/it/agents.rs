@@ -1,5 +1,7 @@
 //! Agents through tools, on the embedded record store.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use crate::support::{binary::Binary, harness::Harness};
@@ -29,6 +31,44 @@ async fn an_agent_is_registered_seen_and_changed() {
             r#""current_tasks":[],"task_count":0,"success_rate":null,"average_response_time":null,"metrics":{"memory_usage":12.50}}]}"#
         )
     );
+}
+
+#[tokio::test]
+async fn an_agent_that_holds_a_task_is_busy_and_shows_it() {
+    let (board, clock) = Harness::timed();
+    board.answer("enqueue_tasks", r#"{"tasks":[{"title":"one"}]}"#).await;
+    let claimed = board.answer("claim_tasks", r#"{"agent_id":"a"}"#).await;
+    let listed = board.answer("list_agents", r#"{"status":"busy"}"#).await;
+    let agent = &listed["agents"][0];
+    assert_eq!((&agent["agent_id"], &agent["role"]), (&json!("a"), &json!("agent")), "registered by its claim");
+    assert_eq!(agent["current_task_id"], claimed["tasks"][0]["task_id"]);
+    assert_eq!(agent["current_tasks"][0]["lease_until"], claimed["tasks"][0]["lease_until"]);
+    clock.pass(Duration::from_millis(2_500));
+    let finish = json!({"lease_token": claimed["tasks"][0]["lease_token"], "outcome": "completed"}).to_string();
+    board.answer("finish_task", &finish).await;
+    let listed = board.answer("list_agents", r#"{"status":"idle"}"#).await;
+    let agent = &listed["agents"][0];
+    assert_eq!((&agent["current_task_id"], &agent["task_count"]), (&Value::Null, &json!(1)));
+    assert_eq!((&agent["success_rate"], &agent["average_response_time"]), (&json!(1.0), &json!(2.5)));
+}
+
+#[tokio::test]
+async fn that_an_agent_is_not_well_is_written_down() {
+    let board = Harness::embedded();
+    board.answer("register_agent", r#"{"role":"r","agent_id":"a"}"#).await;
+    for report in [r#""metrics":{"degraded":true}"#, r#""status":"error""#, r#""metrics":{"cpu_usage":1}"#] {
+        board
+            .answer(
+                "update_agent",
+                &format!(r#"{{"agent_id":"a","status":"idle",{report}}}"#)
+                    .replace(r#""status":"idle","status""#, r#""status""#),
+            )
+            .await;
+    }
+    let file = rusqlite::Connection::open(board.home.path().join("callboard.db")).unwrap();
+    let mut found = file.prepare("SELECT type FROM event WHERE entity = 'agent' ORDER BY seq").unwrap();
+    let kinds: Vec<String> = found.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+    assert_eq!(kinds, ["agent_registered", "agent_degraded", "agent_degraded", "agent_changed"]);
 }
 
 #[tokio::test]

@@ -31,6 +31,7 @@ use crate::support::{
     binary::Binary,
     clock::TestClock,
     harness::{self, Harness},
+    patience::PATIENCE,
 };
 
 /// A machine on which some processes run.
@@ -244,6 +245,67 @@ async fn a_killed_process_is_found_and_what_it_held_is_free() {
     };
     let seen = app.locks.manage(inspect).await.unwrap();
     assert!(matches!(seen, callboard::services::locks::LockAnswer::Free), "{seen:?}");
+}
+
+#[tokio::test]
+async fn a_task_of_a_killed_process_is_claimed_by_another_at_once() {
+    let mut server = Binary::serve();
+    server.answer("enqueue_tasks", r#"{"tasks":[{"key":"one"}]}"#);
+    let first = server.answer("claim_tasks", r#"{"agent_id":"a"}"#);
+    let mut other = server.beside();
+    assert_eq!(other.answer("claim_tasks", r#"{"agent_id":"b"}"#)["tasks"].as_array().unwrap().len(), 0);
+    server.signal(Signal::KILL);
+    server.wait();
+    let app = App::new(harness::config(&server.home.path().join("data"))).unwrap();
+    app.jobs.run_once().await;
+    let second = other.answer("claim_tasks", r#"{"agent_id":"b"}"#);
+    assert_eq!(second["tasks"][0]["task_id"], first["tasks"][0]["task_id"]);
+    // What the first one held proves nothing any more.
+    let late = serde_json::json!({"lease_token": first["tasks"][0]["lease_token"], "outcome": "completed"}).to_string();
+    assert_eq!(other.refused("finish_task", &late)["code"], "lease_lost");
+}
+
+#[test]
+fn a_process_that_is_asked_to_stop_says_so() {
+    let mut server = Binary::serve();
+    server.answer("register_agent", r#"{"role":"r","agent_id":"a"}"#);
+    server.signal(Signal::TERM);
+    assert!(server.wait().0.success());
+    let file = Connection::open(server.home.path().join("data").join("callboard.db")).unwrap();
+    let ended = "SELECT count(*) FROM session WHERE ended_at IS NOT NULL";
+    assert_eq!(file.query_row(ended, [], |row| row.get::<_, i64>(0)), Ok(1));
+    let told = "SELECT data FROM event WHERE type = 'session_ended'";
+    let data: String = file.query_row(told, [], |row| row.get(0)).unwrap();
+    assert_eq!(data, r#"{"reason":"stopped","grace_ms":60000,"leases":0,"locks":0,"agents":1}"#);
+}
+
+#[test]
+fn jobs_run_beside_the_calls_of_a_server() {
+    let mut server = Binary::serve();
+    server.answer("manage_lock", r#"{"action":"acquire","resource":"db","ttl_ms":1000}"#);
+    let file = Connection::open(server.home.path().join("data").join("callboard.db")).unwrap();
+    let expired = "SELECT count(*) FROM event WHERE type = 'lock_expired'";
+    let begun = std::time::Instant::now();
+    while file.query_row(expired, [], |row| row.get::<_, i64>(0)) != Ok(1) {
+        assert!(begun.elapsed() < PATIENCE, "{}", server.stderr());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn a_lone_call_binds_nothing_to_its_process() {
+    let home = tempfile::tempdir().unwrap();
+    let call = |tool: &str, arguments: &str| {
+        let output = Binary::command(&home).args(["call", tool, arguments]).output().unwrap();
+        serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()
+    };
+    assert!(call("get_server_info", "{}")["version"].is_string());
+    assert!(!home.path().join("data").join("callboard.db").exists(), "nothing is made for a look");
+    call("enqueue_tasks", r#"{"tasks":[{"key":"one"}]}"#);
+    let claimed = call("claim_tasks", r#"{"agent_id":"a"}"#);
+    let update = serde_json::json!({"lease_token": claimed["tasks"][0]["lease_token"], "progress": 0.5}).to_string();
+    assert_eq!(call("update_task", &update)["cancel_requested"], false);
+    assert_eq!(call("register_agent", r#"{"role":"r","agent_id":"a"}"#)["code"], "conflict");
 }
 
 #[tokio::test]

@@ -132,3 +132,46 @@ async fn an_exchange_comes_to_an_end() {
     assert_eq!(error.code, Code::Unavailable);
     assert!(!format!("{error:?}").contains("/secret"), "{error:?}");
 }
+
+#[tokio::test]
+async fn who_made_a_workflow_is_told_of_its_end() {
+    let hook = Hook::start(&[]).await;
+    let (board, _clock) = Harness::timed_with(|config| config.webhooks.hosts = local());
+    let create = serde_json::json!({"name": "n", "webhook_url": hook.url()}).to_string();
+    let created = board.answer("create_workflow", &create).await;
+    let secret = created["webhook_secret"].as_str().unwrap();
+    board.app.jobs.run_once().await;
+    assert!(hook.received().is_empty(), "it has not ended");
+    let complete = serde_json::json!({"workflow_id": created["workflow_id"], "outcome": "completed"}).to_string();
+    board.answer("complete_workflow", &complete).await;
+    board.app.jobs.run_once().await;
+    let received = hook.received();
+    let [only] = received.as_slice() else { panic!("{received:?}") };
+    let signature = webhooks::signature(secret, only.header("x-callboard-timestamp"), &only.body);
+    assert_eq!(only.header("x-callboard-signature"), signature);
+    let body: serde_json::Value = serde_json::from_str(&only.body).unwrap();
+    assert_eq!((&body["workflow_id"], &body["state"]), (&created["workflow_id"], &"completed".into()));
+
+    let elsewhere = r#"{"name":"n","webhook_url":"https://169.254.169.254/latest"}"#;
+    let failure = board.refused("create_workflow", elsewhere).await;
+    assert_eq!((&failure["code"], &failure["argument"]), (&"denied".into(), &"webhook_url".into()));
+}
+
+#[tokio::test]
+async fn one_key_signs_all_when_the_operator_sets_it() {
+    let hook = Hook::start(&[]).await;
+    let (board, _clock) = Harness::timed_with(|config| {
+        config.webhooks.hosts = local();
+        config.webhooks.secret = Some("of the operator".to_owned().into());
+    });
+    let create = serde_json::json!({"name": "n", "webhook_url": hook.url()}).to_string();
+    let created = board.answer("create_workflow", &create).await;
+    assert_eq!(created["webhook_secret"], serde_json::Value::Null);
+    let cancel = serde_json::json!({"workflow_id": created["workflow_id"], "action": "cancel"}).to_string();
+    board.answer("control_workflow", &cancel).await;
+    board.app.jobs.run_once().await;
+    let received = hook.received();
+    let [only] = received.as_slice() else { panic!("{received:?}") };
+    let signature = webhooks::signature("of the operator", only.header("x-callboard-timestamp"), &only.body);
+    assert_eq!(only.header("x-callboard-signature"), signature);
+}

@@ -83,7 +83,9 @@ async fn register_once(session: &dyn Session, asked: &Register) -> Result<Result
         return Err(Error::new(Code::Internal, "an agent that exists was not found"));
     };
     let (role, status, version, token) = (row.text()?, status(&row.text()?)?, row.integer()?, row.text()?);
-    let same_session = row.text_or_none()?.as_deref() == Some(asked.session_id.as_str());
+    let session_id = row.text_or_none()?.unwrap_or_default();
+    // Who calls once and is gone is bound to no process, and has to prove itself.
+    let same_session = !session_id.is_empty() && session_id == asked.session_id;
     let proven = asked.token.as_deref() == Some(token.as_str());
     let token_is_wrong = asked.token.is_some() && !proven;
     if token_is_wrong || !(proven || same_session || status.is_vacant()) {

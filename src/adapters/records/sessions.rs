@@ -18,6 +18,9 @@ use crate::{
     },
 };
 
+/// Processes that one transaction forgets.
+const FORGOTTEN_AT_ONCE: i64 = 500;
+
 struct Begin {
     id: String,
     process: Process,
@@ -37,6 +40,17 @@ impl SessionStore for Records {
 
     async fn open(&self) -> Result<Vec<OpenSession>, Error> {
         self.look((), |session, ()| Box::pin(open(session))).await
+    }
+
+    async fn forget(&self, before: Instant) -> Result<u64, Error> {
+        self.transact(before, |session, before| {
+            Box::pin(async move {
+                let sql = "-- session_forget\n\
+                     DELETE FROM session WHERE id IN (SELECT id FROM session WHERE ended_at <= $1 ORDER BY ended_at LIMIT $2)";
+                session.change(sql, &[(*before).into(), FORGOTTEN_AT_ONCE.into()]).await
+            })
+        })
+        .await
     }
 
     async fn end(&self, end: End) -> Result<Option<Ended>, Error> {

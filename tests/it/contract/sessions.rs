@@ -70,6 +70,12 @@ async fn holds<S: SessionStore + AgentStore>(store: Arc<S>) {
     let (lost, _) = store.list(List { status: Some(Status::Lost), limit: 10, ..List::default() }).await.unwrap();
     assert_eq!(lost.iter().map(|agent| agent.id.as_str()).collect::<Vec<_>>(), ["a"]);
 
+    // What ended long ago is forgotten.
+    assert_eq!(store.forget(NOW).await.unwrap(), 0);
+    assert_eq!(store.forget(later).await.unwrap(), 1);
+    store.begin("s1", &process(1), later).await.unwrap();
+    assert!(store.end(end("s1", later, later)).await.unwrap().is_some());
+
     // It was not gone.
     store.beat(beat("s1", later)).await.unwrap();
     assert_eq!(store.open().await.unwrap().len(), 2);

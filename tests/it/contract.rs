@@ -7,4 +7,5 @@ mod records;
 mod search;
 mod sessions;
 mod sql;
+mod tasks;
 mod webhooks;

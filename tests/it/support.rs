@@ -5,6 +5,7 @@ pub mod cases;
 pub mod clock;
 pub mod command;
 pub mod engines;
+pub mod flows;
 pub mod guarded;
 pub mod harness;
 pub mod hook;

@@ -60,9 +60,9 @@ pub struct ClaimedTask {
 /// What a worker is told.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Updated {
-    /// Where the task stands: leased, or parked.
+    /// Where the task stands: leased, parked, or cancelled with its workflow.
     pub state: State,
-    /// Until when it is the worker's; none once it is parked.
+    /// Until when it is the worker's; none once it is not.
     pub lease_until: Option<Instant>,
     /// It shall stop.
     pub cancel_requested: bool,

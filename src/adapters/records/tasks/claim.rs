@@ -201,11 +201,7 @@ async fn one(session: &dyn Session, asked: &Claim, id: &str, secret: &str) -> Re
 
 /// What came of the tasks that these waited for.
 async fn dependency_results(session: &dyn Session, tasks: &mut [ClaimedTask]) -> Result<(), Error> {
-    let ids: Vec<String> =
-        tasks.iter().filter(|task| task.workflow_id.is_some()).map(|task| task.task_id.clone()).collect();
-    if ids.is_empty() {
-        return Ok(());
-    }
+    let ids: Vec<String> = tasks.iter().map(|task| task.task_id.clone()).collect();
     let found = session
         .rows(
             "-- task_dependency_results\n\

@@ -56,25 +56,29 @@ pub(in crate::adapters::records) async fn cancel_all(
     leased_too: bool,
     by: By<'_>,
 ) -> Result<i64, Error> {
+    // Locked first: one that is being claimed meanwhile is leased then, and is not meant any more.
+    let found = session
+        .rows(
+            "-- task_runs_to_cancel\n\
+             SELECT task_id FROM task_run WHERE workflow_id = $1 AND ($2 OR state <> 'leased') ORDER BY task_id FOR UPDATE",
+            &[workflow_id.into(), leased_too.into()],
+        )
+        .await?;
+    if found.is_empty() {
+        return Ok(0);
+    }
+    let ids = found.into_iter().map(|mut row| row.text()).collect::<Result<Vec<_>, _>>()?;
     session
         .change(
             "-- tasks_cancel\n\
              UPDATE task SET ended = 'cancelled', completed_at = $2, question = NULL, \
              fence = (SELECT r.fence + 1 FROM task_run r WHERE r.task_id = task.id), \
              attempt = (SELECT r.attempt FROM task_run r WHERE r.task_id = task.id), \
-             owner = (SELECT r.owner FROM task_run r WHERE r.task_id = task.id) \
-             WHERE id IN (SELECT task_id FROM task_run WHERE workflow_id = $1 AND ($3 OR state <> 'leased'))",
-            &[workflow_id.into(), by.now.into(), leased_too.into()],
+             owner = (SELECT r.owner FROM task_run r WHERE r.task_id = task.id) WHERE id = ANY($1)",
+            &[Value::Texts(&ids), by.now.into()],
         )
         .await?;
-    let gone = session
-        .rows(
-            "-- task_runs_cancel\n\
-             DELETE FROM task_run WHERE workflow_id = $1 AND ($2 OR state <> 'leased') RETURNING task_id",
-            &[workflow_id.into(), leased_too.into()],
-        )
-        .await?;
-    let ids = gone.into_iter().map(|mut row| row.text()).collect::<Result<Vec<_>, _>>()?;
+    session.change("-- task_runs_cancel\nDELETE FROM task_run WHERE task_id = ANY($1)", &[Value::Texts(&ids)]).await?;
     tell(session, &ids, "task_cancelled", by).await?;
     Ok(i64::try_from(ids.len()).unwrap_or(i64::MAX))
 }

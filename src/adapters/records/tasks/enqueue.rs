@@ -5,10 +5,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use futures_util::future::try_join_all;
 use serde_json::json;
 
-use super::super::{
-    Session, Value, events,
-    idempotency::once,
-    workflows::flow::{self, By, Delta},
+use super::{
+    super::{
+        Session, Value, events,
+        idempotency::once,
+        workflows::flow::{self, By, Delta},
+    },
+    dependents, held,
 };
 use crate::{
     clock::Instant,
@@ -54,8 +57,8 @@ pub(super) async fn enqueue(
         let into = Into { workflow_id, held: !flow.state.lets_claim() };
         let enqueued = insert(session, Some(into), &asked.tasks, &existing, by).await?;
         let count = i64::try_from(enqueued.len()).unwrap_or(i64::MAX);
-        let cancelled = count_of(&enqueued, State::Cancelled);
-        let delta = Delta { all: count, open: count - cancelled, cancelled, ..Delta::default() };
+        let (cancelled, parked) = (count_of(&enqueued, State::Cancelled), count_of(&enqueued, State::Parked));
+        let delta = Delta { all: count, open: count - cancelled, cancelled, parked, ..Delta::default() };
         flow::settle(session, workflow_id, delta, by).await?;
         Ok(Ok(enqueued))
     })
@@ -142,7 +145,7 @@ pub(in crate::adapters::records) async fn insert(
             open += 1;
             links.push((other.id.as_str(), task.id.as_str()));
         }
-        let mut state = None;
+        let (mut state, mut question) = (None, None);
         for name in &task.waits_for.existing {
             let Some((id, ended)) = existing.0.get(name) else { continue };
             match ended {
@@ -151,15 +154,19 @@ pub(in crate::adapters::records) async fn insert(
                     links.push((id.as_str(), task.id.as_str()));
                 }
                 Some(State::Completed) => settled.push((id.as_str(), task.id.as_str())),
-                Some(ended) if task.on_dependency_failure.after(*ended, 0) == Some(State::Cancelled) => {
-                    state = Some(State::Cancelled);
-                }
-                Some(_) => {}
+                Some(ended) => match task.on_dependency_failure.after(*ended, 0) {
+                    Some(State::Cancelled) => state = Some(State::Cancelled),
+                    Some(State::Parked) => {
+                        state = state.or(Some(State::Parked));
+                        question = Some(json!({"dependency": id, "state": ended.as_str()}).to_string());
+                    }
+                    _ => {}
+                },
             }
         }
         let state = state.unwrap_or_else(|| first_state(task, open, by.now));
         enqueued.push(EnqueuedTask { key: task.key.clone(), task_id: task.id.clone(), state });
-        rows.push(Row { task, state, open, set: sets.get(&task.capabilities).copied().unwrap_or_default() });
+        rows.push(Row { task, state, open, question, set: sets.get(&task.capabilities).copied().unwrap_or_default() });
     }
     for some in rows.chunks(TOGETHER) {
         try_join_all(some.iter().map(|row| write(session, into, row, by))).await?;
@@ -170,7 +177,35 @@ pub(in crate::adapters::records) async fn insert(
     for some in settled.chunks(TOGETHER) {
         try_join_all(some.iter().map(|(depends_on, task_id)| link(session, depends_on, task_id, true))).await?;
     }
+    follow(session, &mut enqueued, by).await?;
     Ok(enqueued)
+}
+
+/// Those that wait for one that was cancelled as it came follow it.
+async fn follow(session: &dyn Session, enqueued: &mut [EnqueuedTask], by: By<'_>) -> Result<(), Error> {
+    let cancelled: Vec<String> =
+        enqueued.iter().filter(|task| task.state == State::Cancelled).map(|task| task.task_id.clone()).collect();
+    if cancelled.is_empty() {
+        return Ok(());
+    }
+    for id in &cancelled {
+        dependents::follow(session, id, State::Cancelled, by).await?;
+    }
+    let ids: Vec<String> = enqueued.iter().map(|task| task.task_id.clone()).collect();
+    let found = session
+        .rows(
+            "-- task_states\n\
+             SELECT t.id, COALESCE(r.state, t.ended) FROM task t LEFT JOIN task_run r ON r.task_id = t.id WHERE t.id = ANY($1)",
+            &[Value::Texts(&ids)],
+        )
+        .await?;
+    for mut row in found {
+        let (id, state) = (row.text()?, held::state(&row.text()?)?);
+        if let Some(task) = enqueued.iter_mut().find(|task| task.task_id == id) {
+            task.state = state;
+        }
+    }
+    Ok(())
 }
 
 fn first_state(task: &NewTask, open: i64, now: Instant) -> State {
@@ -185,11 +220,13 @@ struct Row<'a> {
     task: &'a NewTask,
     state: State,
     open: i64,
+    /// What a parked one waits for.
+    question: Option<String>,
     set: i64,
 }
 
 async fn write(session: &dyn Session, into: Option<Into<'_>>, row: &Row<'_>, by: By<'_>) -> Result<(), Error> {
-    let Row { task, state, open, set } = row;
+    let Row { task, state, open, question, set } = row;
     let workflow_id = into.map(|into| into.workflow_id);
     let capabilities = json::of(&task.capabilities);
     let (cancelled, now) = (*state == State::Cancelled, by.now);
@@ -197,8 +234,8 @@ async fn write(session: &dyn Session, into: Option<Into<'_>>, row: &Row<'_>, by:
         .change(
             "-- task_add\n\
              INSERT INTO task (id, workflow_id, key, title, description, input, errors, capabilities, max_attempts, max_runtime_ms, \
-             on_dependency_failure, queue, priority, cost_micros, redrive_count, created_at, fence, attempt, ended, completed_at) \
-             VALUES ($1, $2, $3, $4, $5, $6, '[]', $7, $8, $9, $10, $11, $12, 0, 0, $13, 0, 0, $14, $15)",
+             on_dependency_failure, queue, priority, cost_micros, redrive_count, created_at, fence, attempt, ended, completed_at, question) \
+             VALUES ($1, $2, $3, $4, $5, $6, '[]', $7, $8, $9, $10, $11, $12, 0, 0, $13, 0, 0, $14, $15, $16)",
             &[
                 (&task.id).into(),
                 workflow_id.into(),
@@ -215,6 +252,7 @@ async fn write(session: &dyn Session, into: Option<Into<'_>>, row: &Row<'_>, by:
                 now.into(),
                 cancelled.then_some(state.as_str()).into(),
                 cancelled.then_some(now).into(),
+                question.as_ref().filter(|_| *state == State::Parked).into(),
             ],
         )
         .await?;

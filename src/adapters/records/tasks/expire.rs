@@ -4,18 +4,16 @@ use serde_json::json;
 
 use super::{
     super::{
-        Row, Session, events,
+        Session, events,
         workflows::flow::{self, By, Delta},
     },
     close, dependents,
     finish::{KeptFailure, with_failure},
+    held::{self, Held},
 };
 use crate::{
     clock::Instant,
-    domain::{
-        tasks::{Failure, INFRA_FAILURES_MAX, State},
-        workflows,
-    },
+    domain::tasks::{Failure, INFRA_FAILURES_MAX, State},
     error::Error,
     ports::changes::Topic,
 };
@@ -23,62 +21,39 @@ use crate::{
 /// Leases in one go at the most.
 const MOST: i64 = 200;
 
-/// A task whose worker was not heard of in time.
-struct Lapsed {
-    task_id: String,
-    workflow_id: Option<String>,
-    cancelling: bool,
-    queue: String,
-    fence: i64,
-    attempt: i64,
-    infra_failures: i64,
-    owner: Option<String>,
-    errors: String,
-}
-
 /// Puts tasks back whose lease has run out: ready under the same fence, so that a late completion still counts until somebody claims them;
 /// dead when it happens too often. How many.
 pub(in crate::adapters::records) async fn expire(session: &dyn Session, now: Instant) -> Result<u64, Error> {
     let found = session
         .rows(
             "-- task_runs_lapsed\n\
-             SELECT r.task_id, r.workflow_id, w.state, r.queue, r.fence, r.attempt, r.infra_failures, r.owner, t.errors \
-             FROM task_run r JOIN task t ON t.id = r.task_id LEFT JOIN workflow w ON w.id = r.workflow_id \
-             WHERE r.state = 'leased' AND r.lease_until <= $1 ORDER BY r.lease_until LIMIT $2 FOR UPDATE OF r SKIP LOCKED",
+             SELECT task_id FROM task_run WHERE state = 'leased' AND lease_until <= $1 ORDER BY lease_until, task_id LIMIT $2",
             &[now.into(), MOST.into()],
         )
         .await?;
-    let lapsed = found.into_iter().map(read).collect::<Result<Vec<_>, _>>()?;
-    for task in &lapsed {
-        one(session, task, By { now, actor: None }).await?;
+    let mut count = 0;
+    for mut row in found {
+        let task_id = row.text()?;
+        let Some(held) = held::lock(session, &task_id).await? else { continue };
+        // Its worker, or another process, may have been faster.
+        if held.run.state == State::Leased && held.lease_until.is_some_and(|lease_until| lease_until <= now) {
+            one(session, &task_id, &held, By { now, actor: None }).await?;
+            count += 1;
+        }
     }
-    Ok(lapsed.len() as u64)
+    Ok(count)
 }
 
-fn read(mut row: Row) -> Result<Lapsed, Error> {
-    Ok(Lapsed {
-        task_id: row.text()?,
-        workflow_id: row.text_or_none()?,
-        cancelling: row.text_or_none()?.as_deref() == Some(workflows::State::Cancelling.as_str()),
-        queue: row.text()?,
-        fence: row.integer()?,
-        attempt: row.integer()?,
-        infra_failures: row.integer()?,
-        owner: row.text_or_none()?,
-        errors: row.text()?,
-    })
-}
-
-async fn one(session: &dyn Session, task: &Lapsed, by: By<'_>) -> Result<(), Error> {
+async fn one(session: &dyn Session, task_id: &str, task: &Held, by: By<'_>) -> Result<(), Error> {
     let failures = task.infra_failures + 1;
     let mut delta = Delta::default();
-    let state = if task.cancelling {
-        end(session, task, State::Cancelled, by).await?;
+    let state = if task.run.cancelling {
+        end(session, task_id, task, State::Cancelled, by).await?;
         (delta.open, delta.cancelled) = (-1, 1);
         State::Cancelled
     } else if failures > INFRA_FAILURES_MAX {
-        end(session, task, State::Dead, by).await?;
-        let followed = dependents::follow(session, &task.task_id, State::Dead, by).await?;
+        end(session, task_id, task, State::Dead, by).await?;
+        let followed = dependents::follow(session, task_id, State::Dead, by).await?;
         delta = followed.delta;
         delta.open -= 1;
         delta.dead += 1;
@@ -89,18 +64,18 @@ async fn one(session: &dyn Session, task: &Lapsed, by: By<'_>) -> Result<(), Err
                 "-- task_run_lapse\n\
                  UPDATE task_run SET state = 'ready', infra_failures = $2, lease_until = NULL, runs_until = NULL, session_id = NULL, \
                  since = $3 WHERE task_id = $1",
-                &[(&task.task_id).into(), failures.into(), by.now.into()],
+                &[task_id.into(), failures.into(), by.now.into()],
             )
             .await?;
         session.touch(Topic::Queue(task.queue.clone()));
         State::Ready
     };
     let data =
-        json!({"state": state.as_str(), "agent_id": task.owner, "infra_failures": failures, "fence": task.fence});
+        json!({"state": state.as_str(), "agent_id": task.owner, "infra_failures": failures, "fence": task.run.fence});
     let event = events::Event {
         at: by.now,
         entity: "task",
-        entity_id: &task.task_id,
+        entity_id: task_id,
         workflow_id: task.workflow_id.as_deref(),
         kind: if state == State::Dead { "task_dead" } else { "lease_expired" },
         actor: None,
@@ -113,9 +88,9 @@ async fn one(session: &dyn Session, task: &Lapsed, by: By<'_>) -> Result<(), Err
     Ok(())
 }
 
-async fn end(session: &dyn Session, task: &Lapsed, state: State, by: By<'_>) -> Result<(), Error> {
+async fn end(session: &dyn Session, task_id: &str, task: &Held, state: State, by: By<'_>) -> Result<(), Error> {
     let stalled = KeptFailure {
-        attempt: task.attempt,
+        attempt: task.run.attempt,
         at: by.now.rfc3339(),
         failure: Failure {
             code: Some("stalled".to_owned()),
@@ -126,10 +101,10 @@ async fn end(session: &dyn Session, task: &Lapsed, state: State, by: By<'_>) -> 
     };
     let errors = (state == State::Dead).then(|| with_failure(&task.errors, stalled));
     let ended = close::Ended {
-        task_id: &task.task_id,
+        task_id,
         state,
-        fence: task.fence + 1,
-        attempt: task.attempt,
+        fence: task.run.fence + 1,
+        attempt: task.run.attempt,
         owner: task.owner.as_deref(),
         result: None,
         errors: errors.as_deref(),

@@ -1,5 +1,7 @@
 //! A task inside a transition, by its lease.
 
+use futures_util::future::try_join;
+
 use super::super::Session;
 use crate::{
     clock::Instant,
@@ -12,12 +14,17 @@ use crate::{
 };
 
 /// A task that is not over, with its queue row locked for this transaction.
+///
+/// Whatever changes a workflow's tasks locks the workflow first and their queue rows then: what it reads of the workflow is so, and two of
+/// them do not wait for each other in a circle. Claims alone begin with queue rows, and pass over those that are locked.
 pub(super) struct Held {
     pub run: Run,
     pub workflow_id: Option<String>,
     pub queue: String,
     pub priority: i64,
     pub owner: Option<String>,
+    pub infra_failures: i64,
+    pub lease_until: Option<Instant>,
     pub claimed_at: Option<Instant>,
     pub runs_until: Option<Instant>,
     pub signals_seen: i64,
@@ -25,13 +32,24 @@ pub(super) struct Held {
     pub errors: String,
 }
 
-/// Locks the task of a lease. None when it is over, or there is none.
+/// Locks the workflow of a task, and the task. None when it is over, or there is none.
 pub(super) async fn lock(session: &dyn Session, task_id: &str) -> Result<Option<Held>, Error> {
+    let id = [task_id.into()];
+    let workflow = session.rows(
+        "-- task_workflow_lock\n\
+         SELECT id FROM workflow WHERE id = (SELECT workflow_id FROM task WHERE id = $1) FOR UPDATE",
+        &id,
+    );
+    try_join(workflow, lock_alone(session, task_id)).await.map(|(_, held)| held)
+}
+
+/// Locks a task without its workflow, for what changes neither.
+pub(super) async fn lock_alone(session: &dyn Session, task_id: &str) -> Result<Option<Held>, Error> {
     let found = session
         .rows(
             "-- task_run_lock\n\
              SELECT r.state, r.fence, r.secret, r.attempt, t.max_attempts, r.workflow_id, w.state, r.queue, r.priority, r.owner, \
-             r.claimed_at, r.runs_until, r.signals_seen, t.errors \
+             r.infra_failures, r.lease_until, r.claimed_at, r.runs_until, r.signals_seen, t.errors \
              FROM task_run r JOIN task t ON t.id = r.task_id LEFT JOIN workflow w ON w.id = r.workflow_id \
              WHERE r.task_id = $1 FOR UPDATE OF r",
             &[task_id.into()],
@@ -55,6 +73,8 @@ pub(super) async fn lock(session: &dyn Session, task_id: &str) -> Result<Option<
         queue: row.text()?,
         priority: row.integer()?,
         owner: row.text_or_none()?,
+        infra_failures: row.integer()?,
+        lease_until: row.time_or_none()?,
         claimed_at: row.time_or_none()?,
         runs_until: row.time_or_none()?,
         signals_seen: row.integer()?,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use futures_util::future::try_join_all;
 use serde_json::json;
 
 use super::{
@@ -88,7 +89,13 @@ fn add(to: &mut Delta, delta: Delta) {
 async fn targets(session: &dyn Session, asked: &Manage) -> Result<Result<(Vec<Target>, bool), ManageRefused>, Error> {
     let by_ids = !asked.ids.is_empty();
     let states: Vec<String> = asked.change.states().into_iter().map(|state| state.as_str().to_owned()).collect();
-    let mut found = if by_ids { find(session, asked, &[]).await? } else { find(session, asked, &states).await? };
+    let mut found = if by_ids { Vec::new() } else { find(session, asked, &[], &states).await? };
+    if by_ids || (!asked.dry_run && !found.is_empty()) {
+        // Locked, they may be found to have changed since.
+        let ids = if by_ids { asked.ids.clone() } else { found.into_iter().map(|target| target.id).collect() };
+        lock(session, &ids).await?;
+        found = find(session, asked, &ids, if by_ids { &[] } else { &states }).await?;
+    }
     if by_ids {
         let missing: Vec<String> =
             asked.ids.iter().filter(|id| !found.iter().any(|target| target.id == **id)).cloned().collect();
@@ -108,13 +115,12 @@ async fn targets(session: &dyn Session, asked: &Manage) -> Result<Result<(Vec<Ta
         let ended = |target: &Target| {
             target.workflow_state.is_some_and(|state| !state.is_open() || state == workflows::State::Cancelling)
         };
-        if by_ids && let Some(target) = found.iter().find(|target| ended(target)) {
+        if let Some(target) = found.iter().find(|target| ended(target)) {
             return Ok(Err(ManageRefused::WorkflowEnded {
                 workflow_id: target.workflow_id.clone().unwrap_or_default(),
                 state: target.workflow_state.unwrap_or(workflows::State::Failed),
             }));
         }
-        found.retain(|target| !ended(target));
     }
     let most = usize::try_from(asked.most).unwrap_or(usize::MAX);
     let more = found.len() > most;
@@ -122,7 +128,20 @@ async fn targets(session: &dyn Session, asked: &Manage) -> Result<Result<(Vec<Ta
     Ok(Ok((found, more)))
 }
 
-async fn find(session: &dyn Session, asked: &Manage, states: &[String]) -> Result<Vec<Target>, Error> {
+/// Locks tasks: their workflows first, as every transition does.
+async fn lock(session: &dyn Session, ids: &[String]) -> Result<(), Error> {
+    let ids = [Value::Texts(ids)];
+    let statements = [
+        "-- tasks_workflows_lock\n\
+         SELECT id FROM workflow WHERE id IN (SELECT workflow_id FROM task WHERE id = ANY($1)) ORDER BY id FOR UPDATE",
+        "-- task_runs_lock\nSELECT task_id FROM task_run WHERE task_id = ANY($1) ORDER BY task_id FOR UPDATE",
+        "-- tasks_lock\nSELECT id FROM task WHERE id = ANY($1) ORDER BY id FOR UPDATE",
+    ];
+    try_join_all(statements.map(|sql| session.rows(sql, &ids))).await.map(drop)
+}
+
+/// Tasks with these ids (none: any), in these states (none: any), that fit the filter.
+async fn find(session: &dyn Session, asked: &Manage, ids: &[String], states: &[String]) -> Result<Vec<Target>, Error> {
     let filter = &asked.filter;
     let most = i64::try_from(asked.most).unwrap_or(i64::MAX - 1) + 1;
     let found = session
@@ -131,18 +150,22 @@ async fn find(session: &dyn Session, asked: &Manage, states: &[String]) -> Resul
              SELECT t.id, COALESCE(r.state, t.ended, 'ready'), t.workflow_id, w.state, t.queue, t.priority, COALESCE(r.fence, t.fence), \
              COALESCE(r.attempt, t.attempt), t.capabilities, COALESCE(r.owner, t.owner) \
              FROM task t LEFT JOIN task_run r ON r.task_id = t.id LEFT JOIN workflow w ON w.id = t.workflow_id \
-             WHERE (NOT $1 OR t.id = ANY($2)) AND ($1 OR COALESCE(r.state, t.ended) = ANY($3)) \
+             WHERE (NOT $1 OR t.id = ANY($2)) AND (NOT $9 OR COALESCE(r.state, t.ended) = ANY($3)) \
+             AND (NOT $10 OR w.state IS NULL OR w.state IN ('pending', 'running', 'paused', 'waiting')) \
              AND ($4 = '' OR COALESCE(r.state, t.ended) = $4) AND ($5 = '' OR t.queue = $5) AND ($6 = '' OR t.workflow_id = $6) \
-             AND ($7 = '' OR COALESCE(r.owner, t.owner) = $7) ORDER BY t.id LIMIT $8 FOR UPDATE OF t",
+             AND ($7 = '' OR COALESCE(r.owner, t.owner) = $7) ORDER BY t.id LIMIT $8",
             &[
-                (!asked.ids.is_empty()).into(),
-                Value::Texts(&asked.ids),
+                (!ids.is_empty()).into(),
+                Value::Texts(ids),
                 Value::Texts(states),
                 filter.state.map_or("", State::as_str).into(),
                 filter.queue.as_deref().unwrap_or_default().into(),
                 filter.workflow_id.as_deref().unwrap_or_default().into(),
                 filter.agent_id.as_deref().unwrap_or_default().into(),
                 most.into(),
+                (!states.is_empty()).into(),
+                // What has ended takes nothing back; asked for by id, that is an answer of its own.
+                (matches!(asked.change, Change::Retry) && asked.ids.is_empty()).into(),
             ],
         )
         .await?;
@@ -259,7 +282,7 @@ async fn reprioritize(session: &dyn Session, target: &Target, priority: Priority
     session.change(sql, &[(&target.id).into(), priority.level().into()]).await.map(drop)
 }
 
-/// A parked task goes on at its old place in the order, with the answer and its checkpoint.
+/// A parked task goes on at its old place in the order, with the answer and its checkpoint; not before others, and not before its time.
 pub(in crate::adapters::records) async fn resume(
     session: &dyn Session,
     task_id: &str,
@@ -271,7 +294,8 @@ pub(in crate::adapters::records) async fn resume(
     let freed = session
         .rows(
             "-- task_run_resume\n\
-             UPDATE task_run SET state = CASE WHEN open_dependencies > 0 THEN 'blocked' ELSE 'ready' END, since = $2 \
+             UPDATE task_run SET state = CASE WHEN open_dependencies > 0 THEN 'blocked' WHEN run_at > $2 THEN 'scheduled' \
+             ELSE 'ready' END, since = $2 \
              WHERE task_id = $1 AND state = 'parked' RETURNING queue",
             &[task_id.into(), by.now.into()],
         )

@@ -9,6 +9,7 @@ use super::{
         payload,
         workflows::flow::{self, By, Delta},
     },
+    close,
     cost::{self, Spender},
     held::{self, Held},
 };
@@ -25,16 +26,29 @@ use crate::{
 /// Renews the lease and notes what was said, or parks the task.
 pub(super) async fn update(session: &dyn Session, asked: &Update) -> Result<Result<Updated, LeaseRefused>, Error> {
     once(session, asked.key.as_ref(), asked.now, async {
-        let held = held::lock(session, &asked.lease.task_id).await?;
+        let held = if asked.question.is_some() || asked.cost.is_some() {
+            held::lock(session, &asked.lease.task_id).await?
+        } else {
+            held::lock_alone(session, &asked.lease.task_id).await?
+        };
         let Some(held) = held.as_ref().filter(|held| held.run.is_leased_under(&asked.lease)) else {
             return Ok(Err(held::refusal(session, &asked.lease, held.as_ref()).await?));
         };
         note(session, asked, held).await?;
         spend(session, asked, held).await?;
+        if asked.question.is_some() && held.run.cancelling {
+            give_up(session, asked, held).await?;
+            let state = State::Cancelled;
+            return Ok(Ok(Updated { state, lease_until: None, cancel_requested: true, signals: Vec::new() }));
+        }
         if asked.question.is_some() {
             park(session, asked, held).await?;
-            let cancel_requested = held.run.cancelling;
-            return Ok(Ok(Updated { state: State::Parked, lease_until: None, cancel_requested, signals: Vec::new() }));
+            return Ok(Ok(Updated {
+                state: State::Parked,
+                lease_until: None,
+                cancel_requested: false,
+                signals: Vec::new(),
+            }));
         }
         let (signals, seen) = signals(session, held).await?;
         let lease_until = renew(session, asked, held, seen).await?;
@@ -127,6 +141,24 @@ async fn park(session: &dyn Session, asked: &Update, held: &Held) -> Result<(), 
         flow::settle(session, workflow_id, delta, By { now: asked.now, actor: held.owner.as_deref() }).await?;
     }
     Ok(())
+}
+
+/// Nobody will answer for a workflow that is being cancelled: the task is given up.
+async fn give_up(session: &dyn Session, asked: &Update, held: &Held) -> Result<(), Error> {
+    let by = By { now: asked.now, actor: held.owner.as_deref() };
+    let ended = close::Ended {
+        task_id: &asked.lease.task_id,
+        state: State::Cancelled,
+        fence: held.run.fence + 1,
+        attempt: held.run.attempt,
+        owner: held.owner.as_deref(),
+        result: None,
+        errors: None,
+    };
+    close::end(session, &ended, by).await?;
+    tell(session, asked, held, "task_cancelled", None).await?;
+    let Some(workflow_id) = &held.workflow_id else { return Ok(()) };
+    flow::settle(session, workflow_id, Delta { open: -1, cancelled: 1, ..Delta::default() }, by).await.map(drop)
 }
 
 /// What the workflow's workers were told since the last time, and the newest of it.

@@ -79,7 +79,10 @@ pub(super) async fn control(session: &dyn Session, asked: &Control) -> Result<Re
         }
         flow.version += 1;
         match asked.action {
-            Action::Start => flow.become_(session, State::Running, reason, by).await?,
+            Action::Start => {
+                flow.become_(session, State::Running, reason, by).await?;
+                flow.follow(session, Delta::default(), by).await?;
+            }
             Action::Pause => flow.become_(session, State::Paused, reason, by).await?,
             Action::Resume => {
                 let live = resumed(session, &flow).await?;

@@ -182,9 +182,8 @@ impl Flow {
 
     async fn tell(&self, session: &dyn Session, before: State, reason: Option<&str>, by: By<'_>) -> Result<(), Error> {
         let kind = match self.state {
-            State::Pending => "workflow_created",
             State::Running if before == State::Pending => "workflow_started",
-            State::Running => "workflow_resumed",
+            State::Pending | State::Running => "workflow_resumed",
             State::Paused => "workflow_paused",
             State::Waiting => "workflow_waiting",
             State::Cancelling => "workflow_cancelling",

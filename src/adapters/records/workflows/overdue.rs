@@ -59,6 +59,13 @@ const LEFT: [&str; 9] = [
     "-- forget_workflows\nDELETE FROM workflow WHERE id = ANY($1)",
 ];
 
+/// What tasks of no workflow leave behind.
+const LEFT_BY_LONE_TASKS: [&str; 3] = [
+    "-- forget_lone_dependencies\nDELETE FROM task_dependency WHERE task_id = ANY($1)",
+    "-- forget_lone_events\nDELETE FROM event WHERE entity_id = ANY($1)",
+    "-- forget_lone_tasks\nDELETE FROM task WHERE id = ANY($1)",
+];
+
 /// Removes workflows that ended before `before`, the first that ended first, and tasks of no workflow. Nothing that is open; nothing whose
 /// events somebody still has to publish. How many.
 pub(super) async fn forget(session: &dyn Session, before: Instant, most: u64) -> Result<u64, Error> {
@@ -77,13 +84,24 @@ pub(super) async fn forget(session: &dyn Session, before: Instant, most: u64) ->
             session.change(sql, &[Value::Texts(&ids)]).await?;
         }
     }
-    let tasks = session
-        .change(
-            "-- forget_lone_tasks\n\
-             DELETE FROM task WHERE id IN (SELECT id FROM task WHERE workflow_id IS NULL AND completed_at < $1 \
-             ORDER BY completed_at, id LIMIT $2)",
+    Ok(ids.len() as u64 + forget_lone_tasks(session, before, most).await?)
+}
+
+/// The same for tasks of no workflow.
+async fn forget_lone_tasks(session: &dyn Session, before: Instant, most: i64) -> Result<u64, Error> {
+    let found = session
+        .rows(
+            "-- lone_tasks_to_forget\n\
+             SELECT id FROM task t WHERE workflow_id IS NULL AND completed_at < $1 AND NOT EXISTS (SELECT 1 FROM event e, sink s \
+             WHERE e.entity_id = t.id AND e.seq > s.seq) ORDER BY completed_at, id LIMIT $2",
             &[before.into(), most.into()],
         )
         .await?;
-    Ok(ids.len() as u64 + tasks)
+    let ids = found.into_iter().map(|mut row| row.text()).collect::<Result<Vec<_>, _>>()?;
+    if !ids.is_empty() {
+        for sql in LEFT_BY_LONE_TASKS {
+            session.change(sql, &[Value::Texts(&ids)]).await?;
+        }
+    }
+    Ok(ids.len() as u64)
 }

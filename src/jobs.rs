@@ -19,6 +19,7 @@ pub use self::transition::Transition;
 use crate::{
     background::Background,
     clock::{Clock, Instant},
+    domain::workflows::KEPT_MS,
     error::Error,
     ids,
     ports::{
@@ -34,6 +35,8 @@ const IDLE: Duration = Duration::from_secs(5);
 const BUSY: Duration = Duration::from_secs(1);
 /// How long a process leads after it last did something: soon after its end another one takes over.
 pub const LEADS: Duration = Duration::from_secs(10);
+/// Workflows to forget in one transaction: each takes its whole history with it.
+const FORGOTTEN_MAX: u64 = 50;
 /// The name of those who do the work for all.
 const LEADER: &str = "jobs";
 
@@ -108,7 +111,12 @@ pub fn all(works: Works) -> Vec<Arc<dyn Job>> {
         Transition::of("processes of long ago", hour, sessions, |sessions, now| Box::pin(sessions.forget(now))),
         Transition::of("expired leases", second, Arc::clone(&tasks), |tasks, now| Box::pin(tasks.expire_leases(now))),
         Transition::of("due tasks", second, tasks, |tasks, now| Box::pin(tasks.promote_due(now))),
-        Transition::of("overdue workflows", second, workflows, |flows, now| Box::pin(flows.end_overdue(now))),
+        Transition::of("overdue workflows", second, Arc::clone(&workflows), |flows, now| {
+            Box::pin(flows.end_overdue(now))
+        }),
+        Transition::of("old workflows", minute, workflows, |flows, now| {
+            Box::pin(flows.forget(now.plus_ms(-KEPT_MS), FORGOTTEN_MAX))
+        }),
         Transition::of("lost agents", some, agents, |agents, now| Box::pin(agents.lose(now))),
         Transition::of("expired locks", second, locks, |locks, now| Box::pin(locks.expire(now))),
         Transition::of("daily costs", some, costs, |costs, _| Box::pin(costs.roll_up())),

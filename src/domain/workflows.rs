@@ -218,6 +218,9 @@ impl Action {
 /// How long workers of a cancelled workflow may hold their tasks, in milliseconds.
 pub const CANCEL_GRACE_MS: i64 = 60_000;
 
+/// Workflows and tasks that ended so long ago are forgotten, in milliseconds: 90 days.
+pub const KEPT_MS: i64 = 90 * 24 * 3_600_000;
+
 /// A workflow to create, with all its arguments in order.
 #[derive(Debug, Clone)]
 pub struct NewWorkflow {

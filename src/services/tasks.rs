@@ -174,16 +174,6 @@ impl Tasks {
         self.store.manage(manage).await?.map_err(|refused| refusal::of_manage(refused, &word))
     }
 
-    /// Puts tasks back whose lease has run out. How many.
-    pub async fn expire_leases(&self, now: Instant) -> Result<u64, Error> {
-        self.store.expire_leases(now).await
-    }
-
-    /// Makes tasks ready whose time has come. How many.
-    pub async fn promote_due(&self, now: Instant) -> Result<u64, Error> {
-        self.store.promote_due(now).await
-    }
-
     fn lease_ms(&self) -> i64 {
         i64::try_from(self.limits.lease_time.as_millis()).unwrap_or(i64::MAX)
     }

@@ -33,8 +33,6 @@ use crate::{
 
 /// A waiting call looks again after this, whatever it was told.
 const LOOK_AGAIN: Duration = Duration::from_millis(5_000);
-/// Workflows and tasks that ended this long ago are forgotten: 90 days.
-pub const KEPT_MS: i64 = 90 * 24 * 3_600_000;
 
 /// Workflows.
 #[derive(Clone)]
@@ -236,16 +234,6 @@ impl Workflows {
         let question = request.checked(self.clock.now(), most)?;
         let figures = self.store.analytics(question.clone()).await?;
         Ok((question, figures))
-    }
-
-    /// Ends workflows whose deadline has passed. How many.
-    pub async fn end_overdue(&self, now: Instant) -> Result<u64, Error> {
-        self.store.end_overdue(now).await
-    }
-
-    /// Removes what ended long ago, so many at a time. How many.
-    pub async fn forget(&self, now: Instant, most: u64) -> Result<u64, Error> {
-        self.store.forget(now.plus_ms(-KEPT_MS), most).await
     }
 
     /// A lease that ends before this was not renewed for half of its time.

@@ -36,6 +36,8 @@ struct Shared {
     /// How long a lease runs from a sign of life of its holder.
     lease_time: Duration,
     id: OnceCell<String>,
+    /// This process has ended. Held while the store is told of it, so that a sign of life never comes after the end.
+    ended: tokio::sync::Mutex<bool>,
     noted: Mutex<Noted>,
     attention: Mutex<Attention>,
 }
@@ -76,6 +78,7 @@ impl Sessions {
             clock,
             lease_time,
             id: OnceCell::new(),
+            ended: tokio::sync::Mutex::default(),
             noted: Mutex::default(),
             attention: Mutex::default(),
         };
@@ -130,6 +133,11 @@ impl Sessions {
     /// # Errors
     /// When the store cannot be written; the agents are told of next time.
     pub async fn beat(&self, now: Instant) -> Result<(), Error> {
+        let ended = self.0.ended.lock().await;
+        if *ended { Ok(()) } else { self.tell(now).await }
+    }
+
+    async fn tell(&self, now: Instant) -> Result<(), Error> {
         let Some(id) = self.0.id.get() else { return Ok(()) };
         let only = self.only_agent();
         let (mut agents, tasks) = {
@@ -208,8 +216,10 @@ impl Sessions {
     /// When the store cannot be written; others find out later.
     pub async fn end(&self) -> Result<(), Error> {
         let Some(id) = self.0.id.get() else { return Ok(()) };
+        let mut ended = self.0.ended.lock().await;
         let now = self.0.clock.now();
-        self.beat(now).await?;
+        self.tell(now).await?;
+        *ended = true;
         if id.is_empty() {
             return Ok(());
         }

@@ -8,4 +8,5 @@ mod search;
 mod sessions;
 mod sql;
 mod tasks;
+mod upkeep;
 mod webhooks;

@@ -167,6 +167,8 @@ async fn an_orderly_end_leaves_a_minute() {
     leased(&stage.file(), "long", "a", &id, now.after(Duration::from_mins(10)), None);
     leased(&stage.file(), "short", "a", &id, now.after(Duration::from_secs(5)), None);
     stage.sessions.end().await.unwrap();
+    // A job that was about to say that it is there comes too late.
+    stage.sessions.beat(now.after(Duration::from_secs(1))).await.unwrap();
     assert_eq!(lease_of(&stage.file(), "long"), now.after(Duration::from_mins(1)));
     assert_eq!(lease_of(&stage.file(), "short"), now.after(Duration::from_secs(5)));
     assert!(stage.store.open().await.unwrap().is_empty());

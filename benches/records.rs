@@ -46,12 +46,13 @@ use callboard::{
     config::{DatabaseConfig, Migrate},
     domain::idempotency::{Key, Repeat},
     error::Error,
+    ports::changes::{Interest, Topic},
 };
 use futures_util::future::{BoxFuture, join_all, try_join3};
 
 const CALLERS: [usize; 4] = [1, 16, 32, 64];
-const ROUND: Duration = Duration::from_secs(4);
-const ROUNDS: usize = 3;
+const ROUND: Duration = Duration::from_secs(1);
+const ROUNDS: usize = 8;
 
 const TABLES: [&str; 3] = [
     "-- bench_tables\nCREATE TABLE bench_workflow (id text PRIMARY KEY NOT NULL, name text NOT NULL, type text NOT NULL, state text NOT NULL, \
@@ -126,10 +127,14 @@ async fn main() {
     let server = postgres::PostgresServer::start(&postgres::own_bin(), "-c fsync=on");
     let url = server.database();
     let settings = DatabaseConfig { name: "store".to_owned(), description: None, url: url.clone().into() };
-    let on_server =
-        RecordServer::new(&settings, Migrate::Auto, Arc::default(), Arc::default(), Background::default()).unwrap();
-    let on_server = opened(Arc::new(on_server)).await;
-    let in_file = opened(Arc::new(RecordFile::new(home.join("callboard.db"), Migrate::Auto))).await;
+    let server_store = || {
+        let (clock, changes) = (Arc::default(), Arc::default());
+        Arc::new(RecordServer::new(&settings, Migrate::Auto, clock, changes, Background::default()).unwrap())
+    };
+    let file_store = || Arc::new(RecordFile::new(home.join("callboard.db"), Migrate::Auto));
+    let (on_server, in_file) = (opened(server_store()).await, opened(file_store()).await);
+    let wakes =
+        [wake(&on_server, &Records::new(server_store())).await, wake(&in_file, &Records::new(file_store())).await];
 
     let (mut sync, mut pgbench_best, mut python_best) = (f64::MAX, [0.0_f64; 2], 0.0_f64);
     let mut best = [[(0.0_f64, f64::MAX); CALLERS.len()]; 2];
@@ -165,6 +170,9 @@ async fn main() {
     table.push_str(&format!("| pgbench, 32 clients | {:.0} | | |\n", pgbench_best[1]));
     table
         .push_str(&format!("| python sqlite3, one commit each | {python_best:.0} | {:.2} ms | |\n", 1e3 / python_best));
+    for (name, (middle, late)) in ["PostgreSQL", "SQLite"].into_iter().zip(wakes) {
+        table.push_str(&format!("| {name}: from a transition asked for to a waiting process woken | | {middle:.2} ms, p95 {late:.2} ms | fdatasync + 10 ms = {:.2} ms |\n", sync + 10.0));
+    }
     table.push_str(&format!("| fdatasync of 8 KiB appended | {:.0} | {sync:.2} ms | |\n", 1e3 / sync));
     print!("{table}");
     fs::write(Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/results/records.md"), table).unwrap();
@@ -184,6 +192,37 @@ async fn opened(backend: Arc<dyn Backend>) -> Records {
     });
     made.await.unwrap();
     records
+}
+
+/// From the call in one process to the wake-up in another, in ms: the middle, and p95.
+async fn wake(writes: &Records, waits: &Records) -> (f64, f64) {
+    let mut took = Vec::new();
+    for n in 0..120 {
+        let topic = Topic::Queue(format!("queue-{n}"));
+        let watch = waits.changes().watch(vec![Interest::AnyQueue]);
+        let looked = waits.look((), |session, ()| {
+            Box::pin(
+                async move { session.rows("-- bench_look\nSELECT count(*) FROM bench_event", &[]).await.map(drop) },
+            )
+        });
+        looked.await.unwrap();
+        tokio::time::sleep(Duration::from_millis(5 + n % 7)).await;
+        let begun = Instant::now();
+        let asked = (topic, format!("wake-{n}"));
+        let write = writes.transact(asked, |session, (topic, id)| {
+            Box::pin(async move {
+                session.touch(topic.clone());
+                session.change(RESULT, &[id.as_str().into(), INPUT.into()]).await.map(drop)
+            })
+        });
+        let (written, ()) = tokio::join!(write, watch.changed());
+        written.unwrap();
+        took.push(begun.elapsed().as_secs_f64() * 1e3);
+    }
+    // The first are those in which the process begins to listen.
+    let mut took = took.split_off(20);
+    took.sort_by(f64::total_cmp);
+    (took[took.len() / 2], took[took.len() * 95 / 100])
 }
 
 /// How many a second, and how long the middle one took, in ms.

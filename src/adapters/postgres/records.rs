@@ -47,13 +47,14 @@ use crate::{
     ports::changes::Changes,
 };
 
-/// Of every transaction: unqualified names are ours and nobody's temporary ones, and what is answered is on disk whatever the server is set to.
+/// Of every transaction: unqualified names are ours and nobody's temporary ones, what is answered is on disk whatever the server is set to, and a
+/// process that was halted in the middle holds nobody up for long.
 const HABITS: Habits = Habits {
     reading: "ISOLATION LEVEL REPEATABLE READ READ ONLY",
     writing: "ISOLATION LEVEL READ COMMITTED READ WRITE",
     conditions: "CASE WHEN pg_catalog.current_setting('synchronous_commit') = 'off' \
      THEN pg_catalog.set_config('synchronous_commit', 'on', true) END",
-    commands: "SET LOCAL search_path = callboard, pg_temp",
+    commands: "SET LOCAL search_path = callboard, pg_temp;SET LOCAL idle_in_transaction_session_timeout = '10s'",
 };
 /// Looks at once; the other connections are for writing.
 const LOOKS_MAX: usize = 6;

@@ -39,6 +39,13 @@ async fn postgresql() {
 }
 
 #[tokio::test]
+async fn the_oldest_and_the_newest_postgresql() {
+    for major in [13, 18] {
+        holds(on_postgres(&postgres::version(major).database())).await;
+    }
+}
+
+#[tokio::test]
 async fn postgresql_behind_a_pooler() {
     let pooler = Pooler::start(4);
     holds(on_postgres(&pooler.url(&postgres::shared().database()))).await;

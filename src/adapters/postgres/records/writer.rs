@@ -96,6 +96,17 @@ enum Ran {
     Spoilt(usize, Error),
 }
 
+/// What a lane has after carrying out.
+#[derive(Default)]
+struct Carried {
+    /// What is to be committed.
+    transaction: Option<(Work, Batch)>,
+    /// What is to be carried out alone.
+    aside: Steps,
+    /// No transaction came about, and all were told why.
+    failure: Option<Error>,
+}
+
 /// Why a transaction came to nothing.
 enum Lost {
     /// The connection broke in the middle.
@@ -119,31 +130,39 @@ impl Lane {
             if steps.is_empty() {
                 continue;
             }
-            let (carried_out, aside) = self.carry_out(steps).await;
+            let carried_out = self.carry_out(steps).await;
+            if let Some(error) = carried_out.failure.as_ref().filter(|error| error.code == Code::Unavailable) {
+                // Nobody waits for what has just been tried.
+                let mut waiting = Steps::new();
+                while let Ok(step) = queue.try_recv() {
+                    waiting.push(step);
+                }
+                fail_all(waiting, error);
+            }
             drop(queue);
-            if let Some((work, batch)) = carried_out {
+            if let Some((work, batch)) = carried_out.transaction {
                 self.settle(work, batch).await;
             }
-            for step in aside {
+            for step in carried_out.aside {
                 self.alone(step).await;
             }
         }
     }
 
     /// Carries out as many as go together. The others come back, to be carried out alone.
-    async fn carry_out(&self, mut steps: Steps) -> (Option<(Work, Batch)>, Steps) {
+    async fn carry_out(&self, mut steps: Steps) -> Carried {
         let mut aside = Steps::new();
         let mut parted = false;
         while !steps.is_empty() {
             if let Err(error) = self.shared.ready().await {
-                fail_all(steps, &error);
-                return (None, aside);
+                fail_all(steps.into_iter().chain(aside).collect(), &error);
+                return Carried { failure: Some(error), ..Carried::default() };
             }
             let batch = Mutex::new(Batch { steps, ..Batch::default() });
             let opened = self.open(&batch).await;
             let mut batch = batch.into_inner();
             match opened {
-                Ok((work, Ran::ToCommit)) => return (Some((work, batch)), aside),
+                Ok((work, Ran::ToCommit)) => return Carried { transaction: Some((work, batch)), aside, failure: None },
                 Ok((work, Ran::Spoilt(place, error))) => {
                     work.rollback_after_failure().await;
                     let spoilt = batch.steps.remove(place);
@@ -163,11 +182,11 @@ impl Lane {
                 }
                 Err(Lost::Parted(error) | Lost::Because(error)) => {
                     fail_all(batch.steps.into_iter().chain(aside).collect(), &error);
-                    return (None, Steps::new());
+                    return Carried { failure: Some(error), ..Carried::default() };
                 }
             }
         }
-        (None, aside)
+        Carried { aside, ..Carried::default() }
     }
 
     /// One step in a transaction of its own, again where another process was in the way.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use rusqlite::ErrorCode;
+
 use crate::{
     adapters::sqlite::{failure, file::Call},
     error::{Code, Error},
@@ -10,6 +12,16 @@ use crate::{
 /// What a failure of SQLite means for whoever asked for a transition.
 pub(super) fn of(error: rusqlite::Error, call: &Call) -> Error {
     reworded(failure::of(error, call))
+}
+
+/// The same while COMMIT was under way: what a disk that failed has kept shows when the file is opened again.
+pub(super) fn in_commit(error: rusqlite::Error, call: &Call) -> Error {
+    if error.sqlite_error_code() != Some(ErrorCode::SystemIoFailure) {
+        return of(error, call);
+    }
+    Error::new(Code::OutcomeUnknown, "the disk failed during the commit; the write may or may not stand")
+        .hint("repeat the call with the same idempotency_key, or look whether its effect is there")
+        .cause(error)
 }
 
 /// The same for a failure that has words for a statement's author.

@@ -139,7 +139,7 @@ fn commit(connection: &mut Connection, call: &Call, batch: &mut [Box<dyn Step>],
         }
     }
     session.order("COMMIT").map_err(|error| {
-        let error = meaning(error);
+        let error = failure::in_commit(error, call);
         // What was not committed must not stay open for the next.
         let _ = session.order("ROLLBACK");
         error

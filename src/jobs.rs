@@ -117,6 +117,9 @@ pub fn all(works: Works) -> Vec<Arc<dyn Job>> {
         Transition::of("old workflows", minute, workflows, |flows, now| {
             Box::pin(flows.forget(now.plus_ms(-KEPT_MS), FORGOTTEN_MAX))
         }),
+        Transition::of("old agents", hour, agents.clone(), |agents, now| {
+            Box::pin(agents.forget(now.plus_ms(-KEPT_MS)))
+        }),
         Transition::of("lost agents", some, agents, |agents, now| Box::pin(agents.lose(now))),
         Transition::of("expired locks", second, locks, |locks, now| Box::pin(locks.expire(now))),
         Transition::of("daily costs", some, costs, |costs, _| Box::pin(costs.roll_up())),

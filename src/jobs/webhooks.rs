@@ -40,7 +40,7 @@ impl Job for Deliver {
         Scope::Outside
     }
 
-    async fn run_once(&self, now: Instant) -> Result<Report, Error> {
-        Ok(Report { changed: self.0.deliver(now).await? })
+    async fn run_once(&self, _now: Instant) -> Result<Report, Error> {
+        Ok(Report { changed: self.0.deliver().await? })
     }
 }

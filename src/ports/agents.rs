@@ -26,6 +26,9 @@ pub trait AgentStore: Send + Sync {
 
     /// Makes agents lost that were silent for too long, up to so many. How many.
     async fn lose(&self, silence: Silence, now: Instant) -> Result<u64, Error>;
+
+    /// Forgets agents that were gone before then, and what was written of agents, locks and processes; up to so many. How many.
+    async fn forget_gone(&self, before: Instant) -> Result<u64, Error>;
 }
 
 /// An agent to be known.

@@ -182,6 +182,14 @@ impl Agents {
             Silence { without_session: now.before(sessions::SILENCE_MAX), at_all: now.before(agents::SILENCE_MAX) };
         self.store.lose(silence, now).await
     }
+
+    /// Forgets agents that were gone before then, and what was written of agents, locks and processes. How many.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub async fn forget(&self, before: Instant) -> Result<u64, Error> {
+        self.store.forget_gone(before).await
+    }
 }
 
 /// What an agent tells of itself: an object, and not a long one.

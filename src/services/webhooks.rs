@@ -25,6 +25,8 @@ const TIME: Duration = Duration::from_secs(10);
 const TAKEN: Duration = Duration::from_secs(30);
 /// Messages on their way at once.
 const AT_ONCE: usize = 16;
+/// So often in one run. What is left then comes in the next.
+const ROUNDS_MAX: usize = 50;
 /// Characters of why an attempt failed.
 const REASON_MAX: usize = 500;
 
@@ -56,11 +58,23 @@ impl Webhooks {
         self.store.fan_out(now).await
     }
 
-    /// Sends what is due. How many were sent, whatever came of it.
+    /// Sends what is due, some at a time. How many were sent, whatever came of it.
     ///
     /// # Errors
     /// When the store cannot be written; what was sent may be sent again.
-    pub async fn deliver(&self, now: Instant) -> Result<u64, Error> {
+    pub async fn deliver(&self) -> Result<u64, Error> {
+        let mut sent = 0;
+        for _ in 0..ROUNDS_MAX {
+            let some = self.deliver_some(self.clock.now()).await?;
+            sent += some;
+            if some < AT_ONCE as u64 {
+                break;
+            }
+        }
+        Ok(sent)
+    }
+
+    async fn deliver_some(&self, now: Instant) -> Result<u64, Error> {
         let due = self.store.take_due(now, now.after(TAKEN), AT_ONCE).await?;
         let sent = join_all(due.iter().map(|delivery| self.one(delivery))).await;
         let mut failure = None;

@@ -158,6 +158,23 @@ async fn who_made_a_workflow_is_told_of_its_end() {
 }
 
 #[tokio::test]
+async fn many_ends_are_told_in_one_run() {
+    let hook = Hook::start(&[]).await;
+    let (board, _clock) = Harness::timed_with(|config| config.webhooks.hosts = local());
+    for _ in 0..50 {
+        let create = serde_json::json!({"name": "n", "webhook_url": hook.url()}).to_string();
+        let created = board.answer("create_workflow", &create).await;
+        let complete = serde_json::json!({"workflow_id": created["workflow_id"], "outcome": "failed"}).to_string();
+        board.answer("complete_workflow", &complete).await;
+    }
+    board.app.jobs.run_once().await;
+    let received = hook.received();
+    let told: std::collections::BTreeSet<&str> =
+        received.iter().map(|received| received.header("x-callboard-delivery")).collect();
+    assert_eq!((received.len(), told.len()), (50, 50));
+}
+
+#[tokio::test]
 async fn one_key_signs_all_when_the_operator_sets_it() {
     let hook = Hook::start(&[]).await;
     let (board, _clock) = Harness::timed_with(|config| {

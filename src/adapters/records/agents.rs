@@ -19,6 +19,8 @@ use crate::{
 
 /// Agents that one transaction makes lost.
 const LOST_AT_ONCE: i64 = 500;
+/// Agents and events that one transaction forgets.
+const FORGOTTEN_AT_ONCE: i64 = 500;
 /// Ids to look through for one that is near.
 const KNOWN_MAX: i64 = 1_000;
 
@@ -42,10 +44,37 @@ impl AgentStore for Records {
         self.look(list, |session, asked| Box::pin(list::list(session, asked))).await
     }
 
+    async fn forget_gone(&self, before: Instant) -> Result<u64, Error> {
+        self.transact(before, |session, before| Box::pin(forget(session, *before))).await
+    }
+
     async fn lose(&self, silence: Silence, now: Instant) -> Result<u64, Error> {
         self.transact((silence, now), |session, (silence, now)| Box::pin(lose(session, Lost::Silent(*silence), *now)))
             .await
     }
+}
+
+/// What can be forgotten, in one transaction. The history of a task that an agent worked on is the task's.
+async fn forget(session: &dyn Session, before: Instant) -> Result<u64, Error> {
+    let agents = session
+        .change(
+            "-- agent_forget\n\
+             DELETE FROM agent WHERE heartbeat_at <= $1 AND id IN (SELECT a.id FROM agent a WHERE a.status IN ('stopped', 'lost') \
+             AND a.heartbeat_at <= $1 AND NOT EXISTS (SELECT 1 FROM task_run r WHERE r.owner = a.id AND r.state = 'leased') \
+             ORDER BY a.heartbeat_at LIMIT $2)",
+            &[before.into(), FORGOTTEN_AT_ONCE.into()],
+        )
+        .await?;
+    let events = session
+        .change(
+            "-- agent_forget_events\n\
+             DELETE FROM event WHERE seq IN (SELECT e.seq FROM event e WHERE e.at <= $1 AND e.workflow_id IS NULL \
+             AND e.entity IN ('agent', 'session', 'lock') AND NOT EXISTS (SELECT 1 FROM sink s WHERE s.seq < e.seq) \
+             ORDER BY e.at LIMIT $2)",
+            &[before.into(), FORGOTTEN_AT_ONCE.into()],
+        )
+        .await?;
+    Ok(agents + events)
 }
 
 async fn register_once(session: &dyn Session, asked: &Register) -> Result<Result<Registered, RegisterRefused>, Error> {

@@ -151,6 +151,11 @@ async fn are_lost_when_nothing_is_heard(store: &dyn AgentStore, sessions: &dyn S
     assert_eq!(ids(store, List { status: Some(Status::Idle), ..List::default() }).await, ["with"]);
     assert_eq!(lose(902).await.unwrap(), 0);
     assert!(sessions::SILENCE_MAX == Duration::from_secs(45));
+    // Those that are gone are forgotten, with what was written of them; the one that is not stays.
+    assert_eq!(store.forget_gone(Instant(NOW.0 - 1)).await.unwrap(), 0);
+    assert!(store.forget_gone(later(900)).await.unwrap() > 5);
+    assert_eq!(store.forget_gone(later(900)).await.unwrap(), 0);
+    assert_eq!(ids(store, List::default()).await, ["with"]);
 }
 
 async fn holds<S: AgentStore + SessionStore>(store: Arc<S>) {

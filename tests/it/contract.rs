@@ -10,3 +10,4 @@ mod sql;
 mod tasks;
 mod upkeep;
 mod webhooks;
+mod workflows;

@@ -3,7 +3,7 @@
 mod agents;
 mod idempotency;
 mod locks;
-mod records;
+pub mod records;
 mod search;
 mod sessions;
 mod sql;

@@ -65,6 +65,7 @@ mod stdio;
 mod supervision;
 mod support;
 mod tools;
+mod transitions;
 mod unicode;
 mod webhooks;
 mod wire_properties;

@@ -37,7 +37,8 @@ async fn leave_nobody_waiting_for_what_is_over(here: &Board, there: &Board) {
             here.store.enqueue(enqueue(here, "c")),
         );
         ended.unwrap();
-        (one.unwrap().unwrap(), two.unwrap().unwrap());
+        one.unwrap().unwrap();
+        two.unwrap().unwrap();
         let (_, states) = here.states(&made.id).await;
         assert!(states[2..].iter().all(|state| *state != Task::Blocked), "{round}: {states:?}");
         here.control(&made.id, Action::Cancel).await.unwrap();
@@ -55,7 +56,7 @@ async fn leave_nothing_half_done(here: &Board, there: &Board) {
         let made = here.create(flow(OnTaskFailure::Continue, tasks.chain(waiting).collect())).await;
         let leases = here.claim("agent", 4).await;
         let id = made.id.as_str();
-        let board = |n: usize| if (n + round) % 2 == 0 { here } else { there };
+        let board = |n: usize| if (n + round).is_multiple_of(2) { here } else { there };
         let ends = leases.iter().enumerate().map(|(n, claimed)| async move {
             match (n + round) % 4 {
                 0 => drop(board(n).finish(&claimed.lease, completed()).await),

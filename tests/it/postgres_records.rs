@@ -264,6 +264,19 @@ async fn what_was_answered_stands_when_the_server_crashes() {
     assert!(lost.is_empty(), "{lost:?} of {}", answered.load(Ordering::SeqCst));
 }
 
+#[tokio::test]
+async fn what_was_taken_in_is_carried_out_when_the_process_ends() {
+    let url = postgres::shared().database();
+    let background = Background::default();
+    let store = RecordServer::new(&database(&url), Migrate::Auto, Arc::default(), Arc::default(), background.clone());
+    let records = Records::new(Arc::new(store.unwrap()));
+    let keys: Vec<String> = (0..200).map(|n| format!("end-{n}")).collect();
+    let (done, ()) = tokio::join!(join_all(keys.iter().map(|key| put(&records, key))), background.stop(PATIENCE));
+    assert!(done.iter().all(Result::is_ok), "{done:?}");
+    assert_eq!(put(&records, "late").await.unwrap_err().code, Code::Unavailable);
+    assert_eq!(postgres::shared().psql(name_of(&url), "SELECT count(*) FROM callboard.idempotency"), "200");
+}
+
 /// Each locks what the other wants next.
 #[tokio::test]
 async fn processes_in_each_others_way_all_come_through() {

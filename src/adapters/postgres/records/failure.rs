@@ -7,8 +7,17 @@ use crate::{
     error::{Code, Error, Place},
 };
 
+/// SQLSTATE of a standby that is asked for a transaction that writes.
+const STANDBY: &str = "0A000";
+
+/// How every message of this file begins.
+const OURS: &str = "the record store";
+
 /// What a failure means for whoever asked for a transition.
 pub(super) fn of(error: Error) -> Error {
+    if error.message.starts_with(OURS) {
+        return error;
+    }
     // Not its detail, which may hold what was to be written.
     let place = Place { backend_code: error.place.backend_code.clone(), ..Place::default() };
     let said = match error.code {
@@ -19,13 +28,13 @@ pub(super) fn of(error: Error) -> Error {
         Code::Busy | Code::Timeout => Error::new(Code::Busy, "the record store has too much to do")
             .hint("nothing was changed; try again")
             .retry_after(error.retry_after.unwrap_or(Duration::from_millis(500))),
-        Code::Denied => Error::new(Code::Unavailable, format!("the record store cannot be written: {}", error.message))
+        _ if error.code == Code::Denied || sqlstate(&error) == Some(STANDBY) => Error::new(Code::Unavailable, format!("the record store cannot be written: {}", error.message))
             .hint("the operator lets the role of this server own the schema `callboard`, on a server that takes writes")
             .retry_after(Duration::from_secs(1)),
         Code::NotFound => Error::new(Code::Unavailable, "the record store's tables are not what this server works on")
             .hint("the operator runs `callboard migrate`")
             .retry_after(Duration::from_secs(1)),
-        Code::Invalid | Code::Conflict | Code::LeaseLost | Code::Internal => {
+        Code::Invalid | Code::Conflict | Code::LeaseLost | Code::Denied | Code::Internal => {
             Error::new(Code::Internal, "the record store failed")
         }
     };
@@ -40,4 +49,30 @@ pub(super) fn is_collision(error: &Error) -> bool {
 /// The tables have gone, or were never there.
 pub(super) fn is_unmade(error: &Error) -> bool {
     matches!(sqlstate(error), Some("42P01" | "3F000"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Code, Error, Place, of};
+
+    #[test]
+    fn words_are_put_once_and_for_whoever_wrote_no_statement() {
+        let failed = |code, state: &str| {
+            let place =
+                Place { backend_code: Some(state.to_owned()), detail: Some("row".to_owned()), ..Place::default() };
+            of(of(Error::new(code, "x").place(place)))
+        };
+        for (code, state, said, message) in [
+            (Code::Unavailable, "57P01", Code::Unavailable, "the record store is down: x"),
+            (Code::Busy, "55P03", Code::Busy, "the record store has too much to do"),
+            (Code::Denied, "25006", Code::Unavailable, "the record store cannot be written: x"),
+            (Code::Invalid, "0A000", Code::Unavailable, "the record store cannot be written: x"),
+            (Code::NotFound, "42P01", Code::Unavailable, "the record store's tables are not what this server works on"),
+            (Code::Conflict, "23505", Code::Internal, "the record store failed"),
+        ] {
+            let error = failed(code, state);
+            assert_eq!((error.code, error.message.as_str()), (said, message));
+            assert_eq!((error.place.backend_code.as_deref(), &error.place.detail), (Some(state), &None));
+        }
+    }
 }

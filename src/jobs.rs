@@ -9,7 +9,8 @@ mod transition;
 mod webhooks;
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    collections::BTreeSet,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -20,7 +21,7 @@ use crate::{
     background::Background,
     clock::{Clock, Instant},
     domain::workflows::KEPT_MS,
-    error::Error,
+    error::{Code, Error},
     ids,
     ports::{
         changes::Changes, costs::CostStore, idempotency::IdempotencyStore, leaders::LeaderStore, tasks::TaskStore,
@@ -149,6 +150,7 @@ struct Shared {
     clock: Arc<dyn Clock>,
     changes: Arc<Changes>,
     beside: Beside,
+    failing: Mutex<BTreeSet<&'static str>>,
     /// When each job is due again, by its place.
     due: Mutex<Vec<Option<time::Instant>>>,
 }
@@ -164,7 +166,7 @@ impl Jobs {
     ) -> Self {
         let due = Mutex::new(vec![None; jobs.len()]);
         let name = ids::new(ids::Kind::Session);
-        Self(Arc::new(Shared { jobs, leaders, name, clock, changes, beside, due }))
+        Self(Arc::new(Shared { jobs, leaders, name, clock, changes, beside, failing: Mutex::default(), due }))
     }
 
     /// Starts the rounds; when nothing is known to be kept, with the first change.
@@ -250,12 +252,30 @@ impl Jobs {
         let mut changed = 0;
         for job in jobs {
             match job.run_once(now).await {
-                Ok(report) => changed += report.changed,
-                // The store may be away. It is tried again, and calls say so louder.
-                Err(error) => tracing::debug!(job.name = job.name(), "a job could not be done: {error}"),
+                Ok(report) => {
+                    changed += report.changed;
+                    self.failing().remove(job.name());
+                }
+                Err(error) => self.failed(job.name(), &error),
             }
         }
         changed
+    }
+
+    /// A fault of ours is told once, until the job is done again. The store may also just be away: that is tried again, and calls say so.
+    fn failed(&self, job: &'static str, error: &Error) {
+        let is_new = self.failing().insert(job);
+        let cause = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
+        if is_new && error.code == Code::Internal {
+            tracing::error!(job.name = job, cause, "a job could not be done: {error}");
+        } else {
+            tracing::debug!(job.name = job, cause, "a job could not be done: {error}");
+        }
+    }
+
+    /// Jobs that could not be done the last time.
+    pub fn failing(&self) -> MutexGuard<'_, BTreeSet<&'static str>> {
+        self.0.failing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn may_lead(&self, now: Instant) -> bool {

@@ -1,6 +1,7 @@
 //! What nobody calls for: processes that are gone, agents that are lost, leases of who is heard of, one leader, sums of costs.
 
 use std::{
+    collections::BTreeSet,
     sync::{
         Arc,
         atomic::{AtomicI64, AtomicU64, Ordering},
@@ -13,7 +14,7 @@ use callboard::{
     app::App,
     background::Background,
     clock::{Clock, Instant},
-    config::Migrate,
+    config::{Migrate, StoreConfig},
     domain::sessions::{Place, Process, Sight},
     error::Error,
     jobs::{Beside, Job, Jobs, LEADS, Report},
@@ -32,6 +33,7 @@ use crate::support::{
     clock::TestClock,
     harness::{self, Harness},
     patience::PATIENCE,
+    postgres,
 };
 
 /// A machine on which some processes run.
@@ -352,6 +354,18 @@ async fn keys_are_forgotten_after_a_day() {
     clock.pass(Duration::from_hours(1));
     board.app.jobs.run_once().await;
     assert_eq!(keys(), 0);
+}
+
+#[tokio::test]
+async fn every_job_can_be_done_on_both_stores() {
+    let url = postgres::shared().database();
+    let server = Harness::with(|config| config.store = StoreConfig::Server(harness::database(&url)));
+    for board in [Harness::embedded(), server] {
+        board.answer("register_agent", r#"{"role":"r"}"#).await;
+        board.answer("create_workflow", r#"{"name":"n","tasks":[{"key":"a"}]}"#).await;
+        board.app.jobs.run_once().await;
+        assert_eq!(*board.app.jobs.failing(), BTreeSet::new());
+    }
 }
 
 #[tokio::test]

@@ -15,3 +15,4 @@ pub mod port;
 pub mod postgres;
 pub mod proxy;
 pub mod slow_engine;
+pub mod writers;

@@ -171,6 +171,12 @@ impl Binary {
         }
     }
 
+    /// What a server said before it was killed, the line it was at perhaps not to its end.
+    pub fn rest_of_killed(&mut self) -> Vec<Value> {
+        let rest: Vec<Value> = self.aside.drain(..).collect();
+        rest.into_iter().chain(self.lines.iter().filter_map(|line| serde_json::from_str(&line).ok())).collect()
+    }
+
     /// Sends a request with an id of its own; the whole answer.
     pub fn request(&mut self, method: &str, params: &Value) -> Value {
         self.next += 1;

@@ -100,6 +100,13 @@ impl PostgresServer {
         format!("postgres://postgres@127.0.0.1:{}/{name}", self.port)
     }
 
+    /// Kills one of its processes, at which it ends all connections and recovers from its log.
+    pub fn crash(&self) {
+        let sql = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() LIMIT 1";
+        let pid = rustix::process::Pid::from_raw(self.psql("postgres", sql).parse().unwrap()).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    }
+
     /// Runs SQL as the superuser, beside Callboard.
     pub fn psql(&self, database: &str, sql: &str) -> String {
         psql_at(self.port, database, sql)

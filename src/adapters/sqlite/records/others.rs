@@ -14,8 +14,8 @@ use tokio::{runtime::Handle, sync::watch};
 
 use crate::{adapters::sqlite::file::File, ports::changes::Changes};
 
-/// Between two looks while somebody waits. One takes two microseconds.
-const PAUSE: Duration = Duration::from_millis(20);
+/// Between two looks while somebody waits. One takes two microseconds; whoever waits is to be woken within ten milliseconds of a commit.
+const PAUSE: Duration = Duration::from_millis(8);
 
 /// Notices other processes' commits.
 pub(super) struct Others {

@@ -227,8 +227,7 @@ struct Row<'a> {
 
 async fn write(session: &dyn Session, into: Option<Into<'_>>, row: &Row<'_>, by: By<'_>) -> Result<(), Error> {
     let Row { task, state, open, question, set } = row;
-    let workflow_id = into.map(|into| into.workflow_id);
-    let capabilities = json::of(&task.capabilities);
+    let (workflow_id, capabilities) = (into.map(|into| into.workflow_id), json::of(&task.capabilities));
     let (cancelled, now) = (*state == State::Cancelled, by.now);
     session
         .change(

@@ -1,5 +1,7 @@
 //! Names and short texts that callers give: bounded, printable, and never empty.
 
+use std::borrow::Cow;
+
 use crate::error::Error;
 
 /// Characters of a name at the most: ids, keys, queues, roles, resources, capabilities.
@@ -69,6 +71,22 @@ pub fn bounded(argument: &str, text: &str, most: usize) -> Result<String, Error>
     Ok(text.to_owned())
 }
 
+/// An id that a caller gives, perhaps of nothing that there is: up to [`NAME_MAX`] characters without NUL.
+///
+/// # Errors
+/// `invalid` naming the argument and what is accepted.
+pub fn id(argument: &str, text: &str) -> Result<(), Error> {
+    bounded(argument, text, NAME_MAX).map(drop)
+}
+
+/// A text of a caller as an answer shows it: its beginning, when it is longer than any name.
+pub fn shown(text: &str) -> Cow<'_, str> {
+    match text.char_indices().nth(NAME_MAX) {
+        None => Cow::Borrowed(text),
+        Some((end, _)) => Cow::Owned(format!("{}…", text.get(..end).unwrap_or_default())),
+    }
+}
+
 fn is_unprintable(character: char) -> bool {
     // Also what turns text around or hides it.
     character.is_control()
@@ -77,7 +95,14 @@ fn is_unprintable(character: char) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{bounded, name, names};
+    use super::{bounded, name, names, shown};
+
+    #[test]
+    fn no_answer_repeats_more_than_a_name() {
+        assert_eq!(shown("ä"), "ä");
+        assert_eq!(shown(&"ä".repeat(200)), "ä".repeat(200));
+        assert_eq!(shown(&"ä".repeat(1_000)), format!("{}…", "ä".repeat(200)));
+    }
 
     #[test]
     fn names_are_printable_and_bounded() {

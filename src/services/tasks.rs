@@ -17,6 +17,7 @@ use crate::{
             Lease, NewTask, Outcome,
             answers::{Claimed, Finished, Managed, TaskFilter, Updated},
         },
+        text,
         workflows::view::{EnqueuedTask, TaskView},
     },
     error::{Code, Error},
@@ -69,6 +70,7 @@ impl Tasks {
     /// Adds tasks, to a workflow or to none.
     pub async fn enqueue(&self, request: EnqueueRequest, key: Option<Key>) -> Result<Vec<EnqueuedTask>, Error> {
         self.access.writing("enqueue_tasks")?;
+        text::id("workflow_id", request.workflow_id.as_deref().unwrap_or_default())?;
         let now = self.clock.now();
         let tasks =
             request::resolve(request.tasks, request::Place::of(request.workflow_id.is_some()), &self.limits, now)?;

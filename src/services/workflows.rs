@@ -15,6 +15,7 @@ use crate::{
     domain::{
         idempotency::Key,
         page::Cursor,
+        text,
         webhooks::Hosts,
         workflows::{
             Action,
@@ -130,6 +131,7 @@ impl Workflows {
     /// One workflow, by its id or that of one of its tasks; waits until it is newer than what the caller knows.
     pub async fn status(&self, request: StatusRequest) -> Result<Status, Error> {
         let wait = tasks::wait(request.wait_ms)?;
+        text::id(request.argument, &request.id)?;
         let deadline = tokio::time::Instant::now() + wait;
         loop {
             let watch = self.changes.watch(vec![Interest::In(Topic::Workflow(request.id.clone()))]);
@@ -190,6 +192,9 @@ impl Workflows {
     pub async fn events(&self, request: EventsRequest) -> Result<(Vec<EventView>, Option<i64>), Error> {
         let wait = tasks::wait(request.wait_ms)?;
         let rows = self.limits.rows(request.limit, "limit")?;
+        for (argument, id) in [("workflow_id", &request.workflow_id), ("task_id", &request.entity_id)] {
+            text::id(argument, id.as_deref().unwrap_or_default())?;
+        }
         let deadline = tokio::time::Instant::now() + wait;
         let topic = request.workflow_id.clone().map_or(Topic::Events, Topic::Workflow);
         loop {

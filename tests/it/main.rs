@@ -71,3 +71,4 @@ mod transitions;
 mod unicode;
 mod webhooks;
 mod wire_properties;
+mod workflows_bad_input;

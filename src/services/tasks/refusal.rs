@@ -8,6 +8,7 @@ use crate::{
         json,
         names::nearest,
         tasks::{Lease, answers::Change},
+        text,
     },
     error::{Code, Error},
     ports::tasks::{EnqueueRefused, LeaseRefused, ManageRefused},
@@ -30,7 +31,7 @@ pub(super) fn of_lease(refused: LeaseRefused, lease: &Lease) -> Error {
 }
 
 pub(super) fn of_enqueue(refused: EnqueueRefused, workflow_id: Option<&str>, limits: &Limits) -> Error {
-    let workflow = workflow_id.unwrap_or_default();
+    let workflow = text::shown(workflow_id.unwrap_or_default());
     match refused {
         EnqueueRefused::NoSuchWorkflow => {
             Error::new(Code::NotFound, format!("no workflow `{workflow}`")).argument("workflow_id")
@@ -47,12 +48,13 @@ pub(super) fn of_enqueue(refused: EnqueueRefused, workflow_id: Option<&str>, lim
             Error::new(Code::Conflict, format!("the workflow has a task with the key `{key}` already"))
                 .argument("tasks")
         }
-        EnqueueRefused::NoSuchTask { name, known } => {
-            Error::new(Code::Invalid, format!("`depends_on` names `{name}`, which is no task of the workflow"))
-                .argument("tasks")
-                .did_you_mean(nearest(&name, known.iter().map(String::as_str)))
-                .hint("name tasks of this call or of the workflow by key, or by task id")
-        }
+        EnqueueRefused::NoSuchTask { name, known } => Error::new(
+            Code::Invalid,
+            format!("`depends_on` names `{}`, which is no task of the workflow", text::shown(&name)),
+        )
+        .argument("tasks")
+        .did_you_mean(nearest(&name, known.iter().map(String::as_str)))
+        .hint("name tasks of this call or of the workflow by key, or by task id"),
         EnqueueRefused::Repeat(why) => repeat(why),
     }
 }
@@ -98,5 +100,5 @@ pub(super) fn of_manage(refused: ManageRefused, change: &Change) -> Error {
 }
 
 fn quoted(ids: &[String]) -> String {
-    ids.iter().take(10).map(|id| format!("`{id}`")).collect::<Vec<_>>().join(", ")
+    ids.iter().take(10).map(|id| format!("`{}`", text::shown(id))).collect::<Vec<_>>().join(", ")
 }

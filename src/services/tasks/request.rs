@@ -28,6 +28,8 @@ const CLAIMED_MAX: u64 = 100;
 const LIST_MAX: usize = 100;
 /// The latest time a task may be put off to: ten years.
 const DELAY_MS_MAX: u64 = 315_360_000_000;
+/// Names that an answer repeats at the most.
+const LISTED_MAX: usize = 10;
 /// The queue when nothing is said.
 const QUEUE_DEFAULT: &str = "default";
 
@@ -129,7 +131,7 @@ fn links(requests: &[TaskRequest], place: Place, limits: &Limits) -> Result<Vec<
         if place == Place::Alone && !others.is_empty() {
             return Err(Error::invalid(
                 format!("tasks[{at}].depends_on"),
-                format!("`depends_on` names `{}`, which is no task of this call", others.join("`, `")),
+                format!("`depends_on` names {}, which is no task of this call", listed(&others)),
             )
             .hint("tasks of no workflow wait only for tasks of the same call; pass workflow_id for others"));
         }
@@ -148,18 +150,25 @@ fn links(requests: &[TaskRequest], place: Place, limits: &Limits) -> Result<Vec<
     Ok(resolved.into_iter().zip(existing).map(|(here, existing)| Links { here, existing }).collect())
 }
 
+/// Names in an answer.
+fn listed(names: &[String]) -> String {
+    names.iter().take(LISTED_MAX).map(|name| format!("`{}`", text::shown(name))).collect::<Vec<_>>().join(", ")
+}
+
 fn words(fault: Fault, limits: &Limits) -> Error {
     match fault {
         Fault::SameKey { task, key } => {
-            Error::invalid(format!("tasks[{task}].key"), format!("two tasks have the key `{key}`"))
+            Error::invalid(format!("tasks[{task}].key"), format!("two tasks have the key `{}`", text::shown(&key)))
         }
         Fault::UnknownKey { task, key } => Error::invalid(
             format!("tasks[{task}].depends_on"),
-            format!("`depends_on` names `{key}`, which is the key of no task"),
+            format!("`depends_on` names `{}`, which is the key of no task", text::shown(&key)),
         ),
         Fault::Cycle { keys } => {
-            let circle: Vec<String> = keys.iter().map(|key| format!("`{key}`")).collect();
-            Error::invalid("tasks", format!("tasks wait for each other in a circle: {}", circle.join(" → ")))
+            let shown = keys.iter().take(LISTED_MAX).map(|key| format!("`{}`", text::shown(key)));
+            let more = if keys.len() > LISTED_MAX { " → …" } else { "" };
+            let circle = shown.collect::<Vec<_>>().join(" → ");
+            Error::invalid("tasks", format!("tasks wait for each other in a circle: {circle}{more}"))
         }
         Fault::TooDeep { depth } => Error::new(
             Code::Limit,
@@ -351,6 +360,13 @@ impl ManageRequest {
         if self.ids.len() > limits.workflow_tasks_max {
             let message = format!("`ids` holds {} tasks; it takes up to {}", self.ids.len(), limits.workflow_tasks_max);
             return Err(Error::invalid("ids", message));
+        }
+        for id in &self.ids {
+            text::id("ids", id)?;
+        }
+        let TaskFilter { queue, workflow_id, agent_id, .. } = &self.filter;
+        for id in [queue, workflow_id, agent_id].into_iter().flatten() {
+            text::id("filter", id)?;
         }
         self.ids.sort();
         self.ids.dedup();

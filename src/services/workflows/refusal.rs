@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::{
     domain::{
-        json,
+        json, text,
         workflows::{Action, State},
     },
     error::{Code, Error},
@@ -27,7 +27,7 @@ fn too_many(active_max: u64) -> Error {
 
 pub(super) fn no_workflow(id: &str, argument: &'static str) -> Error {
     let what = if id.starts_with("tk_") { "task" } else { "workflow" };
-    Error::new(Code::NotFound, format!("no {what} `{id}`"))
+    Error::new(Code::NotFound, format!("no {what} `{}`", text::shown(id)))
         .argument(argument)
         .hint("list_workflows shows workflows; ended ones are kept for 90 days")
 }

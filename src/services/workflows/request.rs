@@ -82,6 +82,9 @@ impl CreateRequest {
                 },
             }),
         };
+        if let Some(parent_id) = &self.parent_id {
+            text::id("parent_id", parent_id)?;
+        }
         if self.budget == Some(Micros(0)) {
             return Err(Error::invalid("budget_usd", "`budget_usd` is 0; it takes an amount of dollars above 0"));
         }
@@ -117,6 +120,7 @@ pub struct CompleteRequest {
 
 impl CompleteRequest {
     pub(super) fn checked(self, limits: &Limits) -> Result<Self, Error> {
+        text::id("workflow_id", &self.workflow_id)?;
         if let Some(result) = &self.result {
             limits.payload("result", result.get())?;
         }
@@ -144,6 +148,7 @@ pub struct ControlRequest {
 
 impl ControlRequest {
     pub(super) fn checked(self, limits: &Limits) -> Result<Self, Error> {
+        text::id("workflow_id", &self.workflow_id)?;
         match (&self.signal, super::needs_signal(self.action)) {
             (None, true) => {
                 return Err(Error::invalid("signal", "`signal` is missing: the name of what the workers are told"));
@@ -212,13 +217,14 @@ impl ListRequest {
             Some("open") => State::ALL.into_iter().filter(|state| state.is_open()).collect(),
             Some(word) => vec![State::parse(word).ok_or_else(|| {
                 let words: Vec<&str> = State::ALL.into_iter().map(State::as_str).collect();
-                Error::invalid("state", format!("`{word}` is no state of a workflow"))
+                Error::invalid("state", format!("`{}` is no state of a workflow", text::shown(word)))
                     .hint(format!("it takes open, {}", words.join(", ")))
             })?],
         };
-        let created_after = self.created_after.as_deref().map(|text| {
-            Instant::parse(text).ok_or_else(|| {
-                Error::invalid("created_after", format!("`{text}` is no time")).hint("write it as 2026-11-21T09:00:00Z")
+        let created_after = self.created_after.as_deref().map(|time| {
+            Instant::parse(time).ok_or_else(|| {
+                Error::invalid("created_after", format!("`{}` is no time", text::shown(time)))
+                    .hint("write it as 2026-11-21T09:00:00Z")
             })
         });
         let list = List {
@@ -281,14 +287,17 @@ impl AnalyticsRequest {
 }
 
 /// `90m`, `24h`, `7d` in milliseconds.
-fn window_ms(text: &str) -> Result<i64, Error> {
+fn window_ms(window: &str) -> Result<i64, Error> {
     let refuse = || {
-        Error::invalid("window", format!("`{text}` is no length of time"))
+        Error::invalid("window", format!("`{}` is no length of time", text::shown(window)))
             .hint(format!("write it as 90m, 24h or 7d, up to {WINDOW_DAYS_MAX}d"))
     };
-    let unit = text.chars().last().ok_or_else(refuse)?;
-    let number: u64 =
-        text.get(..text.len() - unit.len_utf8()).unwrap_or_default().parse().map_err(|error| refuse().cause(error))?;
+    let unit = window.chars().last().ok_or_else(refuse)?;
+    let number: u64 = window
+        .get(..window.len() - unit.len_utf8())
+        .unwrap_or_default()
+        .parse()
+        .map_err(|error| refuse().cause(error))?;
     let ms = match unit {
         'm' => 60_000,
         'h' => 3_600_000,

@@ -23,6 +23,7 @@ use futures_util::future::BoxFuture;
 use tokio::sync::oneshot;
 
 pub use self::session::{Cell, Row, Session, Value};
+use self::workflows::create::Room;
 use crate::{
     domain::ops::BackendStatus,
     error::{Code, Error},
@@ -74,12 +75,13 @@ pub trait Step: Send {
 #[derive(Clone)]
 pub struct Records {
     backend: Arc<dyn Backend>,
+    room: Arc<Room>,
 }
 
 impl Records {
     /// Over the database that keeps them.
     pub fn new(backend: Arc<dyn Backend>) -> Self {
-        Self { backend }
+        Self { backend, room: Arc::default() }
     }
 
     /// Who waits for changes here.

@@ -2,12 +2,14 @@
 
 mod analytics;
 mod change;
-mod create;
+pub(super) mod create;
 pub(super) mod flow;
 mod fork;
 mod overdue;
 mod overview;
 mod show;
+
+use std::sync::Arc;
 
 use super::Records;
 use crate::{
@@ -24,7 +26,8 @@ use crate::{
 #[async_trait::async_trait]
 impl WorkflowStore for Records {
     async fn create(&self, create: Create) -> Result<Result<Created, CreateRefused>, Error> {
-        self.transact(create, |session, asked| Box::pin(create::create(session, asked))).await
+        let asked = (create, Arc::clone(&self.room));
+        self.transact(asked, |session, (asked, room)| Box::pin(create::create(session, asked, room))).await
     }
 
     async fn complete(&self, complete: Complete) -> Result<Result<Changed, ChangeRefused>, Error> {
@@ -32,7 +35,8 @@ impl WorkflowStore for Records {
     }
 
     async fn control(&self, control: Control) -> Result<Result<Changed, ChangeRefused>, Error> {
-        self.transact(control, |session, asked| Box::pin(change::control(session, asked))).await
+        let asked = (control, Arc::clone(&self.room));
+        self.transact(asked, |session, (asked, room)| Box::pin(change::control(session, asked, room))).await
     }
 
     async fn find(&self, find: Find) -> Result<Option<Found>, Error> {

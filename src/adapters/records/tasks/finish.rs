@@ -1,5 +1,6 @@
 //! The end of a worker's turn.
 
+use futures_util::future::{try_join, try_join4};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -17,7 +18,7 @@ use super::{
 };
 use crate::{
     clock::Instant,
-    domain::tasks::{Failure, Outcome, State, Verdict, answers::Finished},
+    domain::tasks::{Failure, Outcome, Priority, State, Verdict, answers::Finished},
     error::Error,
     ports::{
         changes::Topic,
@@ -62,43 +63,20 @@ pub(super) async fn finish(session: &dyn Session, asked: &Finish) -> Result<Resu
 async fn carry_out(session: &dyn Session, asked: &Finish, held: &Held, verdict: Verdict) -> Result<Finished, Error> {
     let task_id = asked.lease.task_id.as_str();
     let by = By { now: asked.now, actor: held.owner.as_deref() };
-    let mut delta = Delta::default();
-    let mut followed = Followed::default();
-    let mut next_run_at = None;
-    let state = match verdict {
-        Verdict::Complete => {
-            over(session, asked, held, State::Completed).await?;
-            (delta.open, delta.completed) = (-1, 1);
-            followed = dependents::follow(session, task_id, State::Completed, by).await?;
-            State::Completed
-        }
-        Verdict::Die => {
-            over(session, asked, held, State::Dead).await?;
-            (delta.open, delta.dead) = (-1, 1);
-            followed = dependents::follow(session, task_id, State::Dead, by).await?;
-            State::Dead
-        }
-        Verdict::Cancel => {
-            over(session, asked, held, State::Cancelled).await?;
-            (delta.open, delta.cancelled) = (-1, 1);
-            State::Cancelled
-        }
-        Verdict::Retry { wait_ms } => {
-            next_run_at = Some(retry(session, asked, held, wait_ms).await?);
-            State::RetryWait
-        }
-        Verdict::Release => {
-            release(session, asked, held).await?;
-            State::Ready
-        }
+    let (state, mut delta) = meaning(verdict);
+    let next_run_at = match verdict {
+        Verdict::Retry { wait_ms } => Some(run_at(asked, wait_ms)),
+        _ => None,
     };
-    tell(session, asked, held, state, next_run_at).await?;
-    if let Some(cost) = &asked.cost {
-        let spender = Spender { task_id, workflow_id: held.workflow_id.as_deref(), agent_id: held.owner.as_deref() };
-        cost::add(session, cost, &spender, asked.now).await?;
-        delta.cost = cost.amount.0;
-    }
-    count_for_agent(session, asked, held, state).await?;
+    // They do not depend on each other, and leave together.
+    let ((), followed, (), ()) = try_join4(
+        tell(session, asked, held, state, next_run_at),
+        change(session, asked, held, verdict, next_run_at),
+        count_for_agent(session, asked, held, state),
+        spend(session, asked, held),
+    )
+    .await?;
+    delta.cost = asked.cost.as_ref().map_or(0, |cost| cost.amount.0);
     delta.open += followed.delta.open;
     delta.cancelled += followed.delta.cancelled;
     delta.parked += followed.delta.parked;
@@ -108,6 +86,56 @@ async fn carry_out(session: &dyn Session, asked: &Finish, held: &Held, verdict: 
     };
     let unblocked = if workflow_state.is_none_or(|state| state.lets_claim()) { followed.unblocked } else { Vec::new() };
     Ok(Finished { task_id: task_id.to_owned(), state, next_run_at, unblocked, workflow_state })
+}
+
+/// Where the task stands then, and what that means for the counts of its workflow.
+fn meaning(verdict: Verdict) -> (State, Delta) {
+    let none = Delta::default();
+    match verdict {
+        Verdict::Complete => (State::Completed, Delta { open: -1, completed: 1, ..none }),
+        Verdict::Die => (State::Dead, Delta { open: -1, dead: 1, ..none }),
+        Verdict::Cancel => (State::Cancelled, Delta { open: -1, cancelled: 1, ..none }),
+        Verdict::Retry { .. } => (State::RetryWait, none),
+        Verdict::Release => (State::Ready, none),
+    }
+}
+
+async fn change(
+    session: &dyn Session,
+    asked: &Finish,
+    held: &Held,
+    verdict: Verdict,
+    next_run_at: Option<Instant>,
+) -> Result<Followed, Error> {
+    let by = By { now: asked.now, actor: held.owner.as_deref() };
+    let state = match verdict {
+        Verdict::Complete => State::Completed,
+        Verdict::Die => State::Dead,
+        Verdict::Cancel => {
+            over(session, asked, held, State::Cancelled).await?;
+            return Ok(Followed::default());
+        }
+        Verdict::Retry { .. } => {
+            retry(session, asked, held, next_run_at.unwrap_or(asked.now)).await?;
+            return Ok(Followed::default());
+        }
+        Verdict::Release => {
+            release(session, asked, held).await?;
+            return Ok(Followed::default());
+        }
+    };
+    let followed = dependents::follow(session, &asked.lease.task_id, state, by);
+    Ok(try_join(over(session, asked, held, state), followed).await?.1)
+}
+
+async fn spend(session: &dyn Session, asked: &Finish, held: &Held) -> Result<(), Error> {
+    let Some(cost) = &asked.cost else { return Ok(()) };
+    let spender = Spender {
+        task_id: &asked.lease.task_id,
+        workflow_id: held.workflow_id.as_deref(),
+        agent_id: held.owner.as_deref(),
+    };
+    cost::add(session, cost, &spender, asked.now).await
 }
 
 async fn over(session: &dyn Session, asked: &Finish, held: &Held, state: State) -> Result<(), Error> {
@@ -139,7 +167,8 @@ fn errors(asked: &Finish, held: &Held) -> Option<String> {
     Some(with_failure(&held.errors, newest))
 }
 
-async fn retry(session: &dyn Session, asked: &Finish, held: &Held, wait_ms: (u64, u64)) -> Result<Instant, Error> {
+/// When the next attempt may begin.
+fn run_at(asked: &Finish, wait_ms: (u64, u64)) -> Instant {
     let (shortest, longest) = wait_ms;
     #[expect(
         clippy::cast_possible_truncation,
@@ -148,8 +177,11 @@ async fn retry(session: &dyn Session, asked: &Finish, held: &Held, wait_ms: (u64
         reason = "milliseconds of at most a day, times a part of one"
     )]
     let wait = shortest + ((longest - shortest) as f64 * asked.jitter.clamp(0.0, 1.0)) as u64;
-    let run_at = asked.now.plus_ms(i64::try_from(wait).unwrap_or(i64::MAX));
-    let priority = crate::domain::tasks::Priority::new(held.priority).unwrap_or(crate::domain::tasks::Priority::NORMAL);
+    asked.now.plus_ms(i64::try_from(wait).unwrap_or(i64::MAX))
+}
+
+async fn retry(session: &dyn Session, asked: &Finish, held: &Held, run_at: Instant) -> Result<(), Error> {
+    let priority = Priority::new(held.priority).unwrap_or(Priority::NORMAL);
     session
         .change(
             "-- task_run_retry\n\
@@ -162,7 +194,7 @@ async fn retry(session: &dyn Session, asked: &Finish, held: &Held, wait_ms: (u64
     session.change(sql, &[(&asked.lease.task_id).into(), errors(asked, held).as_ref().into()]).await?;
     // Who waits for a task of this queue learns when the next one is due.
     session.touch(Topic::Queue(held.queue.clone()));
-    Ok(run_at)
+    Ok(())
 }
 
 /// Back to its old place, as if it had not been claimed.

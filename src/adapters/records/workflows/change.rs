@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::{
     super::{Session, events, idempotency::once, payload, tasks::manage},
-    create,
+    create::{self, Room},
     flow::{self, By, Delta, Flow},
     fork,
 };
@@ -59,7 +59,11 @@ async fn keep(session: &dyn Session, asked: &Complete) -> Result<(), Error> {
 }
 
 /// Starts, pauses, resumes, cancels, tells, or forks.
-pub(super) async fn control(session: &dyn Session, asked: &Control) -> Result<Result<Changed, ChangeRefused>, Error> {
+pub(super) async fn control(
+    session: &dyn Session,
+    asked: &Control,
+    room: &Room,
+) -> Result<Result<Changed, ChangeRefused>, Error> {
     once(session, asked.key.as_ref(), asked.now, async {
         let mut flow = match current(session, &asked.workflow_id, asked.expected_version).await? {
             Ok(flow) => flow,
@@ -71,7 +75,7 @@ pub(super) async fn control(session: &dyn Session, asked: &Control) -> Result<Re
         let by = By { now: asked.now, actor: None };
         let reason = asked.reason.as_deref();
         if asked.action == Action::Fork {
-            if create::is_full(session, asked.active_max).await? {
+            if create::is_full(session, asked.active_max, room, asked.now).await? {
                 return Ok(Err(ChangeRefused::TooMany { active_max: asked.active_max }));
             }
             let fork = fork::fork(session, &flow, &asked.fork_id, by).await?;

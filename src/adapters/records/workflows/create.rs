@@ -1,5 +1,8 @@
 //! New workflows.
 
+use std::sync::{Mutex, PoisonError};
+
+use futures_util::future::try_join3;
 use serde_json::json;
 
 use super::{
@@ -11,6 +14,7 @@ use super::{
     flow::By,
 };
 use crate::{
+    clock::Instant,
     domain::workflows::{NewWorkflow, State, view::Created},
     error::Error,
     ports::{
@@ -19,10 +23,50 @@ use crate::{
     },
 };
 
+/// How many more workflows this process may make without counting the open ones again: counting reads all of them. A part of what there
+/// is room for, and for a moment only, so that several processes together stay below the bound.
+#[derive(Debug, Default)]
+pub(in crate::adapters::records) struct Room(Mutex<Option<Counted>>);
+
+/// What the last count left.
+#[derive(Debug)]
+struct Counted {
+    active_max: u64,
+    until: Instant,
+    left: i64,
+}
+
+/// Processes that may make workflows at the same time without passing the bound.
+const SHARED_BY: i64 = 16;
+/// How long a count holds.
+const COUNTED_MS: i64 = 1_000;
+
+impl Room {
+    fn take(&self, active_max: u64, now: Instant) -> bool {
+        let mut room = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match room.as_mut() {
+            Some(counted) if counted.active_max == active_max && counted.left > 0 && now <= counted.until => {
+                counted.left -= 1;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn counted(&self, active_max: u64, now: Instant, left: i64) {
+        let mut room = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *room = Some(Counted { active_max, until: now.plus_ms(COUNTED_MS), left: left / SHARED_BY });
+    }
+}
+
 /// Makes a workflow with its tasks.
-pub(super) async fn create(session: &dyn Session, asked: &Create) -> Result<Result<Created, CreateRefused>, Error> {
+pub(super) async fn create(
+    session: &dyn Session,
+    asked: &Create,
+    room: &Room,
+) -> Result<Result<Created, CreateRefused>, Error> {
     once(session, asked.key.as_ref(), asked.now, async {
-        if is_full(session, asked.active_max).await? {
+        if is_full(session, asked.active_max, room, asked.now).await? {
             return Ok(Err(CreateRefused::TooMany { active_max: asked.active_max }));
         }
         if let Some(parent_id) = &asked.workflow.parent_id {
@@ -36,17 +80,25 @@ pub(super) async fn create(session: &dyn Session, asked: &Create) -> Result<Resu
     .await
 }
 
-/// Whether as many workflows are open as may be. Asks for the one place that decides and not for a count, which would read all of them.
-pub(super) async fn is_full(session: &dyn Session, active_max: u64) -> Result<bool, Error> {
-    let place = i64::try_from(active_max).unwrap_or(i64::MAX).saturating_sub(1).max(0);
-    let found = session
+/// Whether as many workflows are open as may be.
+pub(super) async fn is_full(session: &dyn Session, active_max: u64, room: &Room, now: Instant) -> Result<bool, Error> {
+    if room.take(active_max, now) {
+        return Ok(false);
+    }
+    let most = i64::try_from(active_max).unwrap_or(i64::MAX);
+    let counted = session
         .rows(
-            "-- workflows_full\n\
-             SELECT 1 FROM workflow WHERE completed_at IS NULL ORDER BY created_at, id LIMIT 1 OFFSET $1",
-            &[place.into()],
+            "-- workflows_open\n\
+             SELECT count(*) FROM (SELECT 1 FROM workflow WHERE completed_at IS NULL LIMIT $1) AS open_ones",
+            &[most.into()],
         )
         .await?;
-    Ok(!found.is_empty())
+    let open = match counted.into_iter().next() {
+        Some(mut row) => row.integer()?,
+        None => 0,
+    };
+    room.counted(active_max, now, most - open);
+    Ok(open >= most)
 }
 
 /// Writes a workflow and its tasks.
@@ -68,11 +120,12 @@ pub(super) async fn insert(
         actor: by.actor,
         data: Some(&data),
     };
-    futures_util::future::try_join(row(session, new, forked_from, tasks, by), events::write(session, &event)).await?;
-    if let Some(input) = &new.input {
+    let input = async {
+        let Some(input) = &new.input else { return Ok(()) };
         let sql = "-- workflow_input\nINSERT INTO workflow_result (workflow_id, input) VALUES ($1, $2)";
-        session.change(sql, &[(&new.id).into(), input.get().into()]).await?;
-    }
+        session.change(sql, &[(&new.id).into(), input.get().into()]).await.map(drop)
+    };
+    try_join3(row(session, new, forked_from, tasks, by), events::write(session, &event), input).await?;
     if let Some(webhook) = &new.webhook {
         session
             .change(

@@ -9,7 +9,7 @@ use tokio_postgres::types::Type;
 use super::failure;
 use crate::{
     adapters::postgres::{
-        failure::meaning,
+        failure::{meaning, sqlstate},
         pool::{End, Pool, Work, Writes},
     },
     config::Migrate,
@@ -46,6 +46,16 @@ pub(super) async fn found(pool: &Pool) -> Result<usize, Error> {
 /// # Errors
 /// `unavailable` when it is of another version, or cannot be made here.
 pub(super) async fn apply(pool: &Pool, migrate: Migrate) -> Result<(), Error> {
+    match tried(pool, migrate).await {
+        // Another process was first, and this session had not heard of it: a new transaction has.
+        Err(error) if matches!(sqlstate(&error), Some("42P06" | "42P07" | "23505" | "3F000" | "42P01")) => {
+            tried(pool, migrate).await
+        }
+        done => done,
+    }
+}
+
+async fn tried(pool: &Pool, migrate: Migrate) -> Result<(), Error> {
     let version = found(pool).await?;
     if let Some(problem) = problem(version, migrate) {
         return Err(problem);

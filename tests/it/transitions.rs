@@ -260,16 +260,25 @@ fn explore(seed: u8, cases: u32, open: &records::Open) {
 
 /// `CALLBOARD_TEST_TRANSITIONS` sets how many histories are tried.
 fn cases(usually: u32) -> u32 {
-    std::env::var("CALLBOARD_TEST_TRANSITIONS").ok().and_then(|text| text.parse().ok()).unwrap_or(usually)
+    set("CALLBOARD_TEST_TRANSITIONS").unwrap_or(usually)
+}
+
+/// `CALLBOARD_TEST_SEED` sets which.
+fn seed(usually: u8) -> u8 {
+    set("CALLBOARD_TEST_SEED").unwrap_or(usually)
+}
+
+fn set<T: std::str::FromStr>(name: &str) -> Option<T> {
+    std::env::var(name).ok()?.parse().ok()
 }
 
 #[test]
 fn sqlite_does_what_the_tables_say() {
     let home = tempfile::tempdir().unwrap();
-    explore(1, cases(120), &records::in_file(home.path()));
+    explore(seed(1), cases(120), &records::in_file(home.path()));
 }
 
 #[test]
 fn postgresql_does_what_the_tables_say() {
-    explore(2, cases(40), &records::on_postgres(&postgres::shared().database()));
+    explore(seed(2), cases(40), &records::on_postgres(&postgres::shared().database()));
 }

@@ -69,11 +69,15 @@ async fn gives_nothing_to_do_while_it_is_paused(store: &Arc<Records>) {
     assert!(board.claim("agent", 9).await.is_empty());
     assert_eq!(board.states(&made.id).await.1, [Task::Completed, Task::Ready, Task::Ready, Task::Ready]);
     assert!(board.control(&made.id, Action::Pause).await.is_err());
+    assert!(!board.look(&made.id).await.0.needs_attention);
     assert_eq!(board.control(&made.id, Action::Resume).await.unwrap().state, State::Running);
     assert_eq!(board.claim("agent", 9).await.len(), 3);
     // What was paused before its first claim is pending again.
     let made = board.create(flow(OnTaskFailure::Fail, vec![task("a")])).await;
-    board.control(&made.id, Action::Pause).await.unwrap();
+    let pause = Control { reason: Some("lunch".into()), ..board.control_of(&made.id, Action::Pause) };
+    store.control(pause).await.unwrap().unwrap();
+    let (workflow, _) = board.look(&made.id).await;
+    assert_eq!((workflow.reason.as_deref(), workflow.needs_attention), (Some("lunch"), false), "somebody knows");
     assert!(board.claim("agent", 9).await.is_empty());
     assert_eq!(board.control(&made.id, Action::Resume).await.unwrap().state, State::Pending);
     let lease = board.one().await.lease;
@@ -239,6 +243,7 @@ async fn pauses_when_its_budget_is_reached(store: &Arc<Records>) {
     store.update(Update { cost: spent(1), ..board.update_of(&lease) }).await.unwrap().unwrap();
     let (workflow, _) = board.look(&made.id).await;
     assert_eq!((workflow.state, workflow.reason.as_deref()), (State::Paused, Some("budget")));
+    assert!(workflow.needs_attention);
     assert!(board.claim("agent", 1).await.is_empty());
     // Resumed, it is paused no second time.
     board.control(&made.id, Action::Resume).await.unwrap();

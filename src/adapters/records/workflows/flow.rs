@@ -26,6 +26,8 @@ pub(in crate::adapters::records) struct Flow {
     pub counts: Counts,
     pub parked: i64,
     pub started_at: Option<Instant>,
+    /// It stops by itself: somebody has to look.
+    needs_attention: bool,
 }
 
 /// How a change of tasks changes the counts.
@@ -115,7 +117,10 @@ impl Flow {
             },
         };
         match follow(self.state, self.policy, self.counts, signs) {
-            Some((state, reason)) => self.become_(session, state, reason, by).await,
+            Some((state, reason)) => {
+                self.needs_attention = state == State::Paused;
+                self.become_(session, state, reason, by).await
+            }
             None => Ok(()),
         }
     }
@@ -161,7 +166,7 @@ impl Flow {
                     (&self.id).into(),
                     state.as_str().into(),
                     reason.into(),
-                    (state == State::Paused && reason.is_some()).into(),
+                    self.needs_attention.into(),
                     self.version.into(),
                     self.counts.open.into(),
                     self.counts.cancelled.into(),
@@ -229,6 +234,7 @@ fn read(mut row: Row) -> Result<Flow, Error> {
         },
         parked: row.integer()?,
         started_at: row.time_or_none()?,
+        needs_attention: false,
     })
 }
 

@@ -229,6 +229,8 @@ impl Toolsets {
     /// The groups of this version that are served.
     pub fn served(&self) -> Vec<&'static str> {
         let asked = |group: &&&str| self.0.as_ref().is_none_or(|groups| groups.iter().any(|asked| asked == **group));
-        table::GROUPS.iter().filter(asked).copied().collect()
+        let core =
+            self.0.as_ref().filter(|groups| groups.iter().any(|asked| asked == table::CORE)).map(|_| &table::CORE);
+        core.into_iter().chain(table::GROUPS.iter().filter(asked)).copied().collect()
     }
 }

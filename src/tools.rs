@@ -64,6 +64,9 @@ pub const CATALOGUE: [(&str, &str); 32] = [
     ("ops", "get_server_info"),
 ];
 
+/// The tools of `core`: what an agent needs to take part in work.
+const CORE: [&str; 5] = ["create_workflow", "get_orchestration_status", "claim_tasks", "update_task", "finish_task"];
+
 /// The group of a tool.
 pub fn group_of(tool: &str) -> Option<&'static str> {
     CATALOGUE.iter().find(|(_, name)| *name == tool).map(|(group, _)| *group)
@@ -93,7 +96,8 @@ pub fn router(toolsets: &Toolsets) -> ToolRouter<Tools> {
         + Tools::ops_tools();
     if let Some(groups) = toolsets.groups() {
         for (group, name) in CATALOGUE {
-            if !groups.iter().any(|served| served == group) {
+            let core = CORE.contains(&name);
+            if !groups.iter().any(|served| served == group || (core && served == crate::config::table::CORE)) {
                 router.remove_route(name);
             }
         }

@@ -124,6 +124,9 @@ impl Section {
 pub const TOOLSETS: &[&str] =
     &["all", "core", "workflows", "tasks", "agents", "memory", "discoveries", "search", "sql", "transfers", "ops"];
 
+/// What an agent needs to take part in work, from several groups.
+pub const CORE: &str = "core";
+
 /// Groups of tools that this version has.
 pub const GROUPS: &[&str] = &["workflows", "tasks", "agents", "search", "sql", "ops"];
 
@@ -218,7 +221,7 @@ pub static SETTINGS: &[Setting] = &[
     setting("CALLBOARD_MIGRATE", Kind::Choice(&["auto", "never"]), Section::Records, "auto", "`never` refuses to work on a record store of an older schema, or to make one in PostgreSQL; `callboard migrate` does."),
     // What tools may see and do.
     setting("CALLBOARD_READ_ONLY", Kind::Switch, Section::Access, "false", "Writing tools refuse.").flag("--read-only"),
-    setting("CALLBOARD_TOOLSETS", Kind::Words(TOOLSETS), Section::Access, "all", "Groups of tools to serve; this version has workflows, tasks, agents, search, sql and ops.").flag("--toolsets"),
+    setting("CALLBOARD_TOOLSETS", Kind::Words(TOOLSETS), Section::Access, "all", "Groups of tools to serve; `core` is what an agent needs to take part in work. This version has workflows, tasks, agents, search, sql and ops.").flag("--toolsets"),
     setting("CALLBOARD_INDICES", Kind::List, Section::Access, "all but system ones", "Indices that tools may read, write and list."),
     setting("CALLBOARD_SCHEMAS", Kind::List, Section::Access, "all but system ones", "Schemas that tools may read, write and list; never `callboard`, which holds this server's own records."),
     setting("CALLBOARD_ALLOW_FUNCTIONS", Kind::List, Section::Access, "", "Functions that queries may call although they may do more than read."),

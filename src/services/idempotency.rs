@@ -66,7 +66,12 @@ impl Idempotency {
     pub async fn begin(&self, key: &str, tool: &str, arguments: &str) -> Result<Start, Error> {
         let asked = keyed(key, tool, arguments)?;
         let _alone = self.beginning.lock().await;
-        match self.store.begin(key, &asked.request_hash, self.clock.now()).await? {
+        let mut begun = self.store.begin(key, &asked.request_hash, self.clock.now()).await?;
+        if matches!(begun, Begun::Unfinished) && !self.running.keys().contains(key) {
+            // It may have ended while the answer was on its way: what is let go of has been written down before.
+            begun = self.store.begin(key, &asked.request_hash, self.clock.now()).await?;
+        }
+        match begun {
             Begun::New => Ok(Start::First(self.hold(key))),
             Begun::Answered(answer) => Ok(Start::Answered(answer)),
             Begun::Unfinished if self.running.keys().contains(key) => {

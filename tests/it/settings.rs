@@ -69,7 +69,7 @@ fn with_nothing_set_everything_is_embedded_below_the_home() {
     assert!(loaded.config.databases.is_empty() && loaded.config.search.is_none() && !loaded.config.access.read_only);
     assert_eq!(loaded.config.data_dir, Path::new(&place.path("home/.local/share/callboard")));
     assert_eq!((loaded.config.answers, loaded.config.migrate), (Answers::Both, Migrate::Auto));
-    assert_eq!(loaded.config.toolsets.served(), ["search", "sql", "ops"]);
+    assert_eq!(loaded.config.toolsets.served(), ["workflows", "tasks", "agents", "search", "sql", "ops"]);
     assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
 }
 
@@ -423,8 +423,8 @@ fn a_settings_file_that_is_broken_names_its_line() {
 
 #[test]
 fn groups_of_later_versions_leave_a_server_that_says_so() {
-    let loaded = Place::new(&[("CALLBOARD_TOOLSETS", "core,tasks")]).load();
+    let loaded = Place::new(&[("CALLBOARD_TOOLSETS", "memory,transfers")]).load();
     assert_eq!(loaded.config.toolsets.served(), ["ops"]);
     assert_eq!(loaded.warnings.len(), 1);
-    assert_eq!(Place::new(&[("CALLBOARD_TOOLSETS", "SQL, tasks")]).load().config.toolsets.served(), ["sql"]);
+    assert_eq!(Place::new(&[("CALLBOARD_TOOLSETS", "SQL, memory")]).load().config.toolsets.served(), ["sql"]);
 }

@@ -254,6 +254,9 @@ async fn a_lease_that_runs_out_is_another_s_and_a_late_completion_counts_until_t
     assert_eq!(board.task(id).await.state, State::Leased);
     board.update(&lease).await.unwrap();
     board.pass_ms(LEASE_MS);
+    // It has run out, although nobody has put the task back yet.
+    assert_eq!(lost(board.update(&lease).await.unwrap_err()), State::Ready);
+    assert_eq!(lost(board.finish(&lease, failed("x")).await.unwrap_err()), State::Ready);
     board.sweep().await;
     let view = board.task(id).await;
     assert_eq!((view.state, view.fence, view.agent_id.as_deref()), (State::Ready, 1, Some("agent")));

@@ -50,7 +50,7 @@ pub(in crate::adapters::records) fn with_failure(errors: &str, newest: KeptFailu
 /// Ends the turn, if the lease is the current one.
 pub(super) async fn finish(session: &dyn Session, asked: &Finish) -> Result<Result<Finished, LeaseRefused>, Error> {
     once(session, asked.key.as_ref(), asked.now, async {
-        let held = held::lock(session, &asked.lease.task_id).await?;
+        let held = held::lock(session, &asked.lease.task_id).await?.map(|held| held.at(asked.now));
         let decided = held.as_ref().and_then(|held| Some((held, held.run.finish(&asked.lease, &asked.outcome)?)));
         let Some((held, verdict)) = decided else {
             return Ok(Err(held::refusal(session, &asked.lease, held.as_ref()).await?));

@@ -32,6 +32,16 @@ pub(super) struct Held {
     pub errors: String,
 }
 
+impl Held {
+    /// As it stands at a moment: a lease that has run out is none, whether or not somebody has put the task back yet.
+    pub(super) fn at(mut self, now: Instant) -> Self {
+        if self.run.state == State::Leased && self.lease_until.is_some_and(|lease_until| lease_until <= now) {
+            self.run.state = State::Ready;
+        }
+        self
+    }
+}
+
 /// Locks the workflow of a task, and the task. None when it is over, or there is none.
 pub(super) async fn lock(session: &dyn Session, task_id: &str) -> Result<Option<Held>, Error> {
     let id = [task_id.into()];

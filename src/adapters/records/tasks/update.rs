@@ -31,6 +31,7 @@ pub(super) async fn update(session: &dyn Session, asked: &Update) -> Result<Resu
         } else {
             held::lock_alone(session, &asked.lease.task_id).await?
         };
+        let held = held.map(|held| held.at(asked.now));
         let Some(held) = held.as_ref().filter(|held| held.run.is_leased_under(&asked.lease)) else {
             return Ok(Err(held::refusal(session, &asked.lease, held.as_ref()).await?));
         };

@@ -18,7 +18,6 @@ use crate::{
         text,
         webhooks::Hosts,
         workflows::{
-            Action,
             answers::{Changed, Found},
             figures::{Figure, Question},
             view::{Created, EventView, Overview, WorkflowView},
@@ -260,9 +259,4 @@ fn place(text: &str) -> Result<(Instant, String), Error> {
     let refuse = || Error::new(Code::Invalid, "`cursor` does not belong to this call").argument("cursor");
     let (at, id) = text.split_once('.').ok_or_else(refuse)?;
     Ok((Instant(at.parse().map_err(|error| refuse().cause(error))?), id.to_owned()))
-}
-
-/// Whether it is one of the actions that need a signal.
-pub(crate) fn needs_signal(action: Action) -> bool {
-    action == Action::Signal
 }

@@ -149,7 +149,7 @@ pub struct ControlRequest {
 impl ControlRequest {
     pub(super) fn checked(self, limits: &Limits) -> Result<Self, Error> {
         text::id("workflow_id", &self.workflow_id)?;
-        match (&self.signal, super::needs_signal(self.action)) {
+        match (&self.signal, self.action == Action::Signal) {
             (None, true) => {
                 return Err(Error::invalid("signal", "`signal` is missing: the name of what the workers are told"));
             }

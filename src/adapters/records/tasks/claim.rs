@@ -237,7 +237,7 @@ async fn start_workflows(session: &dyn Session, tasks: &[ClaimedTask], asked: &C
         let Some(mut flow) = flow::lock(session, &row.text()?).await? else { continue };
         if flow.state == workflows::State::Pending {
             flow.version += 1;
-            flow.become_(session, workflows::State::Running, None, by).await?;
+            flow.enter(session, workflows::State::Running, None, by).await?;
         }
     }
     Ok(())

@@ -31,7 +31,7 @@ pub(super) async fn complete(session: &dyn Session, asked: &Complete) -> Result<
         keep(session, asked).await?;
         flow.version += 1;
         let by = By { now: asked.now, actor: None };
-        flow.become_(session, asked.outcome, asked.error.as_deref(), by).await?;
+        flow.enter(session, asked.outcome, asked.error.as_deref(), by).await?;
         Ok(Ok(changed(&flow)))
     })
     .await
@@ -84,17 +84,17 @@ pub(super) async fn control(
         flow.version += 1;
         match asked.action {
             Action::Start => {
-                flow.become_(session, State::Running, reason, by).await?;
+                flow.enter(session, State::Running, reason, by).await?;
                 flow.follow(session, Delta::default(), by).await?;
             }
-            Action::Pause => flow.become_(session, State::Paused, reason, by).await?,
+            Action::Pause => flow.enter(session, State::Paused, reason, by).await?,
             Action::Resume => {
                 let live = resumed(session, &flow).await?;
-                flow.become_(session, live, None, by).await?;
+                flow.enter(session, live, None, by).await?;
                 flow.follow(session, Delta::default(), by).await?;
             }
             Action::Cancel => {
-                flow.become_(session, State::Cancelling, reason, by).await?;
+                flow.enter(session, State::Cancelling, reason, by).await?;
                 flow.follow(session, Delta::default(), by).await?;
             }
             Action::Signal => signal(session, asked, &mut flow, by).await?,

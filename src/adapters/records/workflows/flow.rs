@@ -119,7 +119,7 @@ impl Flow {
         match follow(self.state, self.policy, self.counts, signs) {
             Some((state, reason)) => {
                 self.needs_attention = state == State::Paused;
-                self.become_(session, state, reason, by).await
+                self.enter(session, state, reason, by).await
             }
             None => Ok(()),
         }
@@ -132,7 +132,7 @@ impl Flow {
     }
 
     /// Makes it what it shall be, with all that follows for its tasks. The version is the caller's to raise.
-    pub async fn become_(
+    pub async fn enter(
         &mut self,
         session: &dyn Session,
         state: State,

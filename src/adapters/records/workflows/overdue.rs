@@ -32,14 +32,14 @@ pub(super) async fn end(session: &dyn Session, now: Instant) -> Result<u64, Erro
         let Some(mut flow) = flow::lock(session, &row.text()?).await? else { continue };
         if matches!(flow.state, State::Pending | State::Running | State::Waiting) {
             flow.version += 1;
-            flow.become_(session, State::TimedOut, Some("its deadline has passed"), by).await?;
+            flow.enter(session, State::TimedOut, Some("its deadline has passed"), by).await?;
         }
     }
     for mut row in given_up {
         let Some(mut flow) = flow::lock(session, &row.text()?).await? else { continue };
         if flow.state == State::Cancelling {
             flow.version += 1;
-            flow.become_(session, State::Cancelled, None, by).await?;
+            flow.enter(session, State::Cancelled, None, by).await?;
         }
     }
     Ok(count as u64)

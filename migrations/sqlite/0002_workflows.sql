@@ -130,7 +130,7 @@ CREATE INDEX task_run_leased ON task_run (lease_until) WHERE state = 'leased';
 CREATE INDEX task_run_owner ON task_run (owner) WHERE state = 'leased';
 CREATE INDEX task_run_session ON task_run (session_id) WHERE state = 'leased';
 CREATE INDEX task_run_by_workflow ON task_run (workflow_id, task_id);
-CREATE INDEX task_run_by_state ON task_run (state, since, task_id);
+CREATE INDEX task_run_by_state ON task_run (state, held, queue, since);
 
 -- Which task waits for which.
 CREATE TABLE task_dependency (

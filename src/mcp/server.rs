@@ -76,13 +76,19 @@ impl Server {
     /// Over the services, with the tools that the settings ask for.
     pub fn new(app: App) -> Self {
         let limits = app.limits;
-        let router = crate::tools::router(&app.toolsets);
+        let mut router = crate::tools::router(&app.toolsets);
         let mut catalogue: Vec<Tool> = router.list_all().into_iter().map(schema::portable).collect();
         catalogue.sort_by_key(|tool| crate::tools::position(&tool.name));
         let bounds = Bounds::of(&catalogue);
         // `database` chooses among several.
         let unused: &[&str] = if app.sql.databases().len() == 1 { &["database"] } else { &[] };
         catalogue.iter_mut().for_each(|tool| schema::slim(tool, unused));
+        // The schemas as the macro made them are several times as large, and nobody asks for them.
+        for tool in &catalogue {
+            if let Some(route) = router.map.get_mut(&tool.name) {
+                route.attr = tool.clone();
+            }
+        }
         if app.answers == Answers::Text {
             // A tool with an output schema must give structuredContent.
             catalogue.iter_mut().for_each(|tool| tool.output_schema = None);

@@ -15,13 +15,17 @@ use crate::{
     error::Error,
 };
 
-const STATEMENTS: [&str; 5] = [
+/// Tasks and queues come from one look through one index, however many there are.
+const STATEMENTS: [&str; 4] = [
     "-- workflows_by_state\nSELECT state, count(*) FROM workflow GROUP BY state",
-    "-- tasks_by_state\nSELECT state, count(*) FROM task_run GROUP BY state",
+    "-- tasks_by_state\nSELECT state, held, queue, count(*), min(since) FROM task_run GROUP BY state, held, queue",
     "-- tasks_dead\nSELECT ended, count(*) FROM task WHERE ended = 'dead' GROUP BY ended",
-    "-- queues\nSELECT queue, count(*), min(since) FROM task_run WHERE state = 'ready' AND NOT held GROUP BY queue ORDER BY queue LIMIT 100",
-    "-- agents_by_status\nSELECT status, count(*) FROM agent GROUP BY status",
+    "-- agents_by_status\n\
+     SELECT CASE WHEN status IN ('starting', 'idle') AND EXISTS (SELECT 1 FROM task_run r WHERE r.owner = agent.id AND r.state = 'leased') \
+     THEN 'busy' ELSE status END, count(*) FROM agent GROUP BY 1",
 ];
+/// Queues shown.
+const QUEUES_MAX: usize = 100;
 
 /// Counts by state, what can be claimed, and who is there.
 pub(super) async fn overview(session: &dyn Session, now: Instant) -> Result<Overview, Error> {
@@ -31,10 +35,14 @@ pub(super) async fn overview(session: &dyn Session, now: Instant) -> Result<Over
     for mut row in next() {
         overview.workflows.insert(super::flow::state(&row.text()?)?, row.count()?);
     }
-    for mut row in next().into_iter().chain(next()) {
+    for row in next() {
+        add(&mut overview, row, now)?;
+    }
+    overview.queues.sort_by(|a, b| a.queue.cmp(&b.queue));
+    overview.queues.truncate(QUEUES_MAX);
+    for mut row in next() {
         overview.tasks.insert(tasks::show::state(&row.text()?)?, row.count()?);
     }
-    overview.queues = next().into_iter().map(|row| queue(row, now)).collect::<Result<_, _>>()?;
     for mut row in next() {
         overview.agents.insert(row.text()?, row.count()?);
     }
@@ -47,6 +55,13 @@ pub(super) async fn overview(session: &dyn Session, now: Instant) -> Result<Over
     Ok(overview)
 }
 
-fn queue(mut row: Row, now: Instant) -> Result<QueueView, Error> {
-    Ok(QueueView { queue: row.text()?, ready: row.count()?, oldest_ready_ms: now.ms_since(row.time()?) })
+/// Tasks of one queue in one state.
+fn add(overview: &mut Overview, mut row: Row, now: Instant) -> Result<(), Error> {
+    let (state, held) = (tasks::show::state(&row.text()?)?, row.bool()?);
+    let (queue, count, oldest) = (row.text()?, row.count()?, row.time()?);
+    *overview.tasks.entry(state).or_default() += count;
+    if state == State::Ready && !held {
+        overview.queues.push(QueueView { queue, ready: count, oldest_ready_ms: now.ms_since(oldest) });
+    }
+    Ok(())
 }

@@ -221,7 +221,7 @@ impl Kept {
             access: Arc::clone(&self.access),
             limits: self.limits,
             hosts: Arc::new(webhooks.hosts),
-            webhook_secret: webhooks.secret,
+            one_secret: webhooks.secret.is_some(),
         })
     }
 }

@@ -120,6 +120,11 @@ impl Priority {
     pub fn sort_key(self, run_at: Instant) -> i64 {
         (run_at.0 / 1_000).saturating_sub(self.level() * LEVEL_MS)
     }
+
+    /// How a sort key changes when a task had another priority before.
+    pub fn moves_from(self, before: Self) -> i64 {
+        (before.level() - self.level()) * LEVEL_MS
+    }
 }
 
 /// What becomes of a task when one that it waits for dies or is cancelled.

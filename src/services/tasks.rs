@@ -5,7 +5,7 @@ pub mod request;
 
 use std::{sync::Arc, time::Duration};
 
-use self::request::{ClaimRequest, EnqueueRequest, FinishRequest, ManageRequest, TaskRequest, UpdateRequest};
+use self::request::{ClaimRequest, EnqueueRequest, FinishRequest, ManageRequest, TaskRequest, UpdateRequest, Wanted};
 use super::sessions::Sessions;
 use crate::{
     clock::{Clock, Instant},
@@ -85,7 +85,7 @@ impl Tasks {
     /// Leases tasks to an agent, and waits for some when there are none.
     pub async fn claim(&self, request: ClaimRequest, key: Option<Key>) -> Result<Claimed, Error> {
         self.access.writing("claim_tasks")?;
-        let ClaimRequest { agent_id, queues, max, wait } = request.checked(&self.limits)?;
+        let Wanted { agent_id, queues, max, wait } = request.checked()?;
         let session_id = self.sessions.current().await?;
         let interests = match &queues {
             None => vec![Interest::AnyQueue],

@@ -43,8 +43,8 @@ pub struct Workflows {
     access: Arc<Access>,
     limits: Limits,
     hosts: Arc<Hosts>,
-    /// What all news are signed with; else each webhook has a secret of its own.
-    webhook_secret: Option<Arc<secrecy::SecretString>>,
+    /// All news are signed with the operator's secret, which nobody is told, and not with the webhook's own.
+    one_secret: bool,
 }
 
 /// What workflows stand on.
@@ -61,8 +61,8 @@ pub struct Parts {
     pub limits: Limits,
     /// Where news may be sent that is not public.
     pub hosts: Arc<Hosts>,
-    /// What all news are signed with.
-    pub webhook_secret: Option<secrecy::SecretString>,
+    /// All news are signed with one secret of the operator's.
+    pub one_secret: bool,
 }
 
 /// What a look at a workflow showed.
@@ -78,8 +78,8 @@ pub struct Status {
 impl Workflows {
     /// Over their parts.
     pub fn new(parts: Parts) -> Self {
-        let Parts { store, changes, clock, access, limits, hosts, webhook_secret } = parts;
-        Self { store, changes, clock, access, limits, hosts, webhook_secret: webhook_secret.map(Arc::new) }
+        let Parts { store, changes, clock, access, limits, hosts, one_secret } = parts;
+        Self { store, changes, clock, access, limits, hosts, one_secret }
     }
 
     /// Makes a workflow with its tasks.
@@ -87,12 +87,12 @@ impl Workflows {
         self.access.writing("create_workflow")?;
         let now = self.clock.now();
         let parent_id = request.parent_id.clone();
-        let workflow = request.resolved(&self.limits, &self.hosts, self.webhook_secret.as_deref(), now)?;
+        let workflow = request.resolved(&self.limits, &self.hosts, now)?;
         let active_max = self.limits.active_workflows_max as u64;
         let create = Create { workflow, active_max, key, now };
         let mut created =
             self.store.create(create).await?.map_err(|refused| refusal::of_create(refused, parent_id.as_deref()))?;
-        if self.webhook_secret.is_some() {
+        if self.one_secret {
             created.webhook_secret = None;
         }
         Ok(created)
@@ -132,9 +132,15 @@ impl Workflows {
         let wait = tasks::wait(request.wait_ms)?;
         text::id(request.argument, &request.id)?;
         let deadline = tokio::time::Instant::now() + wait;
+        let mut workflow_id = request.id.clone();
         loop {
-            let watch = self.changes.watch(vec![Interest::In(Topic::Workflow(request.id.clone()))]);
+            let watch = self.changes.watch(vec![Interest::In(Topic::Workflow(workflow_id.clone()))]);
             let found = self.find(&request).await?;
+            if let Some(workflow) = found.workflow.as_ref().filter(|workflow| workflow.id != workflow_id) {
+                // It was the id of a task, and changes are told of its workflow.
+                workflow_id.clone_from(&workflow.id);
+                continue;
+            }
             let version = found.workflow.as_ref().map(|workflow| workflow.version);
             let known = request.since_version.is_some_and(|since| version.is_some_and(|version| version <= since));
             let over = found.workflow.as_ref().is_none_or(|workflow| !workflow.state.is_open());

@@ -244,7 +244,7 @@ impl Tools {
         Parameters(arguments): Parameters<ClaimTasks>,
     ) -> Result<Json<ClaimAnswer>, ToolError> {
         let ClaimTasks { agent_id, queues, max, wait_ms, .. } = arguments;
-        let request = ClaimRequest { agent_id, queues: queues.map(|queues| queues.0), max, wait: wait_ms };
+        let request = ClaimRequest { agent_id, queues: queues.map(|queues| queues.0), max, wait_ms };
         let claimed = self.app.tasks.claim(request, key).await?;
         Ok(Json(ClaimAnswer { tasks: claimed.tasks.into_iter().map(Into::into).collect() }))
     }

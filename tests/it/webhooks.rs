@@ -191,4 +191,11 @@ async fn one_key_signs_all_when_the_operator_sets_it() {
     let [only] = received.as_slice() else { panic!("{received:?}") };
     let signature = webhooks::signature("of the operator", only.header("x-callboard-timestamp"), &only.body);
     assert_eq!(only.header("x-callboard-signature"), signature);
+    // It is the operator's, and stands in no record.
+    for file in
+        std::fs::read_dir(board.home.path()).unwrap().map(|file| file.unwrap().path()).filter(|path| path.is_file())
+    {
+        let bytes = std::fs::read(&file).unwrap();
+        assert!(!bytes.windows(15).any(|part| part == b"of the operator"), "{}", file.display());
+    }
 }

@@ -254,19 +254,27 @@ fn run_at(
 
 /// A claim as asked for.
 #[derive(Debug)]
-pub struct ClaimRequest<W = Option<u64>, M = Option<u64>> {
+pub struct ClaimRequest {
     /// Who.
     pub agent_id: String,
     /// From which queues; none for any.
     pub queues: Option<Vec<String>>,
     /// Tasks at the most.
-    pub max: M,
+    pub max: Option<u64>,
     /// How long to wait for one, in milliseconds.
-    pub wait: W,
+    pub wait_ms: Option<u64>,
+}
+
+/// A claim that can be made.
+pub(super) struct Wanted {
+    pub(super) agent_id: String,
+    pub(super) queues: Option<Vec<String>>,
+    pub(super) max: u64,
+    pub(super) wait: Duration,
 }
 
 impl ClaimRequest {
-    pub(super) fn checked(self, _limits: &Limits) -> Result<ClaimRequest<Duration, u64>, Error> {
+    pub(super) fn checked(self) -> Result<Wanted, Error> {
         let queues = match self.queues {
             Some(queues) if queues.is_empty() => None,
             Some(queues) => Some(text::names("queues", &queues, LIST_MAX)?),
@@ -277,7 +285,7 @@ impl ClaimRequest {
             Some(max @ 1..=CLAIMED_MAX) => max,
             Some(max) => return Err(Error::invalid("max", format!("`max` is {max}; it takes 1 to {CLAIMED_MAX}"))),
         };
-        Ok(ClaimRequest { agent_id: text::name("agent_id", &self.agent_id)?, queues, max, wait: wait(self.wait)? })
+        Ok(Wanted { agent_id: text::name("agent_id", &self.agent_id)?, queues, max, wait: wait(self.wait_ms)? })
     }
 }
 

@@ -1,7 +1,5 @@
 //! Workflows and changes of them as they are asked for, and what is accepted of them.
 
-use secrecy::ExposeSecret;
-
 use crate::{
     clock::Instant,
     config::Limits,
@@ -53,13 +51,7 @@ pub struct CreateRequest {
 }
 
 impl CreateRequest {
-    pub(super) fn resolved(
-        self,
-        limits: &Limits,
-        hosts: &Hosts,
-        webhook_secret: Option<&secrecy::SecretString>,
-        now: Instant,
-    ) -> Result<NewWorkflow, Error> {
+    pub(super) fn resolved(self, limits: &Limits, hosts: &Hosts, now: Instant) -> Result<NewWorkflow, Error> {
         if let Some(input) = &self.input {
             limits.payload("input", input.get())?;
         }
@@ -76,10 +68,7 @@ impl CreateRequest {
             Some(url) => Some(NewWebhook {
                 id: ids::new(ids::Kind::Webhook),
                 url: webhooks::parse(&url, hosts)?.to_string(),
-                secret: match webhook_secret {
-                    Some(secret) => secret.expose_secret().to_owned(),
-                    None => ids::secret()?,
-                },
+                secret: ids::secret()?,
             }),
         };
         if let Some(parent_id) = &self.parent_id {

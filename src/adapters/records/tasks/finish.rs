@@ -77,9 +77,7 @@ async fn carry_out(session: &dyn Session, asked: &Finish, held: &Held, verdict: 
     )
     .await?;
     delta.cost = asked.cost.as_ref().map_or(0, |cost| cost.amount.0);
-    delta.open += followed.delta.open;
-    delta.cancelled += followed.delta.cancelled;
-    delta.parked += followed.delta.parked;
+    delta += followed.delta;
     let workflow_state = match &held.workflow_id {
         Some(workflow_id) => Some(flow::settle(session, workflow_id, delta, by).await?.state),
         None => None,

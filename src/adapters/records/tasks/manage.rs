@@ -60,7 +60,7 @@ pub(super) async fn manage(session: &dyn Session, asked: &Manage) -> Result<Resu
         for target in &targets {
             let delta = change(session, asked, target).await?;
             if let Some(workflow_id) = &target.workflow_id {
-                add(deltas.entry(workflow_id.clone()).or_default(), delta);
+                *deltas.entry(workflow_id.clone()).or_default() += delta;
             }
         }
         let by = By { now: asked.now, actor: None };
@@ -75,14 +75,6 @@ pub(super) async fn manage(session: &dyn Session, asked: &Manage) -> Result<Resu
 fn managed(targets: &[Target], more: bool) -> Managed {
     let ids = targets.iter().take(SHOWN).map(|target| target.id.clone()).collect();
     Managed { affected: targets.len() as u64, ids, more }
-}
-
-fn add(to: &mut Delta, delta: Delta) {
-    to.open += delta.open;
-    to.completed += delta.completed;
-    to.dead += delta.dead;
-    to.cancelled += delta.cancelled;
-    to.parked += delta.parked;
 }
 
 /// The tasks that are meant, and whether more fit than one call changes.
@@ -269,8 +261,7 @@ async fn retry(session: &dyn Session, asked: &Manage, target: &Target) -> Result
 }
 
 async fn reprioritize(session: &dyn Session, target: &Target, priority: Priority) -> Result<(), Error> {
-    let change = (priority.sort_key(crate::clock::Instant(0)))
-        - Priority::new(target.priority).unwrap_or(Priority::NORMAL).sort_key(crate::clock::Instant(0));
+    let change = priority.moves_from(Priority::new(target.priority).unwrap_or(Priority::NORMAL));
     session
         .change(
             "-- task_run_priority\n\

@@ -1,5 +1,7 @@
 //! A workflow inside a transition: its counts change with its tasks, and by them its state.
 
+use std::ops::AddAssign;
+
 use serde_json::json;
 
 use super::super::{Row, Session, events, tasks::close};
@@ -41,6 +43,18 @@ pub(in crate::adapters::records) struct Delta {
     pub parked: i64,
     /// Money spent, in millionths.
     pub cost: i64,
+}
+
+impl AddAssign for Delta {
+    fn add_assign(&mut self, other: Self) {
+        self.all += other.all;
+        self.open += other.open;
+        self.completed += other.completed;
+        self.dead += other.dead;
+        self.cancelled += other.cancelled;
+        self.parked += other.parked;
+        self.cost += other.cost;
+    }
 }
 
 /// Locks a workflow for this transaction.

@@ -89,8 +89,9 @@ pub(super) async fn control(
             }
             Action::Pause => flow.enter(session, State::Paused, reason, by).await?,
             Action::Resume => {
-                let live = resumed(session, &flow).await?;
-                flow.enter(session, live, None, by).await?;
+                // Paused before its first claim, it is pending again.
+                let state = if flow.started_at.is_some() { State::Running } else { State::Pending };
+                flow.enter(session, state, None, by).await?;
                 flow.follow(session, Delta::default(), by).await?;
             }
             Action::Cancel => {
@@ -103,13 +104,6 @@ pub(super) async fn control(
         Ok(Ok(changed(&flow)))
     })
     .await
-}
-
-/// A workflow that was paused before its first claim is pending again.
-async fn resumed(session: &dyn Session, flow: &Flow) -> Result<State, Error> {
-    let sql = "-- workflow_was_started\nSELECT 1 FROM workflow WHERE id = $1 AND started_at IS NOT NULL";
-    let started = session.rows(sql, &[(&flow.id).into()]).await?;
-    Ok(if started.is_empty() { State::Pending } else { State::Running })
 }
 
 async fn current(

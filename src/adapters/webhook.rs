@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use reqwest::{
-    Client,
+    Client, ClientBuilder, Url,
     dns::{Addrs, Name, Resolve, Resolving},
     redirect::Policy,
 };
@@ -24,38 +24,45 @@ const ANSWER_BYTES_MAX: usize = 64 << 10;
 #[derive(Clone)]
 pub struct HttpSender {
     hosts: Arc<Hosts>,
-    /// Made when the first one is sent.
-    client: Arc<OnceCell<Client>>,
+    /// For what the operator names. Made when the first message goes there, like the other.
+    anywhere: Arc<OnceCell<Client>>,
+    /// For all others.
+    public: Arc<OnceCell<Client>>,
 }
 
 impl HttpSender {
     /// `hosts` may be called wherever their addresses are.
     pub fn new(hosts: Hosts) -> Self {
-        Self { hosts: Arc::new(hosts), client: Arc::default() }
+        Self { hosts: Arc::new(hosts), anywhere: Arc::default(), public: Arc::default() }
     }
 
-    async fn client(&self) -> Result<&Client, Error> {
-        let build = async {
-            Client::builder()
-                .dns_resolver(Arc::new(PublicNames(Arc::clone(&self.hosts))))
-                // A proxy would look names up by itself, and a redirect would lead anywhere.
-                .no_proxy()
-                .redirect(Policy::none())
-                .connect_timeout(CONNECT)
-                // A connection that is kept would not be looked up again.
-                .pool_max_idle_per_host(0)
-                .user_agent(concat!("callboard/", env!("CARGO_PKG_VERSION")))
-                .build()
-                .map_err(|error| Error::new(Code::Internal, "the way out for webhooks cannot be made").cause(error))
-        };
-        self.client.get_or_try_init(|| build).await
+    /// A resolver is told the name and not the port, so what one port of a host may do is decided here.
+    async fn client(&self, url: &Url) -> Result<&Client, Error> {
+        if self.hosts.name(url) {
+            self.anywhere.get_or_try_init(async || built(Client::builder())).await
+        } else {
+            self.public.get_or_try_init(async || built(Client::builder().dns_resolver(Arc::new(PublicNames)))).await
+        }
     }
+}
+
+fn built(client: ClientBuilder) -> Result<Client, Error> {
+    client
+        // A proxy would look names up by itself, and a redirect would lead anywhere.
+        .no_proxy()
+        .redirect(Policy::none())
+        .connect_timeout(CONNECT)
+        // A connection that is kept would not be looked up again.
+        .pool_max_idle_per_host(0)
+        .user_agent(concat!("callboard/", env!("CARGO_PKG_VERSION")))
+        .build()
+        .map_err(|error| Error::new(Code::Internal, "the way out for webhooks cannot be made").cause(error))
 }
 
 #[async_trait::async_trait]
 impl WebhookSender for HttpSender {
     async fn send(&self, message: Message) -> Result<u16, Error> {
-        let client = self.client().await?;
+        let client = self.client(&message.url).await?;
         let mut request = client
             .post(message.url)
             .timeout(message.time)
@@ -99,16 +106,14 @@ fn meaning(error: reqwest::Error) -> Error {
 struct NotPublic(String);
 
 /// Looks names up, and leaves out every address that is not public: what is connected to is what was looked at.
-struct PublicNames(Arc<Hosts>);
+struct PublicNames;
 
 impl Resolve for PublicNames {
     fn resolve(&self, name: Name) -> Resolving {
-        let hosts = Arc::clone(&self.0);
         Box::pin(async move {
             let host = name.as_str().to_owned();
             let found = tokio::net::lookup_host((host.as_str(), 0)).await?;
-            let named = hosts.name(&host);
-            let addresses: Vec<SocketAddr> = found.filter(|address| named || is_public(address.ip())).collect();
+            let addresses: Vec<SocketAddr> = found.filter(|address| is_public(address.ip())).collect();
             if addresses.is_empty() {
                 return Err(NotPublic(host).into());
             }

@@ -31,31 +31,35 @@ struct Allowed {
 }
 
 impl Hosts {
-    /// From settings: names, addresses, `*` for any characters, each with or without a port.
+    /// From settings: names, addresses, `*` for any characters, each with or without a port. One whose port is none allows nothing.
     pub fn new(entries: Vec<String>) -> Self {
         let allowed = |entry: String| {
             let entry = entry.to_ascii_lowercase();
             let (host, port) = match entry.rsplit_once(':') {
                 // An address of version 6 without brackets has several.
-                Some((host, port)) if !host.contains(':') || host.ends_with(']') => {
-                    (host.to_owned(), port.parse().ok())
-                }
-                _ => (entry, None),
+                Some((host, port)) if !host.contains(':') || host.ends_with(']') => (host, Some(port.parse().ok()?)),
+                _ => (entry.as_str(), None),
             };
             let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-            Allowed { host: Patterns::new(vec![host]), port }
+            Some(Allowed { host: Patterns::new(vec![host]), port })
         };
-        Self(entries.into_iter().map(allowed).collect())
+        Self(entries.into_iter().filter_map(allowed).collect())
     }
 
-    /// Whether the operator names this host, whatever the port.
-    pub fn name(&self, host: &str) -> bool {
-        let host = host.trim_start_matches('[').trim_end_matches(']').trim_end_matches('.').to_ascii_lowercase();
-        self.0.iter().any(|allowed| allowed.host.allow(&host))
+    /// Whether the operator names the host and port that this URL leads to: it may be called wherever its addresses are.
+    pub fn name(&self, url: &Url) -> bool {
+        let (Some(host), Some(port)) = (url.host(), url.port_or_known_default()) else { return false };
+        let host = plain(&host);
+        self.0.iter().any(|allowed| allowed.host.allow(&host) && allowed.port.is_none_or(|only| only == port))
     }
+}
 
-    fn lets(&self, host: &str, port: u16) -> bool {
-        self.0.iter().any(|allowed| allowed.host.allow(host) && allowed.port.is_none_or(|only| only == port))
+/// A host without brackets and the full stop of the root.
+fn plain(host: &Host<&str>) -> String {
+    match host {
+        Host::Domain(name) => name.trim_end_matches('.').to_owned(),
+        Host::Ipv4(address) => address.to_string(),
+        Host::Ipv6(address) => address.to_string(),
     }
 }
 
@@ -84,17 +88,12 @@ pub fn parse(text: &str, hosts: &Hosts) -> Result<Url, Error> {
     let (Some(host), Some(port)) = (url.host(), url.port_or_known_default()) else {
         return Err(refuse("has no host"));
     };
-    let named = match &host {
-        Host::Domain(name) => name.trim_end_matches('.').to_owned(),
-        Host::Ipv4(address) => address.to_string(),
-        Host::Ipv6(address) => address.to_string(),
-    };
-    if hosts.lets(&named, port) {
+    if hosts.name(&url) {
         return Ok(url);
     }
     match host {
         Host::Ipv4(_) | Host::Ipv6(_) => return Err(deny("names an address; name a host")),
-        Host::Domain(_) if is_local(&named) => return Err(deny("names a host that is not public")),
+        Host::Domain(_) if is_local(&plain(&host)) => return Err(deny("names a host that is not public")),
         Host::Domain(_) => {}
     }
     if url.scheme() != "https" {
@@ -225,7 +224,12 @@ mod tests {
         for wrong in ["http://127.0.0.1:8081/", "http://corp.example/", "http://[::1]/", "http://u@localhost/"] {
             assert!(parse(wrong, &named).is_err(), "{wrong}");
         }
-        assert!(named.name("localhost.") && named.name("127.0.0.1") && !named.name("example.com"));
+        let names = |url: &str| named.name(&url.parse().unwrap());
+        assert!(names("https://localhost./") && names("http://127.0.0.1:8080/") && names("http://[::1]:9/"));
+        assert!(!names("https://127.0.0.1/") && !names("https://[::1]/") && !names("https://example.com/"));
+        for unreadable in ["localhost:web", "localhost:99999", "localhost:"] {
+            assert!(parse("http://localhost:3000/", &hosts(&[unreadable])).is_err(), "{unreadable}");
+        }
     }
 
     #[test]

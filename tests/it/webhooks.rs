@@ -113,6 +113,10 @@ async fn names_that_lead_into_the_own_network_are_not_connected_to() {
     let error = HttpSender::new(Hosts::default()).send(message(&url, PATIENCE)).await.unwrap_err();
     assert_eq!((error.code, error.message.as_str()), (Code::Denied, "`localhost` has no public address"));
     assert!(hook.received().is_empty());
+    // One port of a host opens no other.
+    let other_port = Hosts::new(vec![format!("localhost:{}", hook.port ^ 1)]);
+    assert_eq!(HttpSender::new(other_port).send(message(&url, PATIENCE)).await.unwrap_err().code, Code::Denied);
+    assert!(hook.received().is_empty());
     assert_eq!(HttpSender::new(local()).send(message(&url, PATIENCE)).await.unwrap(), 200);
 }
 

@@ -73,6 +73,8 @@ pub struct App {
     pub toolsets: Toolsets,
     /// How answers are shaped.
     pub answers: Answers,
+    /// Who waits for something to happen.
+    pub changes: Arc<Changes>,
     /// Work that no call asks for.
     pub jobs: Jobs,
     /// What runs beside the calls.
@@ -288,6 +290,7 @@ impl App {
             agents,
             locks,
             jobs,
+            changes: kept.changes,
             sessions: kept.sessions,
             sql,
             search,

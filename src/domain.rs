@@ -1,6 +1,7 @@
 //! What things are and the rules that decide. Pure: no port, no clock, no backend, nothing async.
 
 pub mod agents;
+pub mod canonical;
 pub mod idempotency;
 pub mod json;
 pub mod locks;

@@ -115,6 +115,11 @@ impl Server {
         self.0.stopping.clone()
     }
 
+    /// Calls that wait for something to happen wait no longer than this.
+    pub fn end_waits(&self, within: Duration) {
+        self.0.tools.app.changes.end_waits(Instant::now() + within);
+    }
+
     /// What runs beside the calls.
     pub fn background(&self) -> &Background {
         &self.0.tools.app.background

@@ -31,6 +31,8 @@ pub use self::traffic::Now;
 
 /// How long answers are waited for after stdin has ended. A call ends sooner by its own deadline.
 const END_OF_INPUT: Duration = Duration::from_secs(30);
+/// How long calls that wait for something to happen go on waiting then.
+const WAITS: Duration = Duration::from_secs(3);
 /// How long calls may go on after the process was asked to stop; hosts kill after 5 s.
 const ASKED_TO_STOP: Duration = Duration::from_millis(1_500);
 /// How long the last answers may take to be read after that.
@@ -70,6 +72,7 @@ struct Stdio {
     /// What is left of a batch.
     batch: VecDeque<Box<str>>,
     traffic: Arc<Traffic>,
+    server: Server,
     session: Arc<Session>,
     background: Background,
     answers: Answers,
@@ -87,7 +90,7 @@ impl Stdio {
         let (background, answers, give_up) = (server.background().clone(), server.answers(), server.stopping());
         background.spawn(writer::run(output, Arc::clone(&traffic)));
         let progress = Arc::clone(&traffic);
-        let session = Session::open(server, None, move |message| {
+        let session = Session::open(server.clone(), None, move |message| {
             progress.send(|out| serde_json::to_writer(out, message));
         });
         Ok(Self {
@@ -95,6 +98,7 @@ impl Stdio {
             lines: Lines::default(),
             batch: VecDeque::new(),
             traffic,
+            server,
             session: Arc::new(session),
             background,
             answers,
@@ -160,8 +164,10 @@ impl Stdio {
 
     /// Waits until everything accepted is answered, and then gives up what is not.
     async fn finish(&self, deadline: Instant) {
+        self.server.end_waits(WAITS);
         let asked = async {
             self.stop.cancelled().await;
+            self.server.end_waits(Duration::ZERO);
             tokio::time::sleep(ASKED_TO_STOP).await;
         };
         tokio::select! {

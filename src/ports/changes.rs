@@ -7,7 +7,10 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use tokio::sync::{Notify, watch};
+use tokio::{
+    sync::{Notify, watch},
+    time::Instant,
+};
 
 /// What a commit can touch.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -68,6 +71,8 @@ pub struct Changes {
 #[derive(Debug, Default)]
 struct Waiting {
     newest: u64,
+    /// Nobody waits longer than this: the process is about to end.
+    until: Option<Instant>,
     by_interest: HashMap<Interest, HashMap<u64, Arc<Notify>>>,
 }
 
@@ -127,6 +132,20 @@ impl Changes {
         waiting.by_interest.values().flatten().for_each(|(_, notify)| notify.notify_one());
     }
 
+    /// Nobody waits longer than until `by`, whatever was asked for: the process is about to end.
+    pub fn end_waits(&self, by: Instant) {
+        {
+            let mut waiting = self.waiting();
+            waiting.until = Some(waiting.until.map_or(by, |until| until.min(by)));
+        }
+        self.tell_all();
+    }
+
+    /// Until when a call may wait that wants to wait until `deadline`. To be asked after [`Changes::watch`], so that a change of it wakes.
+    pub fn no_later_than(&self, deadline: Instant) -> Instant {
+        self.waiting().until.map_or(deadline, |until| until.min(deadline))
+    }
+
     /// How many wait, for who looks for changes on their behalf only while somebody does.
     pub fn count(&self) -> watch::Receiver<usize> {
         self.count.subscribe()
@@ -167,9 +186,10 @@ impl Drop for Watch {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use std::{sync::Arc, time::Duration};
 
     use futures_util::FutureExt;
+    use tokio::time::Instant;
 
     use super::{Changes, Interest, Topic};
 
@@ -186,6 +206,12 @@ mod tests {
         changes.tell_all();
         assert!(any.changed().now_or_never().is_some() && one.changed().now_or_never().is_some());
         assert_eq!(*changes.count().borrow(), 2);
+        let (soon, late) = (Instant::now(), Instant::now() + Duration::from_mins(1));
+        assert_eq!(changes.no_later_than(late), late);
+        changes.end_waits(soon);
+        changes.end_waits(late);
+        assert!(any.changed().now_or_never().is_some());
+        assert_eq!(changes.no_later_than(late), soon);
         drop((any, one));
         assert_eq!(*changes.count().borrow(), 0);
         assert!(changes.waiting().by_interest.is_empty());

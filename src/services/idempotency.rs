@@ -15,6 +15,7 @@ use sha2::{Digest, Sha256};
 use crate::{
     clock::Clock,
     domain::{
+        canonical::canonical,
         idempotency::{Key, Repeat},
         json::Json,
     },
@@ -128,7 +129,8 @@ pub fn keyed(key: &str, tool: &str, arguments: &str) -> Result<Key, Error> {
             format!("`idempotency_key` takes 1 to {KEY_LENGTH_MAX} characters"),
         ));
     }
-    let request_hash = URL_SAFE_NO_PAD.encode(Sha256::digest(format!("{tool}\0{arguments}")));
+    // A client that writes its arguments anew may write their members in another order.
+    let request_hash = URL_SAFE_NO_PAD.encode(Sha256::digest(format!("{tool}\0{}", canonical(arguments))));
     Ok(Key { key: key.to_owned(), request_hash })
 }
 

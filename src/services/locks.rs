@@ -157,6 +157,7 @@ impl Locks {
                 Err(AcquireRefused::Repeat(why)) => return Err(repeat(why)),
                 Err(AcquireRefused::Held(held)) => held,
             };
+            let deadline = self.changes.no_later_than(deadline);
             let left = deadline.saturating_duration_since(tokio::time::Instant::now());
             if left.is_zero() {
                 return Ok(LockAnswer::Held(held));

@@ -106,7 +106,7 @@ impl Tasks {
                 now: self.clock.now(),
             };
             let claimed = self.store.claim(claim).await?.map_err(super::idempotency::repeat)?;
-            let now = tokio::time::Instant::now();
+            let (now, deadline) = (tokio::time::Instant::now(), self.changes.no_later_than(deadline));
             if !claimed.tasks.is_empty() || now >= deadline {
                 return Ok(claimed);
             }

@@ -146,7 +146,7 @@ impl Workflows {
             let over = found.workflow.as_ref().is_none_or(|workflow| !workflow.state.is_open());
             // Whoever waits without a version waits for the end.
             let waits = if request.since_version.is_some() { known } else { !over };
-            let now = tokio::time::Instant::now();
+            let (now, deadline) = (tokio::time::Instant::now(), self.changes.no_later_than(deadline));
             if !waits || over || now >= deadline {
                 let events = self.newest_events(&request, &found).await?;
                 return Ok(Status { found, events, unchanged: known });
@@ -214,7 +214,7 @@ impl Workflows {
             if events.is_empty() && request.after.is_none() {
                 self.must_exist(&request).await?;
             }
-            let now = tokio::time::Instant::now();
+            let (now, deadline) = (tokio::time::Instant::now(), self.changes.no_later_than(deadline));
             if !events.is_empty() || now >= deadline {
                 let more = events.len() > rows;
                 events.truncate(rows);

@@ -55,6 +55,27 @@ async fn a_key_belongs_to_one_call() {
 }
 
 #[tokio::test]
+async fn a_repeat_may_say_the_same_in_other_words() {
+    let board = Harness::embedded();
+    for (tool, first, again) in [
+        (
+            "create_workflow",
+            r#"{"name":"w","input":{"a":1,"b":2},"tasks":[{"key":"a","queue":"q"}],"idempotency_key":"c"}"#,
+            r#"{ "idempotency_key":"c", "tasks":[{"queue":"q","key":"a"}], "input":{"b":2,"a":1}, "name":"\u0077"}"#,
+        ),
+        (
+            "create_table",
+            r#"{"table":"t","columns":[{"name":"id","type":"bigint"}],"idempotency_key":"t"}"#,
+            r#"{"columns":[{"type":"bigint","name":"id"}],"idempotency_key":"t","table":"t"}"#,
+        ),
+    ] {
+        assert_eq!(board.answer_text(tool, first).await, board.answer_text(tool, again).await);
+    }
+    let other = r#"{"name":"w","input":{"a":2,"b":1},"tasks":[{"key":"a","queue":"q"}],"idempotency_key":"c"}"#;
+    assert_eq!(board.refused("create_workflow", other).await["code"], "conflict");
+}
+
+#[tokio::test]
 async fn a_call_that_failed_can_be_made_again() {
     let board = Harness::embedded();
     let call = r#"{"table":"t","rows":[{"n":1}],"idempotency_key":"k"}"#;

@@ -316,6 +316,62 @@ fn a_signal_lets_calls_end_and_answers_those_that_do_not() {
     drop(engine);
 }
 
+/// Four calls that wait for what does not happen, as long as may be; what is answered to them.
+fn waiting(board: &mut Binary) -> [(Value, Value); 4] {
+    let workflow = board.answer("create_workflow", r#"{"name":"w"}"#)["workflow_id"].clone();
+    board.answer("manage_lock", r#"{"action":"acquire","resource":"r","agent_id":"one","ttl_ms":3600000}"#);
+    let wait = 20_000;
+    for (id, tool, arguments) in [
+        (1, "claim_tasks", json!({"agent_id": "one", "wait_ms": wait})),
+        (2, "get_orchestration_status", json!({"workflow_id": workflow, "wait_ms": wait})),
+        (3, "get_events", json!({"workflow_id": workflow, "after": 1_000, "wait_ms": wait})),
+        (4, "manage_lock", json!({"action": "acquire", "resource": "r", "agent_id": "two", "wait_ms": wait})),
+    ] {
+        let params = json!({"name": tool, "arguments": arguments});
+        board.send(&json!({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params}).to_string());
+    }
+    [(json!(1), json!([])), (json!(2), json!("pending")), (json!(3), json!([])), (json!(4), json!(false))]
+}
+
+/// What each of those calls was answered, by its number.
+fn waited(rest: &[Value]) -> Vec<(Value, Value)> {
+    let mut answers: Vec<(Value, Value)> = rest
+        .iter()
+        .map(|answer| {
+            let said = &answer["result"]["structuredContent"];
+            let told = [&said["tasks"], &said["workflow"]["state"], &said["events"], &said["acquired"]];
+            let told = told.into_iter().find(|told| !told.is_null()).unwrap_or(answer);
+            (answer["id"].clone(), told.clone())
+        })
+        .collect();
+    answers.sort_by_key(|(id, _)| id.as_i64());
+    answers
+}
+
+#[test]
+fn calls_that_wait_end_their_waiting_with_the_input() {
+    let mut board = Binary::serve();
+    let expected = waiting(&mut board);
+    board.end_input();
+    let (status, took) = board.wait();
+    assert!(status.success(), "{status}");
+    assert!(took < SOON, "{took:?}");
+    assert_eq!(waited(&board.rest()), expected);
+}
+
+#[test]
+fn calls_that_wait_end_their_waiting_with_the_process() {
+    let mut board = Binary::serve();
+    let expected = waiting(&mut board);
+    // Answered at once, and after all of them were taken in.
+    board.send(PING);
+    assert!(board.answer_to(&json!(7))["result"].is_object());
+    board.signal(Signal::TERM);
+    let (status, _) = board.wait();
+    assert!(status.success(), "{status}");
+    assert_eq!(waited(&board.rest()), expected);
+}
+
 #[test]
 fn a_client_that_stops_reading_for_good_ends_the_process() {
     let home = tempfile::tempdir().unwrap();

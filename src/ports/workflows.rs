@@ -33,7 +33,7 @@ pub trait WorkflowStore: Send + Sync {
     /// Workflows, newest first.
     async fn list(&self, list: List) -> Result<Vec<WorkflowView>, Error>;
 
-    /// The history of a workflow, with its tasks', or of one task.
+    /// A part of the history, oldest first.
     async fn events(&self, history: History) -> Result<Vec<EventView>, Error>;
 
     /// Everything at a glance.
@@ -162,7 +162,7 @@ pub struct Find {
     pub id: String,
     /// With input and result.
     pub carried: bool,
-    /// With tasks: up to so many, after this id.
+    /// With tasks.
     pub tasks: Option<TaskPage>,
     /// Until when a lease must run for its worker not to count as stalled.
     pub stalled_before: Instant,
@@ -199,14 +199,39 @@ pub struct List {
 /// Events to show.
 #[derive(Debug, Clone)]
 pub struct History {
-    /// Of a workflow with its tasks; none for one entity.
-    pub workflow_id: Option<String>,
-    /// Of one task or other entity.
-    pub entity_id: Option<String>,
-    /// After this number.
-    pub after: i64,
+    /// Which.
+    pub part: Part,
     /// Up to so many.
     pub most: u64,
+}
+
+/// A part of the history.
+#[derive(Debug, Clone)]
+pub enum Part {
+    /// Of a workflow and its tasks, the first after a number.
+    Workflow {
+        /// Which workflow.
+        id: String,
+        /// The number.
+        after: i64,
+    },
+    /// Of a workflow and its tasks, the last.
+    EndOfWorkflow {
+        /// Which workflow.
+        id: String,
+    },
+    /// Of one task, agent or anything else, the first after a number.
+    Entity {
+        /// Which.
+        id: String,
+        /// The number.
+        after: i64,
+    },
+    /// Of everything, the first after a number.
+    All {
+        /// The number.
+        after: i64,
+    },
 }
 
 impl From<Repeat> for CreateRefused {

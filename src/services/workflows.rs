@@ -27,7 +27,7 @@ use crate::{
     ids,
     ports::{
         changes::{Changes, Interest, Topic},
-        workflows::{Complete, Control, Create, Find, History, List, TaskPage, WorkflowStore},
+        workflows::{Complete, Control, Create, Find, History, List, Part, TaskPage, WorkflowStore},
     },
 };
 
@@ -167,7 +167,7 @@ impl Workflows {
 
     async fn newest_events(&self, request: &StatusRequest, found: &Found) -> Result<Option<Vec<EventView>>, Error> {
         let Some(workflow) = found.workflow.as_ref().filter(|_| request.events) else { return Ok(None) };
-        let history = History { workflow_id: Some(workflow.id.clone()), entity_id: None, after: 0, most: EVENTS_SHOWN };
+        let history = History { part: Part::EndOfWorkflow { id: workflow.id.clone() }, most: EVENTS_SHOWN };
         self.store.events(history).await.map(Some)
     }
 
@@ -202,15 +202,10 @@ impl Workflows {
         }
         let deadline = tokio::time::Instant::now() + wait;
         let topic = request.workflow_id.clone().map_or(Topic::Events, Topic::Workflow);
+        let history = History { part: request.part(), most: rows as u64 + 1 };
         loop {
             let watch = self.changes.watch(vec![Interest::In(topic.clone())]);
-            let history = History {
-                workflow_id: request.workflow_id.clone(),
-                entity_id: request.entity_id.clone(),
-                after: request.after.unwrap_or_default(),
-                most: rows as u64 + 1,
-            };
-            let mut events = self.store.events(history).await?;
+            let mut events = self.store.events(history.clone()).await?;
             if events.is_empty() && request.after.is_none() {
                 self.must_exist(&request).await?;
             }

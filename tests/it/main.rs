@@ -71,4 +71,5 @@ mod transitions;
 mod unicode;
 mod webhooks;
 mod wire_properties;
+mod workflows;
 mod workflows_bad_input;

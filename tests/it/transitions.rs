@@ -12,7 +12,11 @@ use callboard::{
         tasks::{self, Lease, Links, NewTask, OnDependencyFailure, Outcome, Priority, answers::Change},
         workflows::{self, Action, NewWorkflow, OnTaskFailure},
     },
-    ports::{tasks::TaskStore, workflows::WorkflowStore},
+    ports::{
+        self,
+        tasks::TaskStore,
+        workflows::{Part, WorkflowStore},
+    },
 };
 use proptest::{
     collection::vec,
@@ -218,13 +222,8 @@ impl Both {
     /// That of all completed tasks each was completed once, and leaves nothing to the next.
     async fn end(self) {
         let done = self.board.look(&self.id).await.0.counts.completed;
-        let history = callboard::ports::workflows::History {
-            workflow_id: Some(self.id.clone()),
-            entity_id: None,
-            after: 0,
-            most: 10_000,
-        };
-        let events = self.board.store.events(history).await.unwrap();
+        let part = Part::Workflow { id: self.id.clone(), after: 0 };
+        let events = self.board.store.events(ports::workflows::History { part, most: 10_000 }).await.unwrap();
         let completions = events.iter().filter(|event| event.kind == "task_completed").count();
         assert_eq!(i64::try_from(completions).unwrap(), done);
         let complete = self.board.complete_of(&self.id, workflows::State::Cancelled);

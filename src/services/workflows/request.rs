@@ -16,7 +16,7 @@ use crate::{
     },
     error::Error,
     ids,
-    ports::workflows::List,
+    ports::workflows::{List, Part},
     services::tasks::{self, request::TaskRequest},
 };
 
@@ -242,6 +242,17 @@ pub struct EventsRequest {
     pub limit: Option<u64>,
     /// How long to wait for something newer, in milliseconds.
     pub wait_ms: Option<u64>,
+}
+
+impl EventsRequest {
+    pub(super) fn part(&self) -> Part {
+        let after = self.after.unwrap_or_default();
+        match (&self.workflow_id, &self.entity_id) {
+            (Some(id), _) => Part::Workflow { id: id.clone(), after },
+            (None, Some(id)) => Part::Entity { id: id.clone(), after },
+            (None, None) => Part::All { after },
+        }
+    }
 }
 
 /// Figures as asked for.

@@ -20,7 +20,7 @@ use callboard::{
     },
     ports::{
         tasks::{EnqueueRefused, Finish, LeaseRefused, TaskStore, Update},
-        workflows::{ChangeRefused, Control, Create, CreateRefused, Find, History, List, WorkflowStore},
+        workflows::{ChangeRefused, Control, Create, CreateRefused, Find, History, List, Part, WorkflowStore},
     },
 };
 
@@ -367,7 +367,9 @@ async fn is_listed_and_its_history_told(store: &Arc<Records>) {
     };
     assert_eq!(list(all.clone()).await, ids);
     assert_eq!(list(List { kind: Some("kind 0".into()), ..all.clone() }).await, [ids[0].clone(), ids[2].clone()]);
-    for (text, found) in [("100%_1! ", 1), ("%_", 3), ("100_", 0), ("00%%", 0), ("!", 3), (&ids[1].to_uppercase(), 1)] {
+    for (text, found) in
+        [("100%_1! ", 1), ("%_", 3), ("100_", 0), ("00%%", 0), ("!", 3), ("! Ä", 3), (&ids[1].to_uppercase(), 1)]
+    {
         assert_eq!(list(List { text: Some(text.to_owned()), ..all.clone() }).await.len(), found, "{text}");
     }
     assert_eq!(list(List { states: vec![State::Pending, State::Paused], ..all.clone() }).await.len(), 3);
@@ -379,8 +381,8 @@ async fn is_listed_and_its_history_told(store: &Arc<Records>) {
     let first = WorkflowStore::list(&**store, List { stalled_before, ..all }).await.unwrap().pop().unwrap();
     assert_eq!((first.id.as_str(), first.stalled), (ids[2].as_str(), true));
     board.finish(&lease, completed()).await.unwrap();
-    let history = History { workflow_id: Some(ids[2].clone()), entity_id: None, after: 0, most: 100 };
-    let events = store.events(history.clone()).await.unwrap();
+    let of = async |part: Part, most: u64| store.events(History { part, most }).await.unwrap();
+    let events = of(Part::Workflow { id: ids[2].clone(), after: 0 }, 100).await;
     let kinds: Vec<&str> = events.iter().map(|event| event.kind.as_str()).collect();
     let expected = [
         "workflow_created",
@@ -391,10 +393,11 @@ async fn is_listed_and_its_history_told(store: &Arc<Records>) {
         "workflow_completed",
     ];
     assert_eq!(kinds, expected);
-    let rest = store.events(History { after: events[3].seq, ..history.clone() }).await.unwrap();
-    assert_eq!(rest.len(), 2);
-    let of_task = History { workflow_id: None, entity_id: Some(lease.task_id.clone()), ..history };
-    assert_eq!(store.events(of_task).await.unwrap().len(), 3);
+    assert_eq!(of(Part::Workflow { id: ids[2].clone(), after: events[3].seq }, 100).await.len(), 2);
+    let last = of(Part::EndOfWorkflow { id: ids[2].clone() }, 2).await;
+    assert_eq!(last.iter().map(|event| event.seq).collect::<Vec<_>>(), [events[4].seq, events[5].seq]);
+    assert_eq!(of(Part::Entity { id: lease.task_id.clone(), after: 0 }, 100).await.len(), 3);
+    assert_eq!(of(Part::All { after: events[4].seq }, 1).await[0].seq, events[5].seq);
     let find = Find { id: lease.task_id, carried: true, tasks: None, stalled_before: board.now() };
     let found = store.find(find.clone()).await.unwrap().unwrap();
     assert_eq!((found.workflow.unwrap().id, found.task.unwrap().state), (ids[2].clone(), Task::Completed));

@@ -18,9 +18,27 @@ use crate::{
     error::Error,
     ports::{
         tasks::ListTasks,
-        workflows::{Find, History, List},
+        workflows::{Find, History, List, Part},
     },
 };
+
+/// What [`read`] reads. `$1`: until when a lease must run for its worker not to count as stalled.
+macro_rules! workflows {
+    () => {
+        "SELECT w.id, w.name, w.type, w.state, w.version, w.created_at, w.started_at, w.completed_at, w.deadline_at, \
+         w.on_task_failure, w.parent_id, w.forked_from, w.reason, w.needs_attention, w.budget_micros, w.cost_micros, w.tasks, \
+         w.tasks_open, w.tasks_completed, w.tasks_dead, w.tasks_cancelled, \
+         EXISTS (SELECT 1 FROM task_run r WHERE r.workflow_id = w.id AND r.state = 'leased' AND r.lease_until <= $1) \
+         FROM workflow w "
+    };
+}
+
+/// What [`event`] reads.
+macro_rules! events {
+    () => {
+        "SELECT seq, at, type, entity, entity_id, workflow_id, actor, data FROM event "
+    };
+}
 
 /// One workflow, by its id or that of one of its tasks.
 pub(super) async fn find(session: &dyn Session, asked: &Find) -> Result<Option<Found>, Error> {
@@ -60,17 +78,8 @@ pub(super) async fn find(session: &dyn Session, asked: &Find) -> Result<Option<F
 }
 
 async fn one(session: &dyn Session, id: &str, stalled_before: Instant) -> Result<Option<WorkflowView>, Error> {
-    let found = session
-        .rows(
-            "-- workflow_find\n\
-             SELECT w.id, w.name, w.type, w.state, w.version, w.created_at, w.started_at, w.completed_at, w.deadline_at, \
-             w.on_task_failure, w.parent_id, w.forked_from, w.reason, w.needs_attention, w.budget_micros, w.cost_micros, w.tasks, \
-             w.tasks_open, w.tasks_completed, w.tasks_dead, w.tasks_cancelled, \
-             EXISTS (SELECT 1 FROM task_run r WHERE r.workflow_id = w.id AND r.state = 'leased' AND r.lease_until <= $2) \
-             FROM workflow w WHERE w.id = $1",
-            &[id.into(), stalled_before.into()],
-        )
-        .await?;
+    let sql = concat!("-- workflow_find\n", workflows!(), "WHERE w.id = $2");
+    let found = session.rows(sql, &[stalled_before.into(), id.into()]).await?;
     found.into_iter().next().map(read).transpose()
 }
 
@@ -117,18 +126,19 @@ pub(super) async fn list(session: &dyn Session, asked: &List) -> Result<Vec<Work
         Some((at, id)) => (*at, id.as_str()),
         None => (Instant(i64::MAX / 4), ""),
     };
-    let pattern = asked.text.as_ref().map(|text| format!("%{}%", escaped(&text.to_lowercase())));
+    let pattern = asked.text.as_ref().map(|text| format!("%{}%", escaped(text)));
     let found = session
         .rows(
-            "-- workflow_list\n\
-             SELECT w.id, w.name, w.type, w.state, w.version, w.created_at, w.started_at, w.completed_at, w.deadline_at, \
-             w.on_task_failure, w.parent_id, w.forked_from, w.reason, w.needs_attention, w.budget_micros, w.cost_micros, w.tasks, \
-             w.tasks_open, w.tasks_completed, w.tasks_dead, w.tasks_cancelled, \
-             EXISTS (SELECT 1 FROM task_run r WHERE r.workflow_id = w.id AND r.state = 'leased' AND r.lease_until <= $8) \
-             FROM workflow w WHERE (w.created_at, w.id) < ($1, $2) AND (NOT $3 OR w.state = ANY($4)) AND ($5 = '' OR w.type = $5) \
-             AND w.created_at > $6 AND ($7 = '' OR lower(w.name) LIKE $7 ESCAPE '!' OR lower(w.id) LIKE $7 ESCAPE '!' \
-             OR lower(COALESCE(w.reason, '')) LIKE $7 ESCAPE '!') ORDER BY w.created_at DESC, w.id DESC LIMIT $9",
+            // Both sides are made small by the database, because not every one knows more letters than those of English.
+            concat!(
+                "-- workflow_list\n",
+                workflows!(),
+                "WHERE (w.created_at, w.id) < ($2, $3) AND (NOT $4 OR w.state = ANY($5)) AND ($6 = '' OR w.type = $6) \
+                 AND w.created_at > $7 AND ($8 = '' OR lower(w.name) LIKE lower($8) ESCAPE '!' OR lower(w.id) LIKE lower($8) ESCAPE '!' \
+                 OR lower(COALESCE(w.reason, '')) LIKE lower($8) ESCAPE '!') ORDER BY w.created_at DESC, w.id DESC LIMIT $9"
+            ),
             &[
+                asked.stalled_before.into(),
                 before_at.into(),
                 before_id.into(),
                 (!states.is_empty()).into(),
@@ -136,7 +146,6 @@ pub(super) async fn list(session: &dyn Session, asked: &List) -> Result<Vec<Work
                 asked.kind.as_deref().unwrap_or_default().into(),
                 asked.created_after.unwrap_or(Instant(0)).into(),
                 pattern.as_deref().unwrap_or_default().into(),
-                asked.stalled_before.into(),
                 i64::try_from(asked.most).unwrap_or(i64::MAX).into(),
             ],
         )
@@ -151,50 +160,48 @@ fn escaped(text: &str) -> String {
 
 /// What happened, oldest first.
 pub(super) async fn events(session: &dyn Session, asked: &History) -> Result<Vec<EventView>, Error> {
-    let most = i64::try_from(asked.most).unwrap_or(i64::MAX);
-    let found = match (&asked.workflow_id, &asked.entity_id) {
-        (Some(workflow_id), _) => {
-            session
-                .rows(
-                    "-- events_of_workflow\n\
-                     SELECT seq, at, type, entity, entity_id, workflow_id, actor, data FROM event \
-                     WHERE workflow_id = $1 AND seq > $2 ORDER BY seq LIMIT $3",
-                    &[workflow_id.into(), asked.after.into(), most.into()],
-                )
-                .await?
+    let most = i64::try_from(asked.most).unwrap_or(i64::MAX).into();
+    let found = match &asked.part {
+        Part::Workflow { id, after } => {
+            let sql = concat!(
+                "-- events_of_workflow\n",
+                events!(),
+                "WHERE workflow_id = $1 AND seq > $2 ORDER BY seq LIMIT $3"
+            );
+            session.rows(sql, &[id.into(), (*after).into(), most]).await?
         }
-        (None, Some(entity_id)) => {
-            session
-                .rows(
-                    "-- events_of_entity\n\
-                     SELECT seq, at, type, entity, entity_id, workflow_id, actor, data FROM event \
-                     WHERE entity_id = $1 AND seq > $2 ORDER BY seq LIMIT $3",
-                    &[entity_id.into(), asked.after.into(), most.into()],
-                )
-                .await?
+        Part::EndOfWorkflow { id } => {
+            let sql = concat!(
+                "-- events_of_workflow_newest\n",
+                events!(),
+                "WHERE workflow_id = $1 ORDER BY seq DESC LIMIT $2"
+            );
+            let mut newest = session.rows(sql, &[id.into(), most]).await?;
+            newest.reverse();
+            newest
         }
-        (None, None) => {
-            session
-                .rows(
-                    "-- events_of_all\n\
-                     SELECT seq, at, type, entity, entity_id, workflow_id, actor, data FROM event \
-                     WHERE seq > $1 ORDER BY seq LIMIT $2",
-                    &[asked.after.into(), most.into()],
-                )
-                .await?
+        Part::Entity { id, after } => {
+            let sql =
+                concat!("-- events_of_entity\n", events!(), "WHERE entity_id = $1 AND seq > $2 ORDER BY seq LIMIT $3");
+            session.rows(sql, &[id.into(), (*after).into(), most]).await?
         }
-    };
-    let event = |mut row: Row| {
-        Ok(EventView {
-            seq: row.integer()?,
-            at: row.time()?,
-            kind: row.text()?,
-            entity: row.text()?,
-            entity_id: row.text()?,
-            workflow_id: row.text_or_none()?,
-            actor: row.text_or_none()?,
-            data: payload::json(&mut row)?,
-        })
+        Part::All { after } => {
+            let sql = concat!("-- events_of_all\n", events!(), "WHERE seq > $1 ORDER BY seq LIMIT $2");
+            session.rows(sql, &[(*after).into(), most]).await?
+        }
     };
     found.into_iter().map(event).collect()
+}
+
+fn event(mut row: Row) -> Result<EventView, Error> {
+    Ok(EventView {
+        seq: row.integer()?,
+        at: row.time()?,
+        kind: row.text()?,
+        entity: row.text()?,
+        entity_id: row.text()?,
+        workflow_id: row.text_or_none()?,
+        actor: row.text_or_none()?,
+        data: payload::json(&mut row)?,
+    })
 }

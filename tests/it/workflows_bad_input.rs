@@ -253,6 +253,7 @@ async fn graphs_that_cannot_be() {
             ),
             ("create_workflow", new(json!([{"key": "a"}, {"key": "a"}])), "invalid", "tasks[1].key"),
             ("create_workflow", new(json!([{"key": "a", "depends_on": ["x"]}])), "invalid", "tasks[0].depends_on"),
+            ("create_workflow", new(json!([{}, {"depends_on": ["\u{0}0"]}])), "invalid", "tasks[1].depends_on"),
             ("create_workflow", new(json!(many)), "limit", "tasks"),
             ("create_workflow", new(json!(chain(101))), "limit", "tasks"),
             ("enqueue_tasks", into(json!([{"key": "a"}])), "conflict", "tasks"),

@@ -31,14 +31,16 @@ pub enum Fault {
     },
 }
 
-/// For each task the places of those it waits for, each once.
+/// For each task, given by its key and the keys it names, the places of those it waits for, each once. Nobody waits for one without a key.
 ///
 /// # Errors
 /// The first fault found.
-pub fn resolve(tasks: &[(&str, &[String])], depth_max: usize) -> Result<Vec<Vec<usize>>, Fault> {
+pub fn resolve(tasks: &[(Option<&str>, &[String])], depth_max: usize) -> Result<Vec<Vec<usize>>, Fault> {
     let mut places = HashMap::new();
     for (place, (key, _)) in tasks.iter().enumerate() {
-        if places.insert(*key, place).is_some() {
+        if let Some(key) = key
+            && places.insert(*key, place).is_some()
+        {
             return Err(Fault::SameKey { task: place, key: (*key).to_owned() });
         }
     }
@@ -90,7 +92,7 @@ fn longest_chain(waits_for: &[Vec<usize>]) -> Option<usize> {
 }
 
 /// One circle: from a task that is part of one, along the first that is, until one comes again.
-fn cycle(tasks: &[(&str, &[String])], waits_for: &[Vec<usize>]) -> Vec<String> {
+fn cycle(tasks: &[(Option<&str>, &[String])], waits_for: &[Vec<usize>]) -> Vec<String> {
     // Whoever is left when all that waits for nothing is taken away waits for somebody who is left.
     let mut left: Vec<bool> = vec![true; waits_for.len()];
     while let Some(free) = (0..left.len()).find(|task| {
@@ -112,7 +114,7 @@ fn cycle(tasks: &[(&str, &[String])], waits_for: &[Vec<usize>]) -> Vec<String> {
         }
     }
     let start = path.iter().position(|place| *place == task).unwrap_or_default();
-    let key = |place: &usize| tasks.get(*place).map(|(key, _)| (*key).to_owned());
+    let key = |place: &usize| tasks.get(*place).and_then(|(key, _)| key.map(str::to_owned));
     path.get(start..).unwrap_or_default().iter().chain([&task]).filter_map(key).collect()
 }
 
@@ -123,7 +125,8 @@ mod tests {
     fn graph(tasks: &[(&'static str, &[&str])]) -> Result<Vec<Vec<usize>>, Fault> {
         let owned: Vec<(&str, Vec<String>)> =
             tasks.iter().map(|(key, named)| (*key, named.iter().map(|name| (*name).to_owned()).collect())).collect();
-        let borrowed: Vec<(&str, &[String])> = owned.iter().map(|(key, named)| (*key, named.as_slice())).collect();
+        let borrowed: Vec<(Option<&str>, &[String])> =
+            owned.iter().map(|(key, named)| (Some(*key).filter(|key| !key.is_empty()), named.as_slice())).collect();
         resolve(&borrowed, 3)
     }
 
@@ -132,6 +135,9 @@ mod tests {
         assert_eq!(graph(&[]), Ok(vec![]));
         assert_eq!(graph(&[("b", &["a", "a"]), ("a", &[])]), Ok(vec![vec![1], vec![]]));
         assert_eq!(graph(&[("a", &[]), ("a", &[])]), Err(Fault::SameKey { task: 1, key: "a".into() }));
+        // Without a key there may be many, and none is waited for.
+        assert_eq!(graph(&[("", &["a"]), ("", &["a"]), ("a", &[])]), Ok(vec![vec![2], vec![2], vec![]]));
+        assert_eq!(graph(&[("", &[]), ("a", &[""])]), Err(Fault::UnknownKey { task: 1, key: String::new() }));
         assert_eq!(graph(&[("a", &["x"])]), Err(Fault::UnknownKey { task: 0, key: "x".into() }));
         assert_eq!(graph(&[("a", &["a"])]), Err(Fault::Cycle { keys: vec!["a".into(), "a".into()] }));
         let Err(Fault::Cycle { keys }) = graph(&[("s", &["a"]), ("a", &["b"]), ("b", &["c"]), ("c", &["a"])]) else {

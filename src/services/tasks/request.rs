@@ -138,14 +138,8 @@ fn links(requests: &[TaskRequest], place: Place, limits: &Limits) -> Result<Vec<
         here.push(own);
         existing.push(others);
     }
-    // Tasks without a key cannot be named, and get one that nobody can write.
-    let unnamed: Vec<String> = (0..requests.len()).map(|at| format!("\0{at}")).collect();
-    let named: Vec<(&str, &[String])> = requests
-        .iter()
-        .zip(&unnamed)
-        .zip(&here)
-        .map(|((task, unnamed), here)| (task.key.as_deref().unwrap_or(unnamed), here.as_slice()))
-        .collect();
+    let named: Vec<(Option<&str>, &[String])> =
+        requests.iter().zip(&here).map(|(task, here)| (task.key.as_deref(), here.as_slice())).collect();
     let resolved = graph::resolve(&named, limits.dependency_depth_max).map_err(|fault| words(fault, limits))?;
     Ok(resolved.into_iter().zip(existing).map(|(here, existing)| Links { here, existing }).collect())
 }

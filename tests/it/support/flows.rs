@@ -286,7 +286,20 @@ impl Board {
         let found = self.store.find(find).await.unwrap().unwrap_or_else(|| panic!("no workflow {id}"));
         let (workflow, tasks) = (found.workflow.unwrap(), found.tasks);
         agree(&workflow, &tasks);
+        let parked = tasks.iter().filter(|task| task.state == tasks::State::Parked).count();
+        assert_eq!(self.parked(id).await, parked as u64, "{workflow:?}");
         (workflow, tasks)
+    }
+
+    /// Parked tasks as a workflow counts them, which is not shown.
+    async fn parked(&self, id: &str) -> u64 {
+        let counted = self.store.look(id.to_owned(), |session, id| {
+            Box::pin(async move {
+                let sql = "-- parked\nSELECT tasks_parked FROM workflow WHERE id = $1";
+                session.rows(sql, &[id.into()]).await?.remove(0).count()
+            })
+        });
+        counted.await.unwrap()
     }
 
     /// Where a workflow and its tasks stand, the tasks in the order in which they were made.

@@ -186,30 +186,7 @@ async fn change(session: &dyn Session, asked: &Manage, target: &Target) -> Resul
             retry(session, asked, target).await?;
             Ok(Delta { open: 1, dead: -1, ..Delta::default() })
         }
-        Change::Cancel => {
-            let ended = close::Ended {
-                task_id: &target.id,
-                state: State::Cancelled,
-                fence: target.fence + 1,
-                attempt: target.attempt,
-                owner: target.owner.as_deref(),
-                result: None,
-                errors: None,
-            };
-            if !close::end(session, &ended, by).await? {
-                // One of the others was waited for, and took it along.
-                return Ok(Delta::default());
-            }
-            tell(session, asked, target, "task_cancelled", None).await?;
-            let followed = dependents::follow(session, &target.id, State::Cancelled, by).await?;
-            let parked = if target.state == State::Parked { -1 } else { 0 };
-            Ok(Delta {
-                open: followed.delta.open - 1,
-                cancelled: followed.delta.cancelled + 1,
-                parked: followed.delta.parked + parked,
-                ..Delta::default()
-            })
-        }
+        Change::Cancel => cancel(session, asked, target, by).await,
         Change::Reprioritize(priority) => {
             reprioritize(session, target, *priority).await?;
             let data = json!({"priority": priority.level(), "before": target.priority}).to_string();
@@ -224,6 +201,36 @@ async fn change(session: &dyn Session, asked: &Manage, target: &Target) -> Resul
             Ok(Delta { parked: -1, ..Delta::default() })
         }
     }
+}
+
+async fn cancel(session: &dyn Session, asked: &Manage, target: &Target, by: By<'_>) -> Result<Delta, Error> {
+    let was_parked = is_parked(session, target).await?;
+    let ended = close::Ended {
+        task_id: &target.id,
+        state: State::Cancelled,
+        fence: target.fence + 1,
+        attempt: target.attempt,
+        owner: target.owner.as_deref(),
+        result: None,
+        errors: None,
+    };
+    if !close::end(session, &ended, by).await? {
+        // One of the others was waited for, and took it along.
+        return Ok(Delta::default());
+    }
+    tell(session, asked, target, "task_cancelled", None).await?;
+    let mut delta = dependents::follow(session, &target.id, State::Cancelled, by).await?.delta;
+    delta += Delta { open: -1, cancelled: 1, parked: if was_parked { -1 } else { 0 }, ..Delta::default() };
+    Ok(delta)
+}
+
+/// Whether a task is parked by now: one that was blocked may be, since one of the others was cancelled before it.
+async fn is_parked(session: &dyn Session, target: &Target) -> Result<bool, Error> {
+    if target.state != State::Blocked {
+        return Ok(target.state == State::Parked);
+    }
+    let sql = "-- task_run_is_parked\nSELECT 1 FROM task_run WHERE task_id = $1 AND state = 'parked'";
+    Ok(!session.rows(sql, &[(&target.id).into()]).await?.is_empty())
 }
 
 /// A dead letter goes back into its queue, with all its attempts before it.

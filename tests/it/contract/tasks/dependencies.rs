@@ -88,6 +88,18 @@ async fn follow_one_that_dies_or_is_cancelled(store: &Arc<Records>) {
     }
 }
 
+async fn may_be_cancelled_with_those_they_wait_for(store: &Arc<Records>) {
+    let board = Board::new(store, "together");
+    for policy in [Cancel, Continue, Park] {
+        let tasks = vec![task("a"), after_or("b", &[0], policy), task("keeps it open")];
+        let made = board.create(flow(OnTaskFailure::Continue, tasks)).await;
+        let cancelled = board.manage(Change::Cancel, &[&made.tasks[0], &made.tasks[1]]).await.unwrap();
+        assert_eq!(cancelled.affected, 2);
+        let expected = [State::Cancelled, State::Cancelled, State::Ready];
+        assert_eq!(board.states(&made.id).await.1, expected, "{policy:?}");
+    }
+}
+
 async fn wait_for_all_others_before_they_go_on_without_one(store: &Arc<Records>) {
     let board = Board::new(store, "others");
     let tasks = vec![task("a"), task("b"), after_or("c", &[0, 1], Continue), after_or("d", &[0, 1], Park)];
@@ -214,6 +226,7 @@ async fn are_refused_where_they_fit_nowhere(store: &Arc<Records>) {
 pub(super) async fn hold(store: &Arc<Records>) {
     are_freed_by_the_last_of_those_they_wait_for(store).await;
     follow_one_that_dies_or_is_cancelled(store).await;
+    may_be_cancelled_with_those_they_wait_for(store).await;
     wait_for_all_others_before_they_go_on_without_one(store).await;
     keep_their_time_when_they_are_answered(store).await;
     are_settled_once(store).await;

@@ -69,10 +69,10 @@ impl SqlDatabase for Postgres {
         explain::explain(&self.pool, &self.access, read).await
     }
     async fn tables(&self, filter: &TableFilter) -> Result<Vec<TableSummary>, Error> {
-        catalog::list::tables(&self.pool, filter).await
+        catalog::list::tables(&self.pool, &self.access, filter).await
     }
     async fn table(&self, name: &TableName) -> Result<TableSchema, Error> {
-        catalog::describe::table(&self.pool, name).await
+        catalog::describe::table(&self.pool, &self.access, name).await
     }
     async fn count(&self, table: &TableName, conditions: &[Condition]) -> Result<u64, Error> {
         count::count(&self.pool, &self.access, table, conditions).await

@@ -172,7 +172,7 @@ impl Sql {
     pub async fn table(&self, database: Option<&str>, table: &str) -> Result<TableSchema, Error> {
         let name = self.allowed(table)?;
         let schema = self.database(database)?.reads.table(&name).await?;
-        self.check_resolved(&schema.table, table)?;
+        self.check_resolved(&schema.table)?;
         Ok(schema)
     }
 
@@ -255,12 +255,10 @@ impl Sql {
         }
     }
 
-    /// An unqualified name may have been found in a schema that is not allowed.
-    fn check_resolved(&self, resolved: &str, asked: &str) -> Result<(), Error> {
+    /// An unqualified name may have been found in a schema that is not allowed, a qualified one in another spelling.
+    fn check_resolved(&self, resolved: &str) -> Result<(), Error> {
         match resolved.parse::<TableName>().ok().and_then(|name| name.schema) {
-            Some(schema) if !asked.contains('.') && !self.access.schemas.allow(&schema.text) => {
-                Err(self.hidden_schema(&schema.text))
-            }
+            Some(schema) if !self.access.schemas.allow(&schema.text) => Err(self.hidden_schema(&schema.text)),
             _ => Ok(()),
         }
     }

@@ -59,6 +59,7 @@ mod settings;
 mod setup;
 mod sql_attacks;
 mod sql_honest;
+mod sql_roundabout;
 mod sqlite_attacks;
 mod sqlite_read;
 mod sqlite_records;

@@ -8,6 +8,7 @@ use tokio_postgres::{Client, types::Type};
 
 use super::{failure::meaning, pool::Work};
 use crate::{
+    config::Schemas,
     domain::{
         names::nearest,
         sql::{TableName, table::Identifier},
@@ -175,9 +176,9 @@ WHERE n.nspname <> 'information_schema' AND n.nspname !~ '^pg_' AND pg_catalog.h
 /// Finds a table with its columns and keys. The exact spelling wins; an unquoted name is then folded as PostgreSQL folds it.
 ///
 /// # Errors
-/// `not_found` about the argument `table`, with near names.
-pub async fn find(work: &Work, name: &TableName) -> Result<Table, Error> {
-    let Some(description) = look(work, name).await? else { return Err(missing(work, name).await?) };
+/// `not_found` about the argument `table`, with near names in `schemas`.
+pub async fn find(work: &Work, name: &TableName, schemas: &Schemas) -> Result<Table, Error> {
+    let Some(description) = look(work, name).await? else { return Err(missing(work, name, schemas).await?) };
     let unreadable = |error| Error::new(Code::Internal, "the database's catalog cannot be read").cause(error);
     let mut table: Table = serde_json::from_str(&description).map_err(unreadable)?;
     table.description = description;
@@ -226,31 +227,35 @@ fn spellings(identifier: &Identifier) -> (&str, String) {
     (exact, folded)
 }
 
-async fn missing(client: &Client, name: &TableName) -> Result<Error, Error> {
+async fn missing(client: &Client, name: &TableName, schemas: &Schemas) -> Result<Error, Error> {
     if let Some(schema) = &name.schema {
         let (exact, folded) = spellings(schema);
         let rows = client.query_typed(SCHEMAS, &[]).await.map_err(meaning)?;
         let known: Vec<String> = rows.iter().filter_map(|row| row.try_get(0).ok()).collect();
         if !known.iter().any(|known| known == exact || *known == folded) {
+            let known = known.iter().filter(|known| schemas.allow(known));
             return Ok(Error::new(Code::NotFound, format!("no schema `{exact}`"))
                 .argument("table")
-                .did_you_mean(nearest(exact, known.iter().map(String::as_str)))
+                .did_you_mean(nearest(exact, known.map(String::as_str)))
                 .hint("list_tables shows the tables with their schemas"));
         }
     }
     Ok(Error::new(Code::NotFound, format!("no table `{name}`"))
         .argument("table")
-        .did_you_mean(near_tables(client, &name.to_string()).await?)
+        .did_you_mean(near_tables(client, &name.to_string(), schemas).await?)
         .hint("list_tables shows the tables"))
 }
 
-/// Tables with a name near `given`, written as a caller can use them.
-pub async fn near_tables(client: &Client, given: &str) -> Result<Vec<String>, Error> {
+/// Tables in `schemas` with a name near `given`, written as a caller can use them.
+pub async fn near_tables(client: &Client, given: &str, schemas: &Schemas) -> Result<Vec<String>, Error> {
     let rows = client.query_typed(NEAR, &[]).await.map_err(meaning)?;
     let mut known = Vec::new();
     for row in &rows {
         let (schema, name): (String, String) = (row.try_get(0).map_err(meaning)?, row.try_get(1).map_err(meaning)?);
         let visible: bool = row.try_get(2).map_err(meaning)?;
+        if !schemas.allow(&schema) {
+            continue;
+        }
         let alone = shown(&name);
         let full = format!("{}.{alone}", shown(&schema));
         known.push((alone, full, visible));

@@ -33,7 +33,7 @@ pub async fn count(pool: &Pool, access: &Access, name: &TableName, conditions: &
 }
 
 async fn counted(work: &Work, access: &Access, name: &TableName, conditions: &[Condition]) -> Result<u64, Error> {
-    let table = catalog::find(work, name).await?;
+    let table = catalog::find(work, name, &access.schemas).await?;
     if !access.schemas.allow(&table.schema) {
         return Err(Error::new(Code::Denied, format!("schema `{}` is outside what this server may use", table.schema))
             .argument("table")

@@ -82,7 +82,7 @@ impl Postgres {
         let ddl = statement(table, &schema, &name, columns);
         let shown = if name.contains(['.', '"']) { quoted(&name) } else { name.clone() };
         let created = CreatedTable { table: format!("{schema}.{shown}"), created: !table.dry_run, ddl, note: None };
-        match catalog::find(work, &full).await {
+        match catalog::find(work, &full, &self.access.schemas).await {
             Ok(found) if table.if_not_exists => {
                 return Ok(CreatedTable { created: false, note: Some(difference(&found, columns)), ..created });
             }

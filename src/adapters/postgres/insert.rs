@@ -27,7 +27,7 @@ impl Postgres {
                 Writes::Rows,
                 WRITE_TIME,
                 &(self, row),
-                |work, (_, row)| catalog::find(work, &row.table).boxed(),
+                |work, (postgres, row)| catalog::find(work, &row.table, &postgres.access.schemas).boxed(),
                 |work, (postgres, row), table| {
                     postgres.insert_in(work, table, row).map(|done| (done, End::Commit)).boxed()
                 },

@@ -69,7 +69,7 @@ impl Postgres {
                 Writes::Rows,
                 WRITE_TIME,
                 &(self, load, ready),
-                |work, (_, load, ready)| begin(work, load, ready.as_ref()).boxed(),
+                |work, (postgres, load, ready)| begin(work, &postgres.access, load, ready.as_ref()).boxed(),
                 |work, (postgres, load, _), begun| {
                     let done = async move {
                         match begun {

@@ -79,8 +79,8 @@ pub struct Habits {
     pub commands: &'static str,
 }
 
-/// Of the SQL tools. Only a superuser can bound its temporary files. The last condition, of PostgreSQL 14
-/// and later, ends the statement of a process that was killed.
+/// Of the SQL tools. Only a superuser can bound its temporary files. The second condition, of PostgreSQL 14 and later, ends the statement of
+/// a process that was killed. The third takes our own schema out of the search path, where it stands for a role of the same name.
 const FOR_QUERIES: Habits = Habits {
     reading: "READ ONLY",
     writing: "READ WRITE",
@@ -88,7 +88,10 @@ const FOR_QUERIES: Habits = Habits {
      THEN pg_catalog.set_config('temp_file_limit', '2GB', true) END, \
      CASE WHEN pg_catalog.current_setting('server_version_num')::pg_catalog.int4 >= 140000 \
      AND pg_catalog.version() LIKE '%linux%' \
-     THEN pg_catalog.set_config('client_connection_check_interval', '2s', true) END",
+     THEN pg_catalog.set_config('client_connection_check_interval', '2s', true) END, \
+     CASE WHEN 'callboard' = ANY (pg_catalog.current_schemas(false)) THEN pg_catalog.set_config('search_path', \
+     pg_catalog.concat('\"', pg_catalog.replace(pg_catalog.replace(pg_catalog.array_to_string(pg_catalog.array_remove(\
+     pg_catalog.current_schemas(false), 'callboard'), E'\\x01'), '\"', '\"\"'), E'\\x01', '\",\"'), '\"'), true) END",
     commands: "SET LOCAL work_mem = '32MB'",
 };
 

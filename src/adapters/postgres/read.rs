@@ -117,7 +117,7 @@ impl<T> Asked<'_, T> {
         match timeout(self.time(), whole).await.unwrap_or_else(|_elapsed| Err(late())) {
             Ok((answer, end)) => (Ok(answer), end),
             Err(error) if is_late(&error) => (Err(error), End::Abandon),
-            Err(error) => (Err(helped(work, self.read, error).await), End::Rollback),
+            Err(error) => (Err(helped(work, self.access, self.read, error).await), End::Rollback),
         }
     }
 
@@ -298,13 +298,13 @@ where
 }
 
 /// Adds near names to what was not found. The transaction has failed, so it begins again.
-async fn helped(work: &Work, read: &Read, error: Error) -> Error {
+async fn helped(work: &Work, access: &Access, read: &Read, error: Error) -> Error {
     let again = "-- near_names\nROLLBACK; BEGIN READ ONLY; SET LOCAL statement_timeout = 1000";
     let near = async {
         let name = unknown_name(&error)?;
         work.batch_execute(again).await.ok()?;
         match sqlstate(&error) {
-            Some("42P01") => catalog::near_tables(work, &name).await.ok(),
+            Some("42P01") => catalog::near_tables(work, &name, &access.schemas).await.ok(),
             Some("42703") => near_columns(work, read, &name).await,
             Some("42883") => near_functions(work, &name).await,
             _ => None,

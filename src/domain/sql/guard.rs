@@ -63,6 +63,8 @@ pub struct Name<'a> {
     pub quoted: bool,
     /// It may be called as a function: a parenthesis follows, or a point stands before it (`(value).function`).
     pub called: bool,
+    /// It stands where a type does: behind `::`, at the end of `cast(… as name)`, or before a string constant.
+    pub types: bool,
     /// A point follows: it may be a schema.
     pub qualifies: bool,
     /// The string constant it is called with, when that is its only argument.
@@ -128,6 +130,7 @@ impl Statement {
                 name,
                 quoted,
                 called: after_point || symbol(1, '('),
+                types: self.types(place),
                 qualifies: symbol(1, '.'),
                 argument,
                 position: counted.at(token.start),
@@ -142,6 +145,21 @@ impl Statement {
             let position = counted.at(token.start);
             self.text.get(token.start..token.end).map(|operator| (operator, position))
         })
+    }
+
+    /// Whether the name at `place`, with what qualifies it, is written as a type.
+    fn types(&self, place: usize) -> bool {
+        let mut first = place;
+        while first >= 2 && self.kind(first - 1) == Some(&Kind::Symbol('.')) {
+            first -= 2;
+        }
+        let before = |back: usize| first.checked_sub(back).and_then(|place| self.kind(place));
+        let colon = Some(&Kind::Symbol(':'));
+        match self.kind(place + 1) {
+            Some(Kind::Text(_) | Kind::OtherText) => true,
+            Some(Kind::Symbol(')' | '[')) if matches!(before(1), Some(Kind::Word(word)) if word == "as") => true,
+            _ => before(1) == colon && before(2) == colon,
+        }
     }
 
     fn kind(&self, place: usize) -> Option<&Kind> {

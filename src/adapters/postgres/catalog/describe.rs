@@ -11,6 +11,7 @@ use crate::{
         failure::meaning,
         pool::{Pool, Work},
     },
+    config::Access,
     domain::sql::{
         TableName,
         table::{Check, ColumnSchema, ForeignKey, Index, TableSchema},
@@ -81,12 +82,12 @@ FROM pg_catalog.pg_class c WHERE c.oid = $1 /* table */";
 ///
 /// # Errors
 /// `not_found` with near names.
-pub async fn table(pool: &Pool, name: &TableName) -> Result<TableSchema, Error> {
-    pool.read(STATEMENT_TIME, name, |work, name| described(work, name).boxed()).await
+pub async fn table(pool: &Pool, access: &Access, name: &TableName) -> Result<TableSchema, Error> {
+    pool.read(STATEMENT_TIME, &(access, name), |work, (access, name)| described(work, access, name).boxed()).await
 }
 
-async fn described(work: &Work, name: &TableName) -> Result<TableSchema, Error> {
-    let table = super::find(work, name).await?;
+async fn described(work: &Work, access: &Access, name: &TableName) -> Result<TableSchema, Error> {
+    let table = super::find(work, name, &access.schemas).await?;
     let ask = async |sql: &str| work.ask(sql, &[(&table.oid, Type::OID)]).await;
     let (columns, indexes, unique, constraints, whole) =
         tokio::try_join!(ask(COLUMNS), ask(INDEXES), ask(UNIQUE), ask(CONSTRAINTS), ask(WHOLE))?;

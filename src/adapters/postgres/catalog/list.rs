@@ -10,6 +10,7 @@ use crate::{
         failure::{meaning, sqlstate},
         pool::Pool,
     },
+    config::Access,
     domain::{
         names::nearest,
         sql::{TableFilter, TableSummary},
@@ -53,24 +54,25 @@ ORDER BY n.nspname::text COLLATE \"C\", c.relname::text COLLATE \"C\"";
 /// Lists what fits `filter`.
 ///
 /// # Errors
-/// `not_found` for a schema that is not there.
-pub async fn tables(pool: &Pool, filter: &TableFilter) -> Result<Vec<TableSummary>, Error> {
-    match listed(pool, filter, true).await {
-        Err(error) if sqlstate(&error) == Some("55P03") => listed(pool, filter, false).await,
+/// `not_found` for a schema that is not there, `denied` for one outside of `access`.
+pub async fn tables(pool: &Pool, access: &Access, filter: &TableFilter) -> Result<Vec<TableSummary>, Error> {
+    match listed(pool, access, filter, true).await {
+        Err(error) if sqlstate(&error) == Some("55P03") => listed(pool, access, filter, false).await,
         answer => answer,
     }
 }
 
-async fn listed(pool: &Pool, filter: &TableFilter, sizes: bool) -> Result<Vec<TableSummary>, Error> {
-    pool.read(STATEMENT_TIME, &(filter, sizes), |work, (filter, sizes)| rows(work, filter, *sizes).boxed()).await
+async fn listed(pool: &Pool, access: &Access, filter: &TableFilter, sizes: bool) -> Result<Vec<TableSummary>, Error> {
+    let asked = (access, filter, sizes);
+    pool.read(STATEMENT_TIME, &asked, |work, (access, filter, sizes)| rows(work, access, filter, *sizes).boxed()).await
 }
 
-async fn rows(client: &Client, filter: &TableFilter, sizes: bool) -> Result<Vec<TableSummary>, Error> {
+async fn rows(client: &Client, access: &Access, filter: &TableFilter, sizes: bool) -> Result<Vec<TableSummary>, Error> {
     if sizes {
         client.batch_execute("-- table_list_patience\nSET LOCAL lock_timeout = 500").await.map_err(meaning)?;
     }
     let schema = match &filter.schema {
-        Some(schema) => Some(known_schema(client, schema).await?),
+        Some(schema) => Some(known_schema(client, access, schema).await?),
         None => None,
     };
     // `\` is an escape in LIKE; in a name it is a character, and no name has one.
@@ -106,15 +108,23 @@ fn kind(word: &str) -> &'static str {
 }
 
 /// The schema as it is spelt: exactly as given, else folded.
-async fn known_schema(client: &Client, given: &str) -> Result<String, Error> {
+async fn known_schema(client: &Client, access: &Access, given: &str) -> Result<String, Error> {
     let rows = client.query_typed(super::SCHEMAS, &[]).await.map_err(meaning)?;
     let known: Vec<String> = rows.iter().filter_map(|row| row.try_get(0).ok()).collect();
     let folded = given.to_ascii_lowercase();
     let exact = known.iter().find(|known| *known == given);
-    exact.or_else(|| known.iter().find(|known| **known == folded)).cloned().ok_or_else(|| {
-        Error::new(Code::NotFound, format!("no schema `{given}`"))
+    match exact.or_else(|| known.iter().find(|known| **known == folded)) {
+        Some(found) if access.schemas.allow(found) => Ok(found.clone()),
+        Some(hidden) => Err(Error::new(Code::Denied, format!("schema `{hidden}` is outside what this server may use"))
             .argument("schema")
-            .did_you_mean(nearest(given, known.iter().map(String::as_str)))
-            .hint(format!("the schemas are: {}", known.join(", ")))
-    })
+            .hint("CALLBOARD_SCHEMAS names the allowed schemas")),
+        None => {
+            let open: Vec<&str> =
+                known.iter().map(String::as_str).filter(|known| access.schemas.allow(known)).collect();
+            Err(Error::new(Code::NotFound, format!("no schema `{given}`"))
+                .argument("schema")
+                .did_you_mean(nearest(given, open.iter().copied()))
+                .hint(format!("the schemas are: {}", open.join(", "))))
+        }
+    }
 }

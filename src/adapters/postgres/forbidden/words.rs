@@ -41,7 +41,12 @@ pub const HARMLESS: [&str; 24] = [
 ];
 
 /// Relations that hold secrets, or samples of what tables hold whatever the rights on those.
-const SECRETS: [&str; 37] = [
+const SECRETS: [&str; 42] = [
+    "_pg_foreign_data_wrappers",
+    "_pg_foreign_servers",
+    "_pg_foreign_tables",
+    "_pg_user_mappings",
+    "foreign_data_wrapper_options",
     "foreign_server_options",
     "foreign_table_options",
     "pg_authid",
@@ -82,7 +87,7 @@ const SECRETS: [&str; 37] = [
 ];
 
 /// Functions that are refused whatever the catalog says of them, by name or by how the name begins.
-const ALWAYS: [(&str, &str); 24] = [
+const ALWAYS: [(&str, &str); 25] = [
     ("connectby", RUNS_TEXT),
     ("crosstab*", RUNS_TEXT),
     ("cursor_to_xml*", RUNS_TEXT),
@@ -101,6 +106,7 @@ const ALWAYS: [(&str, &str); 24] = [
     ("pg_read_*", READS_FILES),
     ("pg_stat_file", READS_FILES),
     ("xslt_process", READS_FILES),
+    ("pg_toast*", HOLDS_SECRETS),
     ("pg_cursor", SHOWS_SESSIONS),
     ("pg_prepared_statement", SHOWS_SESSIONS),
     ("pg_stat_get_activity", SHOWS_SESSIONS),

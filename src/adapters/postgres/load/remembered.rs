@@ -33,6 +33,7 @@ use crate::{
         failure::{meaning, sqlstate},
         pool::Work,
     },
+    config::Access,
     domain::sql::{Load, Loaded},
     error::{Code, Error},
 };
@@ -124,8 +125,9 @@ impl Ready {
 }
 
 /// Writes what is ready, together with BEGIN; or finds the table.
-pub(super) async fn begin(work: &Work, load: &Load, ready: Option<&Ready>) -> Result<Begun, Error> {
-    let Some(ready) = ready else { return catalog::find(work, &load.table).await.map(Begun::Found) };
+pub(super) async fn begin(work: &Work, access: &Access, load: &Load, ready: Option<&Ready>) -> Result<Begun, Error> {
+    let find = || catalog::find(work, &load.table, &access.schemas);
+    let Some(ready) = ready else { return find().await.map(Begun::Found) };
     // They are polled, and so sent, in this order.
     let (seen, written) = join(catalog::look(work, &load.table), ready.write(work)).await;
     let seen = seen?;
@@ -149,7 +151,7 @@ pub(super) async fn begin(work: &Work, load: &Load, ready: Option<&Ready>) -> Re
     if seen.as_ref() == Some(&ready.table.description) {
         return Ok(Begun::Found(Table::clone(&ready.table)));
     }
-    catalog::find(work, &load.table).await.map(Begun::Found)
+    find().await.map(Begun::Found)
 }
 
 /// Whether it is the rows or the table, not the server, its locks or the connection.

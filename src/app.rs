@@ -282,7 +282,7 @@ impl App {
         let beside = Beside { background: background.clone(), something_is_kept };
         let jobs = kept.jobs(agents.clone(), locks.clone(), config.webhooks.clone(), beside);
         let workflows = kept.workflows(config.webhooks);
-        let board = Board::new(workflows.clone(), ops.clone(), machine);
+        let board = Board::new(workflows.clone(), ops.clone(), machine, Arc::clone(&kept.clock));
         Ok(Self {
             board,
             workflows,

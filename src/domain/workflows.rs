@@ -167,6 +167,9 @@ pub fn follow(
                 _ => None,
             }
         }
+        // It stays paused, and whoever makes it go on knows of what came to it.
+        State::Paused if signs.died && policy == OnTaskFailure::Pause => Some((State::Paused, Some("a task is dead"))),
+        State::Paused if signs.budget_reached => Some((State::Paused, Some("budget"))),
         State::Paused | State::Completed | State::Failed | State::Cancelled | State::TimedOut => None,
     }
 }
@@ -285,6 +288,9 @@ mod tests {
             (State::Cancelling, Fail, counts(1, 0, 1, 1), Signs { leased: Some(1), ..none }, None),
             (State::Cancelling, Fail, counts(1, 0, 1, 0), Signs { leased: Some(0), ..none }, Some(State::Cancelled)),
             (State::Paused, Fail, counts(2, 0, 0, 0), none, None),
+            (State::Paused, Fail, counts(1, 1, 0, 1), died, None),
+            (State::Paused, Pause, counts(1, 1, 0, 1), died, Some(State::Paused)),
+            (State::Paused, Fail, counts(1, 0, 0, 1), Signs { budget_reached: true, ..none }, Some(State::Paused)),
         ] {
             assert_eq!(
                 follow(state, policy, counts, signs).map(|(state, _)| state),

@@ -1,17 +1,18 @@
 //! How everything stands: workflows, tasks, agents, and what they stand on.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{
     ops::Ops,
     workflows::{Status, Workflows, request::StatusRequest},
 };
 use crate::{
+    clock::{Clock, Instant},
     domain::{
         ops::{BackendStatus, Load},
         workflows::view::Overview,
     },
-    error::Error,
+    error::{Code, Error},
     ports::process::Process,
 };
 
@@ -21,6 +22,9 @@ pub struct Board {
     workflows: Workflows,
     ops: Ops,
     process: Arc<dyn Process>,
+    clock: Arc<dyn Clock>,
+    /// What the last look showed, for when the record store cannot be asked.
+    seen: Arc<Mutex<Option<(Overview, Instant)>>>,
 }
 
 /// What a look showed.
@@ -33,8 +37,10 @@ pub enum Answer {
 
 /// Everything at a glance.
 pub struct Glance {
-    /// Counts.
-    pub overview: Overview,
+    /// Counts; none when they cannot be looked at and never were.
+    pub overview: Option<Overview>,
+    /// Since when nobody could look.
+    pub stale_as_of: Option<Instant>,
     /// Each backend, freshly looked at.
     pub backends: Vec<BackendStatus>,
     /// What an accepted write is worth.
@@ -45,8 +51,8 @@ pub struct Glance {
 
 impl Board {
     /// Over what it shows.
-    pub fn new(workflows: Workflows, ops: Ops, process: Arc<dyn Process>) -> Self {
-        Self { workflows, ops, process }
+    pub fn new(workflows: Workflows, ops: Ops, process: Arc<dyn Process>, clock: Arc<dyn Clock>) -> Self {
+        Self { workflows, ops, process, clock, seen: Arc::default() }
     }
 
     /// One workflow or task, or everything.
@@ -61,6 +67,22 @@ impl Board {
             _ => "every accepted write is on disk (sqlite, synchronous=FULL)",
         };
         let load = self.process.load();
-        Ok(Answer::All(Box::new(Glance { overview: overview?, backends, durability, load })))
+        let (overview, stale_as_of) = self.known(overview)?;
+        Ok(Answer::All(Box::new(Glance { overview, stale_as_of, backends, durability, load })))
+    }
+
+    /// What was looked at now, else what is remembered: the rest of the answer says what is wrong with the store.
+    fn known(&self, looked: Result<Overview, Error>) -> Result<(Option<Overview>, Option<Instant>), Error> {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        match looked {
+            Ok(overview) => {
+                *seen = Some((overview.clone(), self.clock.now()));
+                Ok((Some(overview), None))
+            }
+            Err(error) if matches!(error.code, Code::Unavailable | Code::Timeout | Code::Busy) => {
+                Ok(seen.clone().map_or((None, None), |(overview, at)| (Some(overview), Some(at))))
+            }
+            Err(error) => Err(error),
+        }
     }
 }

@@ -86,7 +86,7 @@ impl Tools {
         Ok(Json(ListAnswer { next: Any(json::of(&next)), workflows: workflows.into_iter().map(Into::into).collect() }))
     }
 
-    /// End a workflow as completed, failed or cancelled. One whose tasks are all done is completed by itself.
+    /// End a workflow as completed, failed or cancelled. One whose tasks are all done is completed by itself; this adds its result.
     #[tool(
         title = "Complete workflow",
         annotations(read_only_hint = false, destructive_hint = true, idempotent_hint = false, open_world_hint = false)

@@ -15,7 +15,7 @@ use callboard::{
     },
     background::Background,
     clock::{self, Clock, SystemClock},
-    config::Migrate,
+    config::{Migrate, StoreConfig},
     domain::idempotency::{Key, Repeat},
     error::{Code, Error},
     ports::{
@@ -25,9 +25,10 @@ use callboard::{
 };
 use futures_util::future::{BoxFuture, join_all};
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
 
 use crate::support::{
-    harness::database,
+    harness::{Harness, database},
     patience::{A_SECOND, PATIENCE},
     postgres::{self, PostgresServer, name_of},
     proxy::Proxy,
@@ -114,6 +115,35 @@ async fn a_server_that_refuses_or_hangs_is_told_within_a_second_and_used_again()
     late.pass();
     works_again(&records).await;
     assert_eq!(records_state(&records).await, "up");
+}
+
+#[tokio::test]
+async fn everything_at_a_glance_is_shown_also_while_the_store_is_away() {
+    let server = postgres::shared();
+    let proxy = Proxy::to(server.port);
+    let url = server.database().replace(&format!(":{}/", server.port), &format!(":{}/", proxy.port()));
+    let state = |glance: &Value| {
+        let store = glance["backends"].as_array().unwrap().iter().find(|backend| backend["name"] == "store").unwrap();
+        (store["state"].as_str().unwrap().to_owned(), glance["workflows"]["pending"].as_u64())
+    };
+    let board = Harness::with(|config| config.store = StoreConfig::Server(database(&url)));
+    // Of one that was never reached nothing is known but that it is away.
+    proxy.refuse();
+    let never = board.answer("get_orchestration_status", "{}").await;
+    assert_eq!((state(&never), &never["stale_as_of"]), (("down".to_owned(), None), &Value::Null));
+    proxy.pass();
+    let started = Instant::now();
+    while board.any("create_workflow", r#"{"name":"w"}"#).await.0 {
+        assert!(started.elapsed() < PATIENCE);
+        tokio::task::yield_now().await;
+    }
+    let fresh = board.answer("get_orchestration_status", "{}").await;
+    assert_eq!((state(&fresh), &fresh["stale_as_of"]), (("up".to_owned(), Some(1)), &Value::Null));
+    proxy.refuse();
+    let stale = board.answer("get_orchestration_status", "{}").await;
+    assert_eq!(state(&stale), ("down".to_owned(), Some(1)));
+    assert!(stale["stale_as_of"].is_string(), "{stale}");
+    assert_eq!(stale["queues"], fresh["queues"]);
 }
 
 async fn records_state(records: &Records) -> &'static str {

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     clock::Instant,
-    domain::workflows::view::WorkflowView,
+    domain::workflows::view::{Overview, QueueView, WorkflowView},
     error::Error,
     services::{
         board::{Answer, Glance},
@@ -80,6 +80,8 @@ pub struct StatusAnswer {
     active_streams: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     system: Option<SystemView>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stale_as_of: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     source: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -195,6 +197,7 @@ impl StatusAnswer {
         durability: None,
         active_streams: None,
         system: None,
+        stale_as_of: None,
         source: None,
         events: None,
     };
@@ -224,14 +227,30 @@ impl From<Status> for StatusAnswer {
 
 impl From<Glance> for StatusAnswer {
     fn from(glance: Glance) -> Self {
-        let overview = glance.overview;
+        let counted = glance.overview.map_or(Self::NOTHING, Self::from);
+        Self {
+            backends: Some(glance.backends.into_iter().map(BackendView::from).collect()),
+            durability: Some(glance.durability),
+            active_streams: Some(0),
+            system: Some(SystemView {
+                cpu_percent: (glance.load.cpu_percent * 10.0).round() / 10.0,
+                memory_mb: (glance.load.memory_mb * 10.0).round() / 10.0,
+            }),
+            stale_as_of: glance.stale_as_of.map(Instant::rfc3339),
+            ..counted
+        }
+    }
+}
+
+impl From<Overview> for StatusAnswer {
+    fn from(overview: Overview) -> Self {
         let mut agents: BTreeMap<String, u64> = overview.agents;
         let total = agents.values().sum();
         for state in ["idle", "busy", "lost"] {
             agents.entry(state.to_owned()).or_default();
         }
         agents.insert("total".to_owned(), total);
-        let queue = |queue: crate::domain::workflows::view::QueueView| QueueRow {
+        let queue = |queue: QueueView| QueueRow {
             queue: queue.queue,
             ready: queue.ready,
             oldest_ready_ms: queue.oldest_ready_ms,
@@ -243,13 +262,6 @@ impl From<Glance> for StatusAnswer {
             )),
             queues: Some(overview.queues.into_iter().map(queue).collect()),
             agents: Some(agents),
-            backends: Some(glance.backends.into_iter().map(BackendView::from).collect()),
-            durability: Some(glance.durability),
-            active_streams: Some(0),
-            system: Some(SystemView {
-                cpu_percent: (glance.load.cpu_percent * 10.0).round() / 10.0,
-                memory_mb: (glance.load.memory_mb * 10.0).round() / 10.0,
-            }),
             ..Self::NOTHING
         }
     }

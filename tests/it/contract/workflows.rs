@@ -229,6 +229,13 @@ async fn follows_the_death_of_a_task_by_its_policy(store: &Arc<Records>) {
     board.finish(&lease, failed("invalid")).await.unwrap();
     assert_eq!(board.control(&made.id, Action::Resume).await.unwrap().state, State::Failed);
     board.look(&made.id).await;
+    // The other policy has paused it already, but somebody has to look now.
+    let made = board.create(flow(OnTaskFailure::Pause, vec![task("a"), task("b")])).await;
+    let lease = board.one().await.lease;
+    board.control(&made.id, Action::Pause).await.unwrap();
+    board.finish(&lease, failed("invalid")).await.unwrap();
+    let (workflow, _) = board.look(&made.id).await;
+    assert_eq!((workflow.reason.as_deref(), workflow.needs_attention), (Some("a task is dead"), true));
 }
 
 async fn pauses_when_its_budget_is_reached(store: &Arc<Records>) {
@@ -257,6 +264,17 @@ async fn pauses_when_its_budget_is_reached(store: &Arc<Records>) {
     let finish = Finish { lease, outcome: completed(), cost: spent(101), jitter: 0.0, key: None, now: board.now() };
     assert_eq!(store.finish(finish).await.unwrap().unwrap().workflow_state, Some(State::Paused));
     board.look(&made.id).await;
+    // Reached while it is paused: whoever makes it go on is told before.
+    let workflow = NewWorkflow { budget: Some(Micros(100)), ..flow(OnTaskFailure::Fail, vec![task("e"), task("f")]) };
+    let made = board.create(workflow).await;
+    let lease = board.one().await.lease;
+    board.control(&made.id, Action::Pause).await.unwrap();
+    store.update(Update { cost: spent(100), ..board.update_of(&lease) }).await.unwrap().unwrap();
+    let (workflow, _) = board.look(&made.id).await;
+    assert_eq!((workflow.state, workflow.reason.as_deref()), (State::Paused, Some("budget")));
+    assert!(workflow.needs_attention);
+    assert_eq!(board.control(&made.id, Action::Resume).await.unwrap().state, State::Running);
+    assert!(!board.look(&made.id).await.0.needs_attention);
 }
 
 async fn is_changed_by_who_knows_its_version(store: &Arc<Records>) {

@@ -11,7 +11,10 @@ use super::{
 use crate::{
     domain::workflows::{Action, State, answers::Changed},
     error::Error,
-    ports::workflows::{ChangeRefused, Complete, Control},
+    ports::{
+        changes::Topic,
+        workflows::{ChangeRefused, Complete, Control},
+    },
 };
 
 /// Ends a workflow by its orchestrator's word.
@@ -22,6 +25,13 @@ pub(super) async fn complete(session: &dyn Session, asked: &Complete) -> Result<
             Err(refused) => return Ok(Err(refused)),
         };
         let (state, version) = (flow.state, flow.version);
+        if adds_its_result(session, asked, state).await? {
+            keep(session, asked).await?;
+            flow.version += 1;
+            let data = json!({"state": state.as_str(), "version": flow.version}).to_string();
+            touch(session, &flow, "workflow_result_added", &data, By { now: asked.now, actor: None }).await?;
+            return Ok(Ok(changed(&flow)));
+        }
         if !state.is_open() || (state == State::Cancelling && asked.outcome != State::Cancelled) {
             return Ok(Err(ChangeRefused::State { state, version }));
         }
@@ -35,6 +45,16 @@ pub(super) async fn complete(session: &dyn Session, asked: &Complete) -> Result<
         Ok(Ok(changed(&flow)))
     })
     .await
+}
+
+/// Whether the end is only told what came of it: a workflow that its last task completed has no result before somebody says it.
+async fn adds_its_result(session: &dyn Session, asked: &Complete, state: State) -> Result<bool, Error> {
+    if (state, asked.outcome) != (State::Completed, State::Completed) || asked.result.is_none() || asked.error.is_some()
+    {
+        return Ok(false);
+    }
+    let sql = "-- workflow_has_result\nSELECT 1 FROM workflow_result WHERE workflow_id = $1 AND result IS NOT NULL";
+    Ok(session.rows(sql, &[(&asked.workflow_id).into()]).await?.is_empty())
 }
 
 /// What came of it.
@@ -133,24 +153,8 @@ async fn signal(session: &dyn Session, asked: &Control, flow: &mut Flow, by: By<
             &[(&flow.id).into(), (&signal.name).into(), payload.into(), by.now.into()],
         )
         .await?;
-    session
-        .change(
-            "-- workflow_version\nUPDATE workflow SET version = $2, changed_at = $3 WHERE id = $1",
-            &[(&flow.id).into(), flow.version.into(), by.now.into()],
-        )
-        .await?;
-    session.touch(crate::ports::changes::Topic::Workflow(flow.id.clone()));
     let data = json!({"signal": signal.name, "version": flow.version}).to_string();
-    let event = events::Event {
-        at: by.now,
-        entity: "workflow",
-        entity_id: &flow.id,
-        workflow_id: Some(&flow.id),
-        kind: "workflow_signalled",
-        actor: by.actor,
-        data: Some(&data),
-    };
-    events::write(session, &event).await?;
+    touch(session, flow, "workflow_signalled", &data, by).await?;
     if flow.state != State::Waiting {
         return Ok(());
     }
@@ -167,4 +171,25 @@ async fn signal(session: &dyn Session, asked: &Control, flow: &mut Flow, by: By<
     }
     flow.parked -= count;
     flow.follow(session, Delta::default(), by).await
+}
+
+/// It has a new version, and an event says why; its state is what it was.
+async fn touch(session: &dyn Session, flow: &Flow, kind: &'static str, data: &str, by: By<'_>) -> Result<(), Error> {
+    session
+        .change(
+            "-- workflow_version\nUPDATE workflow SET version = $2, changed_at = $3 WHERE id = $1",
+            &[(&flow.id).into(), flow.version.into(), by.now.into()],
+        )
+        .await?;
+    session.touch(Topic::Workflow(flow.id.clone()));
+    let event = events::Event {
+        at: by.now,
+        entity: "workflow",
+        entity_id: &flow.id,
+        workflow_id: Some(&flow.id),
+        kind,
+        actor: by.actor,
+        data: Some(data),
+    };
+    events::write(session, &event).await
 }

@@ -117,6 +117,40 @@ async fn is_ended_by_word(store: &Arc<Records>) {
     assert_eq!(board.states(&cancelled.id).await.1, [Task::Cancelled]);
 }
 
+async fn is_told_what_came_of_it_after_its_last_task(store: &Arc<Records>) {
+    let board = Board::new(store, "told_later");
+    let made = board.create(flow(OnTaskFailure::Fail, vec![task("a")])).await;
+    let lease = board.one().await.lease;
+    board.finish(&lease, completed()).await.unwrap();
+    let ended = board.look(&made.id).await.0;
+    let result = Some(json(r#"{"all":1}"#));
+    let with = |outcome: State, error: Option<&str>| Complete {
+        result: result.clone(),
+        error: error.map(str::to_owned),
+        ..board.complete_of(&made.id, outcome)
+    };
+    // Its end stays as it was; only what came of it was not said yet.
+    for refused in [
+        with(State::Failed, None),
+        with(State::Cancelled, None),
+        with(State::Completed, Some("no")),
+        board.complete_of(&made.id, State::Completed),
+        Complete { expected_version: Some(ended.version - 1), ..with(State::Completed, None) },
+    ] {
+        assert!(store.complete(refused).await.unwrap().is_err());
+    }
+    assert_eq!(board.look(&made.id).await.0.version, ended.version);
+    board.pass_ms(5);
+    let told = store.complete(with(State::Completed, None)).await.unwrap().unwrap();
+    assert_eq!((told.state, told.version), (State::Completed, ended.version + 1));
+    let find = Find { id: made.id.clone(), carried: true, tasks: None, stalled_before: board.now() };
+    let found = store.find(find).await.unwrap().unwrap();
+    assert_eq!(found.carried.result.unwrap().get(), r#"{"all":1}"#);
+    assert_eq!(found.workflow.unwrap().completed_at, ended.completed_at);
+    let twice = store.complete(with(State::Completed, None)).await.unwrap().unwrap_err();
+    assert_eq!(twice, ChangeRefused::State { state: State::Completed, version: told.version });
+}
+
 async fn is_forked_from_its_completed_tasks(store: &Arc<Records>) {
     let board = Board::new(store, "forked");
     let tasks = vec![
@@ -279,6 +313,7 @@ pub(super) async fn hold(store: &Arc<Records>) {
     is_completed_with_its_last_task(store).await;
     times_out_at_its_deadline(store).await;
     is_ended_by_word(store).await;
+    is_told_what_came_of_it_after_its_last_task(store).await;
     is_forked_from_its_completed_tasks(store).await;
     is_counted_in_figures(store).await;
     is_forgotten_long_after_its_end_and_never_before(store).await;

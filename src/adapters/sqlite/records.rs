@@ -27,6 +27,8 @@ use crate::{
     ports::changes::Changes,
 };
 
+/// Statements that a connection keeps prepared: more than there are in all transitions.
+const STATEMENTS_KEPT: usize = 512;
 /// What a look may take, waiting for other processes included.
 const TIME: Duration = Duration::from_secs(10);
 
@@ -46,12 +48,12 @@ impl RecordFile {
 
     /// The same, telling `changes` what changes there.
     pub fn telling(path: PathBuf, migrate: Migrate, changes: Arc<Changes>) -> Self {
-        let prepare = match migrate {
-            Migrate::Auto => migrations::apply,
-            Migrate::Never => migrations::hold,
+        let prepare: fn(&mut Connection) -> Result<(), Error> = match migrate {
+            Migrate::Auto => |connection| migrations::apply(keeping(connection)),
+            Migrate::Never => |connection| migrations::hold(keeping(connection)),
         };
         let only_reads =
-            |connection: &mut Connection, _: &std::path::Path| connection.execute_batch("PRAGMA query_only = ON");
+            |connection: &mut Connection, _: &Path| keeping(connection).execute_batch("PRAGMA query_only = ON");
         let file = Arc::new(File::new(path, prepare, only_reads));
         let others = Arc::new(Others::new(changes));
         let writer = Writer::new(Arc::clone(&file), Arc::clone(&others));
@@ -94,6 +96,12 @@ impl RecordFile {
         });
         looked.await.err().map(failure::reworded)
     }
+}
+
+/// Transitions take turns with dozens of statements: of the sixteen that are kept by default hardly one would be found again.
+fn keeping(connection: &mut Connection) -> &mut Connection {
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
+    connection
 }
 
 #[async_trait::async_trait]

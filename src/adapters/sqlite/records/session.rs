@@ -125,8 +125,9 @@ pub(super) fn look(connection: &mut Connection, call: &Call, mut step: Box<dyn S
 
 /// What SQLite understands, made once for each statement: `?1` for `$1`, lists from JSON, and no locks, because there is one writer.
 fn own(sql: &'static str) -> &'static str {
-    static OWN: LazyLock<RwLock<HashMap<usize, &'static str>>> = LazyLock::new(RwLock::default);
-    let place = sql.as_ptr() as usize;
+    static OWN: LazyLock<RwLock<HashMap<(usize, usize), &'static str>>> = LazyLock::new(RwLock::default);
+    // Known by where it stands and how long it is, which is found sooner than by its letters.
+    let place = (sql.as_ptr() as usize, sql.len());
     if let Some(own) = OWN.read().unwrap_or_else(PoisonError::into_inner).get(&place) {
         return own;
     }

@@ -220,3 +220,30 @@ async fn a_hidden_schema_is_hidden_in_every_spelling_and_from_near_names() {
     assert_eq!(open.refused("list_tables", r#"{"schema":"CALLBOARD"}"#).await["code"], "denied");
     assert_eq!(narrow.refused("count_rows", r#"{"table":"order"}"#).await["did_you_mean"], json!(["orders"]));
 }
+
+#[tokio::test]
+async fn what_has_to_be_looked_at_longer_answers_as_the_rest_does() {
+    let server = postgres::shared();
+    let url = server.database();
+    server.psql(
+        name_of(&url),
+        "CREATE TYPE mood AS ENUM ('calm', 'keen'); CREATE TYPE point3 AS (x int, y int, z int);
+         CREATE DOMAIN code AS text CHECK (VALUE ~ '^[a-z]+$'); CREATE DOMAIN short AS code CHECK (length(VALUE) < 4);
+         CREATE TABLE t (a int, m mood); INSERT INTO t VALUES (1, 'keen'); CREATE VIEW over AS SELECT a, m FROM t",
+    );
+    let board = Harness::postgres(&url);
+    for (query, rows) in [
+        ("select '(1,2,3)'::point3::text, 'abc'::short, '{abc}'::code[]", json!([["(1,2,3)", "abc", ["abc"]]])),
+        ("select a, m from over where m = 'keen'::mood", json!([[1, "keen"]])),
+        ("select (t::t).a from t", json!([[1]])),
+    ] {
+        assert_eq!(board.answer("execute_query", &json!({"query": query}).to_string()).await["rows"], rows, "{query}");
+        board.answer("explain_query", &json!({"query": query}).to_string()).await;
+    }
+    let failing = board.refused("execute_query", r#"{"query":"select 'ABC'::short"}"#).await;
+    assert_eq!((&failing["code"], &failing["backend_code"]), (&json!("invalid"), &json!("23514")), "{failing}");
+    let failing = board.refused("execute_query", r#"{"query":"select '(1,2,3)'::point3, 'é', nope"}"#).await;
+    assert_eq!((&failing["code"], &failing["position"]), (&json!("not_found"), &json!(32)), "{failing}");
+    let failing = board.refused("execute_query", r#"{"query":"select a / 0 from over"}"#).await;
+    assert_eq!(failing["backend_code"], "22012", "{failing}");
+}

@@ -36,10 +36,20 @@ enum Against {
 }
 
 /// Types of the values of [`LOOK_UP`].
-const ASKED: [Type; 6] =
-    [Type::NAME_ARRAY, Type::NAME_ARRAY, Type::NAME_ARRAY, Type::TEXT_ARRAY, Type::NAME_ARRAY, Type::BOOL];
+const ASKED: [Type; 5] = [Type::NAME_ARRAY, Type::NAME_ARRAY, Type::NAME_ARRAY, Type::NAME_ARRAY, Type::BOOL];
 /// SQLSTATE of the division by zero with which the look-up stops at a type.
 const STOPPED: &str = "22012";
+
+/// What a look at a statement's words found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Seen {
+    /// Nothing against them.
+    Harmless,
+    /// Views of users are among them: [`check_views`] comes before the statement runs.
+    Views,
+    /// Types that have to be looked at before the statement is described, by [`check_types`]. The transaction has failed.
+    Types,
+}
 
 /// Prepares the look-up where it is not yet, so that the next [`check`] leaves at once.
 ///
@@ -53,17 +63,15 @@ pub async fn get_ready(work: &Work) -> Result<(), Error> {
 ///
 /// # Errors
 /// `denied`, naming the first such word, where it stands and the setting that allows it.
-pub async fn check(work: &Work, statement: &Statement, access: &Access) -> Result<(), Error> {
+pub async fn check(work: &Work, statement: &Statement, access: &Access, types_passed: bool) -> Result<Seen, Error> {
     if statement.form() == Form::Show {
-        return Ok(());
+        return Ok(Seen::Harmless);
     }
-    let found = match look_up(work, statement, access, true).await {
-        Err(error) if sqlstate(&error) == Some(STOPPED) => {
-            work.batch_execute("-- forbidden_again\nROLLBACK; BEGIN READ ONLY").await.map_err(meaning)?;
-            look_up(work, statement, access, false).await
-        }
-        found => found,
-    }?;
+    let found = match look_up(work, statement, !types_passed).await {
+        Err(error) if sqlstate(&error) == Some(STOPPED) => return Ok(Seen::Types),
+        found => found?,
+    };
+    let mut seen = Seen::Harmless;
     let mut against: HashMap<String, Vec<Against>> = HashMap::new();
     let mut bad_operators = HashSet::new();
     for row in &found {
@@ -72,16 +80,16 @@ pub async fn check(work: &Work, statement: &Statement, access: &Access) -> Resul
         match kind {
             "system" => against.entry(word).or_default().push(Against::Anywhere(words::MORE_THAN_READS)),
             "function" => against.entry(word).or_default().push(Against::Called(words::MORE_THAN_READS)),
-            "type" | "view" => against.entry(word).or_default().push(Against::Anywhere(words::CALLS_MORE)),
+            "types" => {}
+            "views" => seen = Seen::Views,
             "schema" => against.entry(word).or_default().push(Against::Schema),
             _ => {
                 bad_operators.insert(word);
             }
         }
     }
-    let allowed = |word: &str| access.functions.iter().any(|allowed| allowed == word);
     for (operator, position) in statement.operators() {
-        if bad_operators.contains(operator) && !allowed(operator) {
+        if bad_operators.contains(operator) && !allowed(access, operator) {
             return Err(denied(operator, words::CALLS_MORE, position));
         }
     }
@@ -94,21 +102,67 @@ pub async fn check(work: &Work, statement: &Statement, access: &Access) -> Resul
         {
             return Err(hidden_schema(&name));
         }
-        if let Some(why) = why(&name, found).filter(|_| !allowed(name.name)) {
+        if let Some(why) = why(&name, found).filter(|_| !allowed(access, name.name)) {
             return Err(denied(name.name, why, name.position));
         }
     }
-    Ok(())
+    Ok(seen)
 }
 
-async fn look_up(work: &Work, statement: &Statement, access: &Access, stop: bool) -> Result<Vec<Row>, Error> {
+/// Holds the types of a statement, and what they are made of, to what the catalog says of them.
+///
+/// # Errors
+/// `denied`, as [`check`].
+pub async fn check_types(work: &Work, statement: &Statement, access: &Access) -> Result<(), Error> {
+    let (names, types) = (names(statement), types(statement));
+    let harmless = &words::HARMLESS[..];
+    let asked: [(&(dyn ToSql + Sync), Type); 4] = [
+        (&names, Type::NAME_ARRAY),
+        (&types, Type::NAME_ARRAY),
+        (&harmless, Type::NAME_ARRAY),
+        (&access.functions, Type::TEXT_ARRAY),
+    ];
+    refuse_first(statement, access, &work.ask(look_up::TYPES, &asked).await?)
+}
+
+/// Holds the views of a statement, and those in them, to what the catalog says of the functions they call.
+///
+/// # Errors
+/// `denied`, as [`check`].
+pub async fn check_views(work: &Work, statement: &Statement, access: &Access) -> Result<(), Error> {
+    let names = names(statement);
+    let harmless = &words::HARMLESS[..];
+    let asked: [(&(dyn ToSql + Sync), Type); 3] =
+        [(&names, Type::NAME_ARRAY), (&harmless, Type::NAME_ARRAY), (&access.functions, Type::TEXT_ARRAY)];
+    refuse_first(statement, access, &work.ask(look_up::VIEWS, &asked).await?)
+}
+
+fn refuse_first(statement: &Statement, access: &Access, found: &[Row]) -> Result<(), Error> {
+    let found: Vec<String> = found.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>().map_err(meaning)?;
+    let first =
+        statement.names().find(|name| found.iter().any(|found| found == name.name) && !allowed(access, name.name));
+    first.map_or(Ok(()), |name| Err(denied(name.name, words::CALLS_MORE, name.position)))
+}
+
+fn allowed(access: &Access, word: &str) -> bool {
+    access.functions.iter().any(|allowed| allowed == word)
+}
+
+fn names(statement: &Statement) -> Vec<&str> {
     let names: HashSet<&str> = statement.names().map(|name| name.name).collect();
-    let names: Vec<&str> = names.into_iter().collect();
+    names.into_iter().collect()
+}
+
+fn types(statement: &Statement) -> Vec<&str> {
+    statement.names().filter(|name| name.types).map(|name| name.name).collect()
+}
+
+async fn look_up(work: &Work, statement: &Statement, stop: bool) -> Result<Vec<Row>, Error> {
+    let (names, types) = (names(statement), types(statement));
     let operators: HashSet<&str> = statement.operators().map(|(operator, _)| operator).collect();
     let operators: Vec<&str> = operators.into_iter().collect();
-    let types: Vec<&str> = statement.names().filter(|name| name.types).map(|name| name.name).collect();
     let harmless = &words::HARMLESS[..];
-    let values: [&(dyn ToSql + Sync); 6] = [&names, &operators, &harmless, &access.functions, &types, &stop];
+    let values: [&(dyn ToSql + Sync); 5] = [&names, &operators, &harmless, &types, &stop];
     let values: Vec<_> = values.into_iter().zip(ASKED).collect();
     work.ask(LOOK_UP, &values).await
 }

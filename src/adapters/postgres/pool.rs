@@ -26,13 +26,14 @@ use futures_util::{
     future::{BoxFuture, ready, try_join},
 };
 use tokio::time::timeout;
-use tokio_postgres::{Client, Config, NoTls};
+use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage};
 
 pub use self::work::Work;
 use super::{address::Address, connect::Connector, failure, tls::Tls};
 use crate::{
     adapters::{breaker::Breaker, own_time::within},
     background::Background,
+    config::OWN_SCHEMA,
     error::{Code, Error},
     ids,
 };
@@ -61,6 +62,8 @@ struct Shared {
     mark: String,
     /// Transactions of one connection of ours meet different sessions of the server.
     pooled: AtomicBool,
+    /// Our own schema may stand in the search path.
+    in_path: AtomicBool,
     /// For a login beside the connections.
     config: Config,
     habits: Habits,
@@ -77,10 +80,12 @@ pub struct Habits {
     pub conditions: &'static str,
     /// Settings as commands.
     pub commands: &'static str,
+    /// Names without a schema never mean what is in our own.
+    pub keeps_out: bool,
 }
 
-/// Of the SQL tools. Only a superuser can bound its temporary files. The second condition, of PostgreSQL 14 and later, ends the statement of
-/// a process that was killed. The third takes our own schema out of the search path, where it stands for a role of the same name.
+/// Of the SQL tools. Only a superuser can bound its temporary files. The last condition, of PostgreSQL 14
+/// and later, ends the statement of a process that was killed.
 const FOR_QUERIES: Habits = Habits {
     reading: "READ ONLY",
     writing: "READ WRITE",
@@ -88,11 +93,9 @@ const FOR_QUERIES: Habits = Habits {
      THEN pg_catalog.set_config('temp_file_limit', '2GB', true) END, \
      CASE WHEN pg_catalog.current_setting('server_version_num')::pg_catalog.int4 >= 140000 \
      AND pg_catalog.version() LIKE '%linux%' \
-     THEN pg_catalog.set_config('client_connection_check_interval', '2s', true) END, \
-     CASE WHEN 'callboard' = ANY (pg_catalog.current_schemas(false)) THEN pg_catalog.set_config('search_path', \
-     pg_catalog.concat('\"', pg_catalog.replace(pg_catalog.replace(pg_catalog.array_to_string(pg_catalog.array_remove(\
-     pg_catalog.current_schemas(false), 'callboard'), E'\\x01'), '\"', '\"\"'), E'\\x01', '\",\"'), '\"'), true) END",
+     THEN pg_catalog.set_config('client_connection_check_interval', '2s', true) END",
     commands: "SET LOCAL work_mem = '32MB'",
+    keeps_out: true,
 };
 
 /// Whether a transaction can write.
@@ -160,8 +163,8 @@ impl Pool {
         let breaker = Breaker::new(background.clone(), move || look(probe.clone(), tls_of_probe.clone()));
         // It tells sessions apart and keeps nothing secret.
         let mark = ids::new(ids::Kind::Sessions);
-        let pooled = AtomicBool::new(false);
-        Ok(Self(Arc::new(Shared { connections, tls, breaker, background, mark, pooled, config, habits })))
+        let (pooled, in_path) = (AtomicBool::new(false), AtomicBool::new(false));
+        Ok(Self(Arc::new(Shared { connections, tls, breaker, background, mark, pooled, in_path, config, habits })))
     }
 
     /// Asks `questions` of ours in a transaction that cannot write, with `statement` as the longest time of a statement.
@@ -317,11 +320,16 @@ impl Pool {
         let pooled = self.0.pooled.load(Ordering::Relaxed);
         let object = work.object().map_err(NotBegun::Because)?;
         let fresh = Object::metrics(object).recycle_count == 0;
-        let begin = begin_text(writes, statement, &self.0.habits, (!pooled).then_some(&self.0.mark));
+        let in_path = fresh || pooled || self.0.in_path.load(Ordering::Relaxed);
+        let begin = begin_text(writes, statement, &self.0.habits, in_path, (!pooled).then_some(&self.0.mark));
         let sent = async {
             if fresh && !pooled {
                 // A message of its own: together they would be one transaction, and ROLLBACK would take the mark away.
-                try_join(object.batch_execute(&mark_text(&self.0.mark)), object.batch_execute(&begin)).await.map(|_| ())
+                let mark = mark_text(&self.0.mark);
+                let (answers, ()) = try_join(object.simple_query(&mark), object.batch_execute(&begin)).await?;
+                let found = |answer| matches!(answer, SimpleQueryMessage::Row(row) if row.get(0) == Some("t"));
+                self.0.in_path.fetch_or(answers.into_iter().any(found), Ordering::Relaxed);
+                Ok(())
             } else {
                 object.batch_execute(&begin).await
             }
@@ -412,13 +420,28 @@ where
 /// SQLSTATE of the division by zero with which BEGIN fails in a session that is not ours.
 const NOT_OURS: &str = "22012";
 
-/// What marks a session as ours, and changes nothing for anybody else who may be given it.
+/// What marks a session as ours, and changes nothing for anybody else who may be given it; and asks whether our own schema may stand in the
+/// search path, as it does for a role of its name.
 fn mark_text(mark: &str) -> String {
-    format!("-- mark\nSET callboard.session = '{mark}'")
+    format!(
+        "-- mark\nSET callboard.session = '{mark}';\
+         SELECT current_user = '{OWN_SCHEMA}' OR pg_catalog.current_setting('search_path') LIKE '%{OWN_SCHEMA}%'"
+    )
+}
+
+/// Takes our own schema out of the search path.
+fn out_of_path() -> String {
+    let path = format!("pg_catalog.array_remove(pg_catalog.current_schemas(false), '{OWN_SCHEMA}')");
+    let path = format!("pg_catalog.replace(pg_catalog.array_to_string({path}, E'\\x01'), '\"', '\"\"')");
+    let path = format!("pg_catalog.concat('\"', pg_catalog.replace({path}, E'\\x01', '\",\"'), '\"')");
+    format!(
+        ", CASE WHEN '{OWN_SCHEMA}' = ANY (pg_catalog.current_schemas(false)) \
+         THEN pg_catalog.set_config('search_path', {path}, true) END"
+    )
 }
 
 /// One message for all of it. What needs no condition is set by commands, which need no plan.
-fn begin_text(writes: Writes, statement: Duration, habits: &Habits, mark: Option<&String>) -> String {
+fn begin_text(writes: Writes, statement: Duration, habits: &Habits, in_path: bool, mark: Option<&String>) -> String {
     let (access, rows) = match writes {
         Writes::No => (habits.reading, ""),
         Writes::Yes => (habits.writing, ""),
@@ -427,13 +450,14 @@ fn begin_text(writes: Writes, statement: Duration, habits: &Habits, mark: Option
         }
     };
     let Habits { conditions, commands, .. } = habits;
+    let path = if in_path && habits.keeps_out { out_of_path() } else { String::new() };
     let ours = mark.map_or_else(String::new, |mark| {
         let held = "COALESCE(pg_catalog.current_setting('callboard.session', true), '')";
         format!("1 / ({held} = '{mark}')::pg_catalog.int4, ")
     });
     format!(
         "-- begin\nBEGIN TRANSACTION {access};\
-         SELECT {ours}{conditions};\
+         SELECT {ours}{conditions}{path};\
          SET LOCAL statement_timeout = {};SET LOCAL lock_timeout = {};\
          SET LOCAL idle_in_transaction_session_timeout = '60s';\
          SET LOCAL standard_conforming_strings = on;{commands}{rows}",

@@ -3,7 +3,12 @@
 //! The caller's text stands inside `SELECT … FROM (text) LIMIT n`: only a source of rows can stand there. It is described first, which
 //! gives the types of its columns and parameters, and then run with an expression for each column that fetches a form we can read.
 
-use std::{fmt::Write as _, pin::pin, time::Duration};
+use std::{
+    fmt::Write as _,
+    pin::pin,
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
 use futures_util::{
     FutureExt, StreamExt, TryStreamExt,
@@ -15,7 +20,7 @@ use tokio_postgres::{Row, Statement as Described, types::Type};
 use super::{
     catalog,
     failure::{in_text, meaning, sqlstate},
-    forbidden,
+    forbidden::{self, Seen},
     params::{self, Parameter},
     pool::{End, Pool, Work, Writes},
     values::{self, Rendering},
@@ -70,7 +75,7 @@ pub(super) async fn in_transaction<T: Send>(
     read: &Read,
     run: Run<T>,
 ) -> Result<T, Error> {
-    let mut asked = Asked { access, read, run, forget: false };
+    let mut asked = Asked { access, read, run, forget: false, types_first: false, types_seen: AtomicBool::new(false) };
     for _ in 0..CONNECTIONS_TRIED {
         let done = pool
             .transaction(
@@ -84,6 +89,7 @@ pub(super) async fn in_transaction<T: Send>(
         match done {
             // Behind a pooler: the name of a statement is taken, or was another connection's.
             Err(error) if matches!(sqlstate(&error), Some("26000" | "42P05")) => asked.forget = true,
+            Err(_) if !asked.types_first && *asked.types_seen.get_mut() => asked.types_first = true,
             done => return done,
         }
     }
@@ -98,6 +104,9 @@ struct Asked<'asked, T> {
     run: Run<T>,
     /// What is prepared on the connection is not ours.
     forget: bool,
+    /// Types are looked at before the statement is described, because they were seen.
+    types_first: bool,
+    types_seen: AtomicBool,
 }
 
 impl<T> Asked<'_, T> {
@@ -107,9 +116,43 @@ impl<T> Asked<'_, T> {
             if self.forget {
                 work.batch_execute("-- forget\nDEALLOCATE ALL").await.map_err(meaning)?;
             }
-            prepare(work, self.access, self.read).await
+            self.prepare(work).await
         };
         Ok(timeout(self.time(), prepared).await.unwrap_or_else(|_elapsed| Err(late())))
+    }
+
+    /// Checks the words of the statement and describes it, both at once where none of them names a type to look at before.
+    async fn prepare(&self, work: &Work) -> Result<Prepared, Error> {
+        let Self { access, read, .. } = *self;
+        if access.schemas.are_named()
+            && let Some(path) = forbidden::search_path(work, access).await?
+        {
+            work.query_typed(
+                "-- search_path\nSELECT pg_catalog.set_config('search_path', $1, true)",
+                &[(&path, Type::TEXT)],
+            )
+            .await
+            .map_err(meaning)?;
+        }
+        let text = read.statement.text();
+        let wrapped = read.statement.form() == Form::Rows;
+        let sent = if wrapped { format!("{DESCRIBE}{text}\n) AS q") } else { text.to_owned() };
+        let before = if wrapped { DESCRIBE.len() } else { 0 };
+        // A statement that cannot be described ends the transaction, so the look-up has to be on its way before.
+        forbidden::get_ready(work).await?;
+        if self.types_first {
+            forbidden::check_types(work, &read.statement, access).await?;
+        }
+        let checked = forbidden::check(work, &read.statement, access, self.types_first);
+        let (seen, described) = join(checked, work.prepare(&sent)).await;
+        let seen = seen?;
+        self.types_seen.store(seen == Seen::Types, Ordering::Relaxed);
+        let described = described.map_err(|error| in_text(error, before, text, "query"))?;
+        if seen == Seen::Views {
+            forbidden::check_views(work, &read.statement, access).await?;
+        }
+        let bound = params::bind(&read.params, described.params())?;
+        Ok(Prepared { described, bound })
     }
 
     async fn rest(&self, work: &Work, prepared: Result<Prepared, Error>) -> (Result<T, Error>, End) {
@@ -134,31 +177,6 @@ fn late() -> Error {
 /// Not the server's own word for it, which has a SQLSTATE.
 fn is_late(error: &Error) -> bool {
     error.code == Code::Timeout && sqlstate(error).is_none()
-}
-
-/// Checks the words of the statement and describes it, both at once.
-async fn prepare(work: &Work, access: &Access, read: &Read) -> Result<Prepared, Error> {
-    if access.schemas.are_named()
-        && let Some(path) = forbidden::search_path(work, access).await?
-    {
-        work.query_typed(
-            "-- search_path\nSELECT pg_catalog.set_config('search_path', $1, true)",
-            &[(&path, Type::TEXT)],
-        )
-        .await
-        .map_err(meaning)?;
-    }
-    let text = read.statement.text();
-    let wrapped = read.statement.form() == Form::Rows;
-    let sent = if wrapped { format!("{DESCRIBE}{text}\n) AS q") } else { text.to_owned() };
-    let before = if wrapped { DESCRIBE.len() } else { 0 };
-    // A statement that cannot be described ends the transaction, so the look-up has to be on its way before.
-    forbidden::get_ready(work).await?;
-    let (checked, described) = join(forbidden::check(work, &read.statement, access), work.prepare(&sent)).await;
-    checked?;
-    let described = described.map_err(|error| in_text(error, before, text, "query"))?;
-    let bound = params::bind(&read.params, described.params())?;
-    Ok(Prepared { described, bound })
 }
 
 async fn rows(work: &Work, read: &Read, prepared: Prepared) -> Result<(Rows, End), Error> {

@@ -55,6 +55,7 @@ const HABITS: Habits = Habits {
     conditions: "CASE WHEN pg_catalog.current_setting('synchronous_commit') = 'off' \
      THEN pg_catalog.set_config('synchronous_commit', 'on', true) END",
     commands: "SET LOCAL search_path = callboard, pg_temp;SET LOCAL idle_in_transaction_session_timeout = '10s'",
+    keeps_out: false,
 };
 /// Looks at once; the other connections are for writing.
 const LOOKS_MAX: usize = 6;

@@ -1,52 +1,20 @@
-//! The question to the catalog about the words of a statement.
+//! The questions to the catalog about the words of a statement.
 
-/// Every part starts from an index over names or from what is not part of every database: there are thousands of functions, and none of
-/// the operators and casts that every database has is risky. Views and types are followed down to what they are made of: a view to the
-/// functions in its text, but for those of the server and of extensions; a type to domains and casts, through arrays, ranges and composites.
+/// Of every statement. Every part starts from an index over names or from what is not part of every database: there are thousands of
+/// functions, and none of the operators and casts that every database has is risky.
 ///
-/// A constant of a type is read while a statement is described, so a risky type fails the transaction before that (`stop`), by a division by
-/// zero; the one who asks again, without `stop`, learns which type it was.
+/// A constant of a type is read while a statement is described, which is on its way behind this. So a type that is risky, or may be by what
+/// it is made of, fails the transaction where `stop` says so, by a division by zero.
 pub const LOOK_UP: &str = "-- forbidden_words
-WITH RECURSIVE risky AS NOT MATERIALIZED (
+WITH risky AS NOT MATERIALIZED (
     SELECT p.oid, p.proname, p.pronamespace = 'pg_catalog'::regnamespace AS system, p.prorettype, p.proargtypes
     FROM pg_catalog.pg_proc p
     WHERE (p.provolatile = 'v' OR p.prosecdef)
       AND NOT (p.pronamespace = 'pg_catalog'::regnamespace AND p.proname = ANY ($3 /* harmless */))
-),
-viewed (name, view) AS (
-    SELECT c.relname, c.oid
-    FROM pg_catalog.pg_class c
-    WHERE c.relname = ANY ($1 /* names */) AND c.relkind = 'v' AND c.oid >= 16384
-      AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
-                      WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
-    UNION
-    SELECT v.name, c.oid
-    FROM viewed v
-    JOIN pg_catalog.pg_rewrite r ON r.ev_class = v.view
-    JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_rewrite'::regclass AND d.objid = r.oid
-     AND d.refclassid = 'pg_catalog.pg_class'::regclass
-    JOIN pg_catalog.pg_class c ON c.oid = d.refobjid AND c.relkind = 'v' AND c.oid >= 16384
-),
-made_of (name, relation, type) AS (
-    SELECT t.typname, COALESCE(c.relkind <> 'c', false), t.oid
-    FROM pg_catalog.pg_type t
-    LEFT JOIN pg_catalog.pg_class c ON c.oid = t.typrelid
-    WHERE t.typname = ANY ($1) AND t.oid >= 16384
-    UNION
-    SELECT m.name, m.relation, part.type
-    FROM made_of m
-    JOIN pg_catalog.pg_type t ON t.oid = m.type
-    CROSS JOIN LATERAL (
-        SELECT t.typbasetype AS type
-        UNION ALL SELECT t.typelem
-        UNION ALL SELECT r.rngsubtype FROM pg_catalog.pg_range r WHERE r.rngtypid = t.oid
-        UNION ALL SELECT a.atttypid FROM pg_catalog.pg_attribute a WHERE a.attrelid = t.typrelid AND a.attnum > 0
-    ) part
-    WHERE part.type >= 16384 AND (NOT m.relation OR m.name = ANY ($5 /* names of types */))
 )
 SELECT r.proname::text, CASE WHEN r.system THEN 'system' ELSE 'function' END
 FROM risky r
-WHERE r.proname = ANY ($1)
+WHERE r.proname = ANY ($1 /* names */)
   AND r.prorettype NOT IN ('trigger'::regtype, 'event_trigger'::regtype, 'internal'::regtype, 'tsm_handler'::regtype)
   AND NOT 'internal'::regtype = ANY (r.proargtypes)
 UNION ALL
@@ -65,26 +33,92 @@ WHERE o.oprname = ANY ($2 /* operators */)
   AND (o.oprleft < 16384 AND o.oprright < 16384
        OR NOT EXISTS (SELECT FROM pg_catalog.pg_operator b WHERE b.oprname = o.oprname AND b.oid < 16384))
 UNION ALL
-SELECT v.name::text, 'view'
-FROM viewed v
-JOIN pg_catalog.pg_rewrite w ON w.ev_class = v.view
-CROSS JOIN LATERAL pg_catalog.regexp_matches(w.ev_action::text, ' :(?:funcid|opfuncid|aggfnoid|winfnoid) (\\d+)', 'g') called
-JOIN risky r ON r.oid = called[1]::oid
-WHERE r.proname::text <> ALL ($4 /* allowed */)
+SELECT t.typname::text, CASE WHEN $5 /* stop */ THEN (1 / (t.oid::int8 - t.oid::int8))::text ELSE 'types' END
+FROM pg_catalog.pg_type t
+WHERE t.typname = ANY ($1) AND t.oid >= 16384
+  AND (t.typtype = 'd' AND (t.typbasetype >= 16384 OR EXISTS (SELECT FROM pg_catalog.pg_constraint c WHERE c.contypid = t.oid))
+    OR t.typelem >= 16384
+    OR t.typtype = 'r'
+    OR t.typtype = 'c' AND (t.typname = ANY ($4 /* written as types */)
+        OR EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.oid = t.typrelid AND c.relkind = 'c'))
+    OR EXISTS (SELECT FROM pg_catalog.pg_cast c JOIN risky r ON r.oid = c.castfunc
+               WHERE c.oid >= 16384 AND t.oid IN (c.castsource, c.casttarget)))
 UNION ALL
-SELECT m.name::text,
-       CASE WHEN $6 /* stop */ AND m.name::text <> ALL ($4) THEN (1 / (m.type::int8 - m.type::int8))::text ELSE 'type' END
-FROM made_of m
-JOIN pg_catalog.pg_type t ON t.oid = m.type
-WHERE (NOT m.relation OR m.name = ANY ($5))
-  AND (EXISTS (SELECT FROM pg_catalog.pg_cast c JOIN risky r ON r.oid = c.castfunc
-               WHERE c.oid >= 16384 AND t.oid IN (c.castsource, c.casttarget) AND r.proname::text <> ALL ($4))
-    OR t.typtype = 'd' AND EXISTS (SELECT FROM pg_catalog.pg_constraint c
-               JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_constraint'::regclass AND d.objid = c.oid
-                AND d.refclassid = 'pg_catalog.pg_proc'::regclass
-               JOIN risky r ON r.oid = d.refobjid
-               WHERE c.contypid = t.oid AND r.proname::text <> ALL ($4)))
+SELECT c.relname::text, 'views'
+FROM pg_catalog.pg_class c
+WHERE c.relname = ANY ($1) AND c.relkind = 'v' AND c.oid >= 16384
 UNION ALL
 SELECT n.nspname::text, 'schema'
 FROM pg_catalog.pg_namespace n
 WHERE n.nspname = ANY ($1)";
+
+/// Types of a statement that reach a function that may do more than read: by a cast, or by the check of a domain that they are or are made
+/// of, through arrays, ranges and composites.
+pub const TYPES: &str = "-- forbidden_types
+WITH RECURSIVE made_of (name, type) AS (
+    SELECT t.typname, t.oid
+    FROM pg_catalog.pg_type t
+    WHERE t.typname = ANY ($1 /* names */) AND t.oid >= 16384
+      AND (t.typname = ANY ($2 /* written as types */)
+           OR NOT EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.oid = t.typrelid AND c.relkind <> 'c'))
+    UNION
+    SELECT m.name, part.type
+    FROM made_of m
+    CROSS JOIN LATERAL (
+        SELECT t.typbasetype AS type FROM pg_catalog.pg_type t WHERE t.oid = m.type
+        UNION ALL SELECT t.typelem FROM pg_catalog.pg_type t WHERE t.oid = m.type
+        UNION ALL SELECT r.rngsubtype FROM pg_catalog.pg_range r WHERE r.rngtypid = m.type
+        UNION ALL SELECT a.atttypid FROM pg_catalog.pg_type t JOIN pg_catalog.pg_attribute a ON a.attrelid = t.typrelid AND a.attnum > 0
+                  WHERE t.oid = m.type
+    ) part
+    WHERE part.type >= 16384
+)
+SELECT DISTINCT m.name::text
+FROM made_of m
+CROSS JOIN LATERAL (
+    SELECT c.castfunc AS called FROM pg_catalog.pg_cast c WHERE c.oid >= 16384 AND m.type IN (c.castsource, c.casttarget)
+    UNION ALL
+    SELECT d.refobjid FROM pg_catalog.pg_constraint c
+    JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_constraint'::regclass AND d.objid = c.oid
+     AND d.refclassid = 'pg_catalog.pg_proc'::regclass
+    WHERE c.contypid = m.type
+    OFFSET 0
+) reached
+JOIN pg_catalog.pg_proc p ON p.oid = reached.called
+WHERE (p.provolatile = 'v' OR p.prosecdef)
+  AND NOT (p.pronamespace = 'pg_catalog'::regnamespace AND p.proname = ANY ($3 /* harmless */))
+  AND p.proname::text <> ALL ($4 /* allowed */)";
+
+/// Views of a statement that call a function that may do more than read, themselves or by a view in them. What the server or an extension
+/// brings is trusted.
+pub const VIEWS: &str = "-- forbidden_views
+WITH RECURSIVE viewed (name, view) AS (
+    SELECT c.relname, c.oid
+    FROM pg_catalog.pg_class c
+    WHERE c.relname = ANY ($1 /* names */) AND c.relkind = 'v' AND c.oid >= 16384
+    UNION
+    SELECT v.name, part.view
+    FROM viewed v
+    CROSS JOIN LATERAL (
+        SELECT c.oid AS view
+        FROM pg_catalog.pg_rewrite w
+        JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_rewrite'::regclass AND d.objid = w.oid
+         AND d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid >= 16384
+        JOIN pg_catalog.pg_class c ON c.oid = d.refobjid AND c.relkind = 'v'
+        WHERE w.ev_class = v.view
+        OFFSET 0
+    ) part
+)
+SELECT DISTINCT v.name::text
+FROM viewed v
+CROSS JOIN LATERAL (
+    SELECT (pg_catalog.regexp_matches(w.ev_action::text, ' :(?:funcid|opfuncid|aggfnoid|winfnoid) (\\d+)', 'g'))[1]::oid AS called
+    FROM pg_catalog.pg_rewrite w WHERE w.ev_class = v.view
+    OFFSET 0
+) reached
+JOIN pg_catalog.pg_proc p ON p.oid = reached.called
+WHERE (p.provolatile = 'v' OR p.prosecdef)
+  AND NOT (p.pronamespace = 'pg_catalog'::regnamespace AND p.proname = ANY ($2 /* harmless */))
+  AND p.proname::text <> ALL ($3 /* allowed */)
+  AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
+                  WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = v.view AND d.deptype = 'e')";

@@ -10,10 +10,12 @@ mod webhooks;
 
 use std::{
     collections::BTreeSet,
+    panic::AssertUnwindSafe,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
+use futures_util::FutureExt;
 use tokio::time;
 
 pub use self::transition::Transition;
@@ -251,10 +253,12 @@ impl Jobs {
     async fn each(&self, jobs: &[&Arc<dyn Job>], now: Instant) -> u64 {
         let mut changed = 0;
         for job in jobs {
-            match job.run_once(now).await {
+            // A fault in one job must not keep the others from being done.
+            let ran = AssertUnwindSafe(job.run_once(now)).catch_unwind().await;
+            match ran.unwrap_or_else(|_panic| Err(Error::new(Code::Internal, "the job failed unexpectedly"))) {
                 Ok(report) => {
                     changed += report.changed;
-                    self.failing().remove(job.name());
+                    self.noted().remove(job.name());
                 }
                 Err(error) => self.failed(job.name(), &error),
             }
@@ -264,7 +268,7 @@ impl Jobs {
 
     /// A fault of ours is told once, until the job is done again. The store may also just be away: that is tried again, and calls say so.
     fn failed(&self, job: &'static str, error: &Error) {
-        let is_new = self.failing().insert(job);
+        let is_new = self.noted().insert(job);
         let cause = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
         if is_new && error.code == Code::Internal {
             tracing::error!(job.name = job, cause, "a job could not be done: {error}");
@@ -274,7 +278,11 @@ impl Jobs {
     }
 
     /// Jobs that could not be done the last time.
-    pub fn failing(&self) -> MutexGuard<'_, BTreeSet<&'static str>> {
+    pub fn failing(&self) -> BTreeSet<&'static str> {
+        self.noted().clone()
+    }
+
+    fn noted(&self) -> MutexGuard<'_, BTreeSet<&'static str>> {
         self.0.failing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -364,7 +364,7 @@ async fn every_job_can_be_done_on_both_stores() {
         board.answer("register_agent", r#"{"role":"r"}"#).await;
         board.answer("create_workflow", r#"{"name":"n","tasks":[{"key":"a"}]}"#).await;
         board.app.jobs.run_once().await;
-        assert_eq!(*board.app.jobs.failing(), BTreeSet::new());
+        assert_eq!(board.app.jobs.failing(), BTreeSet::new());
     }
 }
 
@@ -402,6 +402,39 @@ impl Job for Counted {
         let left = self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
         self.done.fetch_add(u64::from(left.is_ok()), Ordering::SeqCst);
         Ok(Report { changed: u64::from(left.is_ok()) })
+    }
+}
+
+/// Fails in a way that nobody has thought of.
+struct Faulty;
+
+#[async_trait::async_trait]
+impl Job for Faulty {
+    fn name(&self) -> &'static str {
+        "faulty"
+    }
+
+    fn every(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    async fn run_once(&self, _now: Instant) -> Result<Report, Error> {
+        panic!("as asked for")
+    }
+}
+
+#[tokio::test]
+async fn a_job_that_panics_keeps_no_other_from_being_done() {
+    let stage = Stage::new();
+    let (left, done) = (Arc::new(AtomicU64::new(2)), Arc::new(AtomicU64::new(0)));
+    let counted = Counted { left, done: Arc::clone(&done) };
+    let beside = Beside { background: Background::default(), something_is_kept: true };
+    let clock = Arc::clone(&stage.clock) as Arc<dyn Clock>;
+    let jobs: Vec<Arc<dyn Job>> = vec![Arc::new(Faulty), Arc::new(counted)];
+    let jobs = Jobs::new(jobs, Arc::clone(&stage.store) as _, clock, Arc::default(), beside);
+    for rounds in 1..=2 {
+        jobs.run_once().await;
+        assert_eq!((done.load(Ordering::SeqCst), jobs.failing()), (rounds, BTreeSet::from(["faulty"])));
     }
 }
 

@@ -9,7 +9,8 @@ use crate::{
     error::Error,
 };
 
-/// Figures as they are asked for. Those of a group come in its order; those of single workflows with the largest first.
+/// Figures as they are asked for. Those of a group come in its order, and of many days the last ones; those of single workflows with the
+/// largest first.
 pub(super) async fn figures(session: &dyn Session, asked: &Question) -> Result<Vec<Figure>, Error> {
     match (asked.metric, asked.group_by) {
         (Metric::Failures, _) => failures(session, asked).await,
@@ -48,7 +49,8 @@ async fn groups(session: &dyn Session, asked: &Question) -> Result<Vec<Figure>, 
              CAST(sum(CASE WHEN state IN ('failed', 'timed_out') THEN 1 ELSE 0 END) AS bigint), \
              CAST(sum(CASE WHEN state = 'cancelled' THEN 1 ELSE 0 END) AS bigint), \
              CAST(avg(duration_ms) AS double precision), max(duration_ms), CAST(sum(cost_micros) AS bigint) \
-             FROM workflow WHERE completed_at >= $2 GROUP BY 1, 2 ORDER BY 1, 2 LIMIT $3",
+             FROM workflow WHERE completed_at >= $2 GROUP BY 1, 2 \
+             ORDER BY CASE WHEN $1 IN ('day', 'day_and_type') THEN max(ended_day) ELSE '' END DESC, 1, 2 LIMIT $3",
             &[word(asked.group_by).into(), asked.since.into(), most(asked).into()],
         )
         .await?;
@@ -66,7 +68,14 @@ async fn groups(session: &dyn Session, asked: &Question) -> Result<Vec<Figure>, 
             ..Figure::default()
         })
     };
-    found.into_iter().map(read).collect()
+    in_order(found.into_iter().map(read))
+}
+
+/// In the order of their groups, whichever were chosen.
+fn in_order(figures: impl Iterator<Item = Result<Figure, Error>>) -> Result<Vec<Figure>, Error> {
+    let mut figures = figures.collect::<Result<Vec<_>, _>>()?;
+    figures.sort_by(|a, b| (&a.group, &a.subgroup).cmp(&(&b.group, &b.subgroup)));
+    Ok(figures)
 }
 
 /// Reports of cost, also of workflows that have not ended and of tasks of none.
@@ -80,7 +89,7 @@ async fn costs(session: &dyn Session, asked: &Question) -> Result<Vec<Figure>, E
              SELECT day, type, agent_id, model, cost_micros, input_tokens, output_tokens, reports FROM cost_daily WHERE day >= $2 \
              UNION ALL \
              SELECT day, type, agent_id, model, cost_micros, input_tokens, output_tokens, 1 FROM cost WHERE day >= $2) AS spent \
-             GROUP BY 1, 2 ORDER BY 1, 2 LIMIT $3",
+             GROUP BY 1, 2 ORDER BY CASE WHEN $1 IN ('day', 'day_and_type') THEN max(day) ELSE '' END DESC, 1, 2 LIMIT $3",
             &[word(asked.group_by).into(), (&asked.since.day()).into(), most(asked).into()],
         )
         .await?;
@@ -95,7 +104,7 @@ async fn costs(session: &dyn Session, asked: &Question) -> Result<Vec<Figure>, E
             ..Figure::default()
         })
     };
-    found.into_iter().map(read).collect()
+    in_order(found.into_iter().map(read))
 }
 
 /// The longest or the most expensive.

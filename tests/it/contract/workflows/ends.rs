@@ -209,6 +209,17 @@ async fn is_counted_in_figures(store: &Arc<Records>) {
         board.pass_ms(1_000 * (i64::try_from(n).unwrap() + 1));
         board.finish(&lease, outcome).await.unwrap();
     }
+    // Of many days the last ones are shown.
+    let last = async |metric: Metric, group_by: GroupBy| {
+        let since = NOW;
+        let figures = store.analytics(Question { metric, group_by, since, most: 1 }).await.unwrap();
+        figures[0].group.clone()
+    };
+    for metric in [Metric::Throughput, Metric::Cost] {
+        for group_by in [GroupBy::Day, GroupBy::DayAndType] {
+            assert_eq!(last(metric, group_by).await, Some(since.day()), "{metric:?} {group_by:?}");
+        }
+    }
     let metrics = [Metric::SuccessRate, Metric::Duration, Metric::Cost, Metric::Throughput, Metric::Failures];
     let groups = [
         GroupBy::Type,

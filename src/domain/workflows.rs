@@ -174,6 +174,30 @@ pub fn follow(
     }
 }
 
+/// What becomes of a workflow that its orchestrator says is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// It ends so.
+    Ends,
+    /// It was completed by its last task; what came of it can be told once.
+    TakesResult,
+    /// Nothing, in its state.
+    Misfits,
+    /// Nothing: it is not completed while tasks are open.
+    HasOpenTasks,
+}
+
+/// What `outcome` (completed, failed or cancelled) does to a workflow. What has ended stays so, and what is being cancelled is only cancelled.
+pub fn ending(state: State, counts: Counts, outcome: State) -> Ending {
+    match (state, outcome) {
+        (State::Completed, State::Completed) => Ending::TakesResult,
+        (state, _) if !state.is_open() => Ending::Misfits,
+        (State::Cancelling, outcome) if outcome != State::Cancelled => Ending::Misfits,
+        (_, State::Completed) if counts.open > 0 => Ending::HasOpenTasks,
+        _ => Ending::Ends,
+    }
+}
+
 /// What somebody does to a workflow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -262,7 +286,7 @@ pub struct NewWebhook {
 
 #[cfg(test)]
 mod tests {
-    use super::{Action, Counts, OnTaskFailure, Signs, State, follow};
+    use super::{Action, Counts, Ending, OnTaskFailure, Signs, State, ending, follow};
 
     fn counts(completed: i64, dead: i64, cancelled: i64, open: i64) -> Counts {
         Counts { all: completed + dead + cancelled + open, open, completed, dead, cancelled }
@@ -297,6 +321,27 @@ mod tests {
                 becomes,
                 "{state:?} {policy:?} {counts:?}"
             );
+        }
+    }
+
+    #[test]
+    fn a_word_ends_what_is_open_and_done() {
+        use State::{Cancelled, Cancelling, Completed, Failed, Paused, Running};
+        let (open, done) = (counts(1, 0, 0, 1), counts(2, 0, 0, 0));
+        for (state, counts, outcome, becomes) in [
+            (Running, done, Completed, Ending::Ends),
+            (Running, open, Completed, Ending::HasOpenTasks),
+            (Paused, open, Failed, Ending::Ends),
+            (Running, open, Cancelled, Ending::Ends),
+            (Cancelling, done, Completed, Ending::Misfits),
+            (Cancelling, open, Failed, Ending::Misfits),
+            (Cancelling, open, Cancelled, Ending::Ends),
+            (Completed, done, Completed, Ending::TakesResult),
+            (Completed, done, Failed, Ending::Misfits),
+            (Failed, done, Completed, Ending::Misfits),
+            (Cancelled, done, Cancelled, Ending::Misfits),
+        ] {
+            assert_eq!(ending(state, counts, outcome), becomes, "{state:?} {outcome:?}");
         }
     }
 

@@ -3,13 +3,13 @@
 use serde_json::json;
 
 use super::{
-    super::{Session, events, idempotency::once, payload, tasks::manage},
+    super::{Session, Value, events, idempotency::once, payload, tasks::manage},
     create::{self, Room},
     flow::{self, By, Delta, Flow},
     fork,
 };
 use crate::{
-    domain::workflows::{Action, State, answers::Changed},
+    domain::workflows::{Action, Ending, State, answers::Changed, ending},
     error::Error,
     ports::{
         changes::Topic,
@@ -25,32 +25,35 @@ pub(super) async fn complete(session: &dyn Session, asked: &Complete) -> Result<
             Err(refused) => return Ok(Err(refused)),
         };
         let (state, version) = (flow.state, flow.version);
-        if adds_its_result(session, asked, state).await? {
-            keep(session, asked).await?;
-            flow.version += 1;
-            let data = json!({"state": state.as_str(), "version": flow.version}).to_string();
-            touch(session, &flow, "workflow_result_added", &data, By { now: asked.now, actor: None }).await?;
-            return Ok(Ok(changed(&flow)));
-        }
-        if !state.is_open() || (state == State::Cancelling && asked.outcome != State::Cancelled) {
-            return Ok(Err(ChangeRefused::State { state, version }));
-        }
-        if asked.outcome == State::Completed && flow.counts.open > 0 {
-            return Ok(Err(ChangeRefused::OpenTasks { open: flow.counts.open, state, version }));
-        }
-        keep(session, asked).await?;
-        flow.version += 1;
         let by = By { now: asked.now, actor: None };
-        flow.enter(session, asked.outcome, asked.error.as_deref(), by).await?;
+        match ending(state, flow.counts, asked.outcome) {
+            Ending::Misfits => return Ok(Err(ChangeRefused::State { state, version })),
+            Ending::HasOpenTasks => {
+                return Ok(Err(ChangeRefused::OpenTasks { open: flow.counts.open, state, version }));
+            }
+            Ending::TakesResult if !brings_the_result(session, asked).await? => {
+                return Ok(Err(ChangeRefused::State { state, version }));
+            }
+            Ending::TakesResult => {
+                keep(session, asked).await?;
+                flow.version += 1;
+                let data = json!({"state": state.as_str(), "version": flow.version}).to_string();
+                touch(session, &flow, "workflow_result_added", &data, by).await?;
+            }
+            Ending::Ends => {
+                keep(session, asked).await?;
+                flow.version += 1;
+                flow.enter(session, asked.outcome, asked.error.as_deref(), by).await?;
+            }
+        }
         Ok(Ok(changed(&flow)))
     })
     .await
 }
 
-/// Whether the end is only told what came of it: a workflow that its last task completed has no result before somebody says it.
-async fn adds_its_result(session: &dyn Session, asked: &Complete, state: State) -> Result<bool, Error> {
-    if (state, asked.outcome) != (State::Completed, State::Completed) || asked.result.is_none() || asked.error.is_some()
-    {
+/// Whether what came of a completed workflow is told, and for the first time.
+async fn brings_the_result(session: &dyn Session, asked: &Complete) -> Result<bool, Error> {
+    if asked.result.is_none() || asked.error.is_some() {
         return Ok(false);
     }
     let sql = "-- workflow_has_result\nSELECT 1 FROM workflow_result WHERE workflow_id = $1 AND result IS NOT NULL";
@@ -70,7 +73,7 @@ async fn keep(session: &dyn Session, asked: &Complete) -> Result<(), Error> {
              ON CONFLICT (workflow_id) DO UPDATE SET result = excluded.result, error = excluded.error",
             &[
                 (&asked.workflow_id).into(),
-                packed.as_deref().map_or(super::super::Value::Null, super::super::Value::Bytes),
+                packed.as_deref().map_or(Value::Null, Value::Bytes),
                 asked.error.as_ref().into(),
             ],
         )

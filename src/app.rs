@@ -180,7 +180,7 @@ impl Kept {
 
     fn agents(&self) -> Agents {
         let (clock, access) = (Arc::clone(&self.clock), Arc::clone(&self.access));
-        Agents::new(Arc::clone(&self.store) as _, self.sessions.clone(), clock, access)
+        Agents::new(Arc::clone(&self.store) as _, self.sessions.clone(), clock, access, self.limits)
     }
 
     fn locks(&self) -> Locks {

@@ -84,6 +84,11 @@ impl Limits {
         within(asked, "max_bytes", self.bytes_default.min(self.bytes_max), self.bytes_max)
     }
 
+    /// Bytes of a list: those of any answer, and up to the most of one whose caller says how many rows it takes.
+    pub fn listed_bytes(&self, rows_asked: Option<u64>) -> usize {
+        if rows_asked.is_some() { self.bytes_max } else { self.bytes_default.min(self.bytes_max) }
+    }
+
     /// Time for a statement: a second less than a call has, so that the reason arrives.
     ///
     /// # Errors

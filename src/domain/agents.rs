@@ -138,6 +138,16 @@ pub struct AgentView {
 }
 
 impl AgentView {
+    /// About so many bytes in an answer.
+    pub fn bytes(&self) -> usize {
+        let told = [&self.metadata, &self.metrics].into_iter().flatten();
+        300 + self.id.len()
+            + self.role.len()
+            + self.capabilities.iter().map(|name| name.len() + 3).sum::<usize>()
+            + told.map(|told| told.get().len()).sum::<usize>()
+            + self.tasks.len() * 150
+    }
+
     /// Its share of tasks that were completed; none before the first.
     pub fn success_rate(&self) -> Option<f64> {
         let all = self.tasks_completed + self.tasks_failed;

@@ -14,6 +14,23 @@ pub struct Bounds {
     pub bytes_max: usize,
 }
 
+/// Leaves the first rows that take up to `bytes_max` together, but at least one. Whether some were cut off.
+pub fn fit<T>(rows: &mut Vec<T>, bytes_max: usize, bytes: impl Fn(&T) -> usize) -> bool {
+    let mut left = bytes_max;
+    let fitting = rows
+        .iter()
+        .take_while(|row| {
+            bytes(row) <= left && {
+                left -= bytes(row);
+                true
+            }
+        })
+        .count();
+    let cut = fitting.max(1) < rows.len();
+    rows.truncate(fitting.max(1));
+    cut
+}
+
 /// Where the rest of a list begins: how many entries were given already, of which question. Opaque on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cursor {

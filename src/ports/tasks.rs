@@ -188,6 +188,8 @@ pub struct ListTasks {
     pub most: u64,
     /// With what they were given and what came of them.
     pub carried: bool,
+    /// Bytes of that, and of questions, at the most; what does not fit is left out and named.
+    pub carried_bytes_max: usize,
 }
 
 /// A change of tasks.

@@ -175,6 +175,8 @@ pub struct TaskPage {
     pub most: u64,
     /// With what they were given and what came of them.
     pub carried: bool,
+    /// Bytes of that, and of questions, at the most, less what the workflow itself carries; what does not fit is left out and named.
+    pub carried_bytes_max: usize,
 }
 
 /// Workflows to list.

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use crate::{
     clock::{Clock, Instant},
-    config::Access,
+    config::{Access, Limits},
     domain::{
         agents::{self, AgentView, Counts, Status},
         idempotency::Key,
         json::{self, Json},
         names::nearest,
-        page::Cursor,
+        page::{self, Cursor},
         sessions, text,
     },
     error::{Code, Error},
@@ -30,6 +30,7 @@ pub struct Agents {
     sessions: Sessions,
     clock: Arc<dyn Clock>,
     access: Arc<Access>,
+    limits: Limits,
 }
 
 /// An agent that tells of itself.
@@ -96,8 +97,14 @@ pub struct AgentList {
 
 impl Agents {
     /// Over a store.
-    pub fn new(store: Arc<dyn AgentStore>, sessions: Sessions, clock: Arc<dyn Clock>, access: Arc<Access>) -> Self {
-        Self { store, sessions, clock, access }
+    pub fn new(
+        store: Arc<dyn AgentStore>,
+        sessions: Sessions,
+        clock: Arc<dyn Clock>,
+        access: Arc<Access>,
+        limits: Limits,
+    ) -> Self {
+        Self { store, sessions, clock, access, limits }
     }
 
     /// Makes an agent known, or changes what is known of it.
@@ -168,8 +175,10 @@ impl Agents {
         let list = List { role: asked.role, capability: asked.capability, status, offset, limit: limit + 1 };
         let (mut agents, counts) = self.store.list(list).await?;
         let most = usize::try_from(limit).unwrap_or(usize::MAX);
-        let next = (agents.len() > most).then(|| Cursor { offset: offset + limit }.encode(&question));
+        let more = agents.len() > most;
         agents.truncate(most);
+        let more = page::fit(&mut agents, self.limits.listed_bytes(asked.limit), AgentView::bytes) || more;
+        let next = more.then(|| Cursor { offset: offset + agents.len() as u64 }.encode(&question));
         Ok(AgentList { agents, counts, next })
     }
 

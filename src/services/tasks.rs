@@ -12,7 +12,7 @@ use crate::{
     config::{Access, Limits},
     domain::{
         idempotency::Key,
-        page::Cursor,
+        page::{self, Cursor},
         tasks::{
             Lease, NewTask, Outcome,
             answers::{Claimed, Finished, Managed, TaskFilter, Updated},
@@ -154,13 +154,15 @@ impl Tasks {
         limit: Option<u64>,
         cursor: Option<String>,
     ) -> Result<(Vec<TaskView>, Option<String>), Error> {
-        let rows = self.limits.rows(limit, "limit")?;
+        let (rows, bytes) = (self.limits.rows(limit, "limit")?, self.limits.listed_bytes(limit));
         let question = format!("{filter:?}{ids:?}");
         let after = cursor.as_deref().map(|token| Cursor::decode_text(token, &question)).transpose()?;
-        let list = ListTasks { filter, ids, after, most: rows as u64 + 1, carried: false };
+        let most = rows as u64 + 1;
+        let list = ListTasks { filter, ids, after, most, carried: false, carried_bytes_max: bytes };
         let mut tasks = self.store.list(list).await?;
         let more = tasks.len() > rows;
         tasks.truncate(rows);
+        let more = page::fit(&mut tasks, bytes, TaskView::bytes) || more;
         let next = tasks.last().filter(|_| more).map(|task| Cursor::encode_text(&task.id, &question));
         Ok((tasks, next))
     }

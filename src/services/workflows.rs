@@ -14,13 +14,13 @@ use crate::{
     config::{Access, Limits},
     domain::{
         idempotency::Key,
-        page::Cursor,
+        page::{self, Cursor},
         text,
         webhooks::Hosts,
         workflows::{
             answers::{Changed, Found},
             figures::{Figure, Question},
-            view::{Created, EventView, Overview, WorkflowView},
+            view::{Created, EventView, Overview, TaskView, WorkflowView},
         },
     },
     error::{Code, Error},
@@ -73,6 +73,18 @@ pub struct Status {
     pub events: Option<Vec<EventView>>,
     /// Nothing is newer than what the caller knows.
     pub unchanged: bool,
+    /// Not everything that was asked for fits into an answer.
+    pub truncated: bool,
+}
+
+/// Figures over many workflows.
+pub struct Figures {
+    /// What was asked for.
+    pub question: Question,
+    /// In their order.
+    pub figures: Vec<Figure>,
+    /// Where the rest begins.
+    pub next: Option<String>,
 }
 
 impl Workflows {
@@ -148,8 +160,7 @@ impl Workflows {
             let waits = if request.since_version.is_some() { known } else { !over };
             let (now, deadline) = (tokio::time::Instant::now(), self.changes.no_later_than(deadline));
             if !waits || over || now >= deadline {
-                let events = self.newest_events(&request, &found).await?;
-                return Ok(Status { found, events, unchanged: known });
+                return self.shown(&request, found, known).await;
             }
             // An error is the time that is up.
             let _ = tokio::time::timeout_at(deadline.min(now + LOOK_AGAIN), watch.changed()).await;
@@ -157,12 +168,32 @@ impl Workflows {
     }
 
     async fn find(&self, request: &StatusRequest) -> Result<Found, Error> {
-        let tasks =
-            request.tasks.then_some(TaskPage { most: self.limits.workflow_tasks_max as u64, carried: request.results });
+        let tasks = request.tasks.then_some(TaskPage {
+            most: self.limits.workflow_tasks_max as u64,
+            carried: request.results,
+            carried_bytes_max: self.limits.bytes_max,
+        });
         let find =
             Find { id: request.id.clone(), carried: request.results, tasks, stalled_before: self.stalled_before() };
         let found = self.store.find(find).await?;
         found.ok_or_else(|| refusal::no_workflow(&request.id, request.argument))
+    }
+
+    /// What was found, as far as it fits into an answer.
+    async fn shown(&self, request: &StatusRequest, mut found: Found, unchanged: bool) -> Result<Status, Error> {
+        let mut left = self.limits.bytes_max.saturating_sub(found.carried.bytes());
+        let cut = page::fit(&mut found.tasks, left, TaskView::bytes);
+        let left_out = found.tasks.iter().any(|task| !task.left_out.is_empty());
+        left = left.saturating_sub(found.tasks.iter().map(TaskView::bytes).sum());
+        let mut events = self.newest_events(request, &found).await?;
+        let mut cut_events = false;
+        if let Some(events) = &mut events {
+            // The newest are kept.
+            events.reverse();
+            cut_events = page::fit(events, left.max(self.limits.bytes_default), EventView::bytes);
+            events.reverse();
+        }
+        Ok(Status { found, events, unchanged, truncated: cut || left_out || cut_events })
     }
 
     async fn newest_events(&self, request: &StatusRequest, found: &Found) -> Result<Option<Vec<EventView>>, Error> {
@@ -179,6 +210,7 @@ impl Workflows {
     /// Workflows, newest first, and where the rest begins.
     pub async fn list(&self, request: ListRequest) -> Result<(Vec<WorkflowView>, Option<String>), Error> {
         let rows = self.limits.rows(request.limit.or(Some(LISTED_DEFAULT)), "limit")?;
+        let bytes = self.limits.listed_bytes(request.limit);
         let (filter, question, cursor) = request.checked()?;
         let before = match cursor {
             None => None,
@@ -188,6 +220,7 @@ impl Workflows {
         let mut workflows = self.store.list(list).await?;
         let more = workflows.len() > rows;
         workflows.truncate(rows);
+        let more = page::fit(&mut workflows, bytes, WorkflowView::bytes) || more;
         let last = workflows.last().filter(|_| more);
         let next = last.map(|last| Cursor::encode_text(&format!("{}.{}", last.created_at.0, last.id), &question));
         Ok((workflows, next))
@@ -197,8 +230,8 @@ impl Workflows {
     pub async fn events(&self, request: EventsRequest) -> Result<(Vec<EventView>, Option<i64>), Error> {
         let wait = tasks::wait(request.wait_ms)?;
         let rows = self.limits.rows(request.limit, "limit")?;
-        for (argument, id) in [("workflow_id", &request.workflow_id), ("task_id", &request.entity_id)] {
-            text::id(argument, id.as_deref().unwrap_or_default())?;
+        for id in [&request.workflow_id, &request.entity_id].into_iter().flatten() {
+            text::id(request.argument, id)?;
         }
         let deadline = tokio::time::Instant::now() + wait;
         let topic = request.workflow_id.clone().map_or(Topic::Events, Topic::Workflow);
@@ -213,6 +246,7 @@ impl Workflows {
             if !events.is_empty() || now >= deadline {
                 let more = events.len() > rows;
                 events.truncate(rows);
+                let more = page::fit(&mut events, self.limits.listed_bytes(request.limit), EventView::bytes) || more;
                 let next = events.last().filter(|_| more).map(|last| last.seq);
                 return Ok((events, next));
             }
@@ -223,22 +257,28 @@ impl Workflows {
 
     /// "Nothing happened" and "there is no such thing" are two answers.
     async fn must_exist(&self, request: &EventsRequest) -> Result<(), Error> {
-        let (id, argument) = match (&request.workflow_id, &request.entity_id) {
-            (Some(id), _) => (id, "workflow_id"),
-            (None, Some(id)) => (id, "task_id"),
-            (None, None) => return Ok(()),
-        };
+        let Some(id) = request.workflow_id.as_ref().or(request.entity_id.as_ref()) else { return Ok(()) };
+        let argument = request.argument;
         let find = Find { id: id.clone(), carried: false, tasks: None, stalled_before: self.stalled_before() };
         let found = self.store.find(find).await?;
         found.map(drop).ok_or_else(|| refusal::no_workflow(id, argument))
     }
 
     /// Figures over many workflows.
-    pub async fn analytics(&self, request: AnalyticsRequest) -> Result<(Question, Vec<Figure>), Error> {
-        let most = self.limits.rows(request.limit.or(Some(FIGURES_DEFAULT)), "limit")? as u64;
-        let question = request.checked(self.clock.now(), most)?;
-        let figures = self.store.analytics(question.clone()).await?;
-        Ok((question, figures))
+    pub async fn analytics(&self, mut request: AnalyticsRequest) -> Result<Figures, Error> {
+        let rows = self.limits.rows(request.limit.or(Some(FIGURES_DEFAULT)), "limit")?;
+        let bytes = self.limits.listed_bytes(request.limit);
+        let asked = format!("{:?}{:?}{:?}", request.metric, request.window, request.group_by);
+        let cursor = request.cursor.take().map(|token| Cursor::decode(&token, &asked)).transpose()?;
+        let offset = cursor.map_or(0, |cursor| cursor.offset);
+        let question = request.checked(self.clock.now(), rows as u64 + 1, offset)?;
+        let mut figures = self.store.analytics(question.clone()).await?;
+        let more = figures.len() > rows;
+        figures.truncate(rows);
+        let more = page::fit(&mut figures, bytes, Figure::bytes) || more;
+        let next = more.then(|| Cursor { offset: offset + figures.len() as u64 }.encode(&asked));
+        question.sort(&mut figures);
+        Ok(Figures { question, figures, next })
     }
 
     /// A lease that ends before this was not renewed for half of its time.

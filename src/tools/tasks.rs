@@ -36,6 +36,7 @@ pub struct EnqueueTasks {
     #[schemars(with = "Vec<Object>")]
     tasks: Lenient<Vec<TaskArgument>>,
     /// The workflow they join (default: none).
+    #[serde(alias = "task_id")]
     workflow_id: Option<String>,
     #[expect(dead_code, reason = "read at the choke point, for every tool that writes")]
     idempotency_key: Option<String>,
@@ -201,6 +202,8 @@ pub struct ManageAnswer {
     ids: Option<Vec<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<Any>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tasks: Option<Vec<TaskRow>>,
 }
@@ -406,10 +409,22 @@ impl ManageTasks {
     }
 }
 
+/// How to see what does not fit beside other tasks.
+const CUT: &str = "get_orchestration_status with a task_id shows one task with all it carries";
+
 impl ManageAnswer {
     fn listed(tasks: Vec<TaskRow>, next: Option<String>) -> Self {
         let next = Any(crate::domain::json::of(&next));
-        Self { affected: None, dry_run: None, more: None, ids: None, next: Some(next), tasks: Some(tasks) }
+        let left_out = tasks.iter().any(TaskRow::is_cut).then_some(CUT);
+        Self {
+            affected: None,
+            dry_run: None,
+            more: None,
+            ids: None,
+            next: Some(next),
+            hint: left_out,
+            tasks: Some(tasks),
+        }
     }
 
     fn changed(managed: Managed, dry_run: bool) -> Self {
@@ -419,6 +434,7 @@ impl ManageAnswer {
             more: managed.more.then_some(true),
             ids: Some(managed.ids),
             next: None,
+            hint: None,
             tasks: None,
         }
     }

@@ -131,7 +131,6 @@ impl Tools {
         &self,
         Parameters(arguments): Parameters<GetAnalytics>,
     ) -> Result<Json<AnalyticsAnswer>, ToolError> {
-        let (question, figures) = self.app.workflows.analytics(arguments.into()).await?;
-        Ok(Json(AnalyticsAnswer::new(&question, figures)))
+        Ok(Json(AnalyticsAnswer::new(self.app.workflows.analytics(arguments.into()).await?)))
     }
 }

@@ -25,6 +25,18 @@ pub(super) struct Event<'a> {
     pub data: Option<&'a str>,
 }
 
+/// What somebody said, as the data of an event: in full when it is short. The task keeps it in any case.
+pub(super) fn said(name: &str, json: &str) -> String {
+    if json.len() <= SAID_BYTES_MAX {
+        format!(r#"{{"{name}":{json}}}"#)
+    } else {
+        format!(r#"{{"{name}_bytes":{}}}"#, json.len())
+    }
+}
+
+/// Bytes of what somebody said that are written into the history too.
+const SAID_BYTES_MAX: usize = 4_096;
+
 /// Adds an event, and wakes who publishes. Its number, which is larger than those of all events that could be seen before.
 pub(super) async fn numbered(session: &dyn Session, event: &Event<'_>) -> Result<i64, Error> {
     session.touch(Topic::Events);

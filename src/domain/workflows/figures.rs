@@ -15,6 +15,25 @@ pub struct Question {
     pub since: Instant,
     /// Up to so many rows.
     pub most: u64,
+    /// After so many.
+    pub offset: u64,
+}
+
+impl Question {
+    /// Puts figures of groups in the order of their groups, whichever of them were chosen.
+    pub fn sort(&self, figures: &mut [Figure]) {
+        if self.metric != Metric::Failures && self.group_by != GroupBy::Workflow {
+            figures.sort_by(|a, b| (&a.group, &a.subgroup).cmp(&(&b.group, &b.subgroup)));
+        }
+    }
+}
+
+impl Figure {
+    /// About so many bytes in an answer.
+    pub fn bytes(&self) -> usize {
+        let texts = [&self.group, &self.subgroup, &self.name, &self.error].into_iter().flatten();
+        250 + texts.map(String::len).sum::<usize>()
+    }
 }
 
 /// What can be counted.

@@ -109,7 +109,50 @@ pub struct TaskView {
     pub result: Option<Json>,
     /// What it was given, when asked for.
     pub input: Option<Json>,
+    /// What of these was too large beside the others: question, result, input.
+    pub left_out: Vec<&'static str>,
 }
+
+impl TaskView {
+    /// About so many bytes in an answer.
+    pub fn bytes(&self) -> usize {
+        let carried = [&self.question, &self.result, &self.input].into_iter().flatten();
+        let texts = [&self.key, &self.title, &self.message, &self.agent_id, &self.workflow_id].into_iter().flatten();
+        ROW_BYTES
+            + self.queue.len()
+            + texts.map(String::len).sum::<usize>()
+            + carried.map(|carried| carried.get().len()).sum::<usize>()
+            + self.error.as_ref().map_or(0, |error| error.message.len())
+    }
+}
+
+impl WorkflowView {
+    /// About so many bytes in an answer.
+    pub fn bytes(&self) -> usize {
+        // A workflow has about twice as many fields as a task.
+        2 * ROW_BYTES + self.name.len() + self.kind.len() + self.reason.as_ref().map_or(0, String::len)
+    }
+}
+
+impl EventView {
+    /// About so many bytes in an answer.
+    pub fn bytes(&self) -> usize {
+        let texts = [&self.workflow_id, &self.actor].into_iter().flatten();
+        let data = self.data.as_ref().map_or(0, |data| data.get().len());
+        ROW_BYTES / 2 + self.entity_id.len() + texts.map(String::len).sum::<usize>() + data
+    }
+}
+
+impl Carried {
+    /// About so many bytes in an answer.
+    pub fn bytes(&self) -> usize {
+        let carried = [&self.input, &self.result].into_iter().flatten();
+        carried.map(|carried| carried.get().len()).sum::<usize>() + self.error.as_ref().map_or(0, String::len)
+    }
+}
+
+/// What names, numbers and times of a row take.
+const ROW_BYTES: usize = 300;
 
 /// An event of the history.
 #[derive(Debug, Clone)]

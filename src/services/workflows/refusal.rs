@@ -26,10 +26,14 @@ fn too_many(active_max: u64) -> Error {
 }
 
 pub(super) fn no_workflow(id: &str, argument: &'static str) -> Error {
-    let what = if id.starts_with("tk_") { "task" } else { "workflow" };
-    Error::new(Code::NotFound, format!("no {what} `{}`", text::shown(id)))
-        .argument(argument)
-        .hint("list_workflows shows workflows; ended ones are kept for 90 days")
+    let (what, hint) = match argument {
+        "agent_id" => ("agent", "list_agents shows agents"),
+        _ if id.starts_with("tk_") => {
+            ("task", "manage_tasks with action `list` shows tasks; ended ones are kept for 90 days")
+        }
+        _ => ("workflow", "list_workflows shows workflows; ended ones are kept for 90 days"),
+    };
+    Error::new(Code::NotFound, format!("no {what} `{}`", text::shown(id))).argument(argument).hint(hint)
 }
 
 pub(super) fn of_change(refused: ChangeRefused, id: &str, action: Option<Action>) -> Error {

@@ -242,6 +242,8 @@ pub struct EventsRequest {
     pub limit: Option<u64>,
     /// How long to wait for something newer, in milliseconds.
     pub wait_ms: Option<u64>,
+    /// The argument that says of what.
+    pub argument: &'static str,
 }
 
 impl EventsRequest {
@@ -266,10 +268,12 @@ pub struct AnalyticsRequest {
     pub group_by: Option<GroupBy>,
     /// Rows at the most.
     pub limit: Option<u64>,
+    /// Where the answer before ended.
+    pub cursor: Option<String>,
 }
 
 impl AnalyticsRequest {
-    pub(super) fn checked(self, now: Instant, most: u64) -> Result<Question, Error> {
+    pub(super) fn checked(self, now: Instant, most: u64, offset: u64) -> Result<Question, Error> {
         let days_default = if self.metric == Metric::SuccessRate { 7 } else { 30 };
         let ms = match self.window.as_deref() {
             None => days_default * 86_400_000,
@@ -282,7 +286,7 @@ impl AnalyticsRequest {
         if matches!(group_by, GroupBy::Agent | GroupBy::Model) && self.metric != Metric::Cost {
             return Err(Error::invalid("group_by", "`group_by` agent and model go with metric `cost`"));
         }
-        Ok(Question { metric: self.metric, group_by, since: now.plus_ms(-ms), most })
+        Ok(Question { metric: self.metric, group_by, since: now.plus_ms(-ms), most, offset })
     }
 }
 

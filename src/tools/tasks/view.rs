@@ -114,6 +114,15 @@ pub struct TaskRow {
     input: Option<Any>,
     #[serde(skip_serializing_if = "Option::is_none")]
     result: Option<Any>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    left_out: Vec<&'static str>,
+}
+
+impl TaskRow {
+    /// Something of it did not fit.
+    pub fn is_cut(&self) -> bool {
+        !self.left_out.is_empty()
+    }
 }
 
 impl From<TaskView> for TaskRow {
@@ -140,6 +149,7 @@ impl From<TaskView> for TaskRow {
             completed_at: task.completed_at.map(Instant::rfc3339),
             input: task.input.map(Any),
             result: task.result.map(Any),
+            left_out: task.left_out,
         }
     }
 }

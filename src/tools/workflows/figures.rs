@@ -15,7 +15,10 @@ use crate::{
         },
     },
     error::Error,
-    services::workflows::request::{AnalyticsRequest, EventsRequest},
+    services::workflows::{
+        Figures,
+        request::{AnalyticsRequest, EventsRequest},
+    },
 };
 
 /// Arguments of get_events.
@@ -71,6 +74,7 @@ pub struct GetAnalytics {
     group_by: Option<GroupArgument>,
     #[schemars(range(min = 1, max = 10_000))]
     limit: Option<u64>,
+    cursor: Option<String>,
 }
 
 #[derive(Clone, Copy, Deserialize, JsonSchema)]
@@ -103,6 +107,7 @@ enum GroupArgument {
 pub struct AnalyticsAnswer {
     metric: &'static str,
     since: String,
+    next: Any,
     rows: Vec<FigureRow>,
 }
 
@@ -155,11 +160,13 @@ impl GetEvents {
             return Err(Error::invalid("workflow_id", "pass one of `workflow_id`, `task_id`, `agent_id`"));
         }
         // A workflow's id may come as task_id.
-        let (workflow_id, entity_id) = match task_id {
-            Some(id) if id.starts_with("wf_") => (Some(id), None),
-            other => (workflow_id, other.or(agent_id)),
+        let (workflow_id, entity_id, argument) = match (workflow_id, task_id, agent_id) {
+            (_, Some(id), _) if id.starts_with("wf_") => (Some(id), None, "task_id"),
+            (_, Some(id), _) => (None, Some(id), "task_id"),
+            (_, _, Some(id)) => (None, Some(id), "agent_id"),
+            (workflow_id, None, None) => (workflow_id, None, "workflow_id"),
         };
-        Ok(EventsRequest { workflow_id, entity_id, after: cursor.or(after), limit, wait_ms })
+        Ok(EventsRequest { workflow_id, entity_id, argument, after: cursor.or(after), limit, wait_ms })
     }
 }
 
@@ -207,13 +214,15 @@ impl From<GetAnalytics> for AnalyticsRequest {
                 GroupArgument::Nothing => GroupBy::Nothing,
             }),
             limit: arguments.limit,
+            cursor: arguments.cursor,
         }
     }
 }
 
 impl AnalyticsAnswer {
     /// Figures of a question.
-    pub fn new(question: &Question, figures: Vec<Figure>) -> Self {
+    pub fn new(found: Figures) -> Self {
+        let Figures { question, figures, next } = found;
         let metric = match question.metric {
             Metric::SuccessRate => "success_rate",
             Metric::Duration => "duration",
@@ -221,8 +230,8 @@ impl AnalyticsAnswer {
             Metric::Throughput => "throughput",
             Metric::Failures => "failures",
         };
-        let rows = figures.into_iter().map(|figure| FigureRow::new(question, figure)).collect();
-        Self { metric, since: question.since.rfc3339(), rows }
+        let rows = figures.into_iter().map(|figure| FigureRow::new(&question, figure)).collect();
+        Self { metric, since: question.since.rfc3339(), next: Any(json::of(&next)), rows }
     }
 }
 

@@ -65,6 +65,10 @@ pub struct StatusAnswer {
     #[serde(skip_serializing_if = "Option::is_none")]
     unchanged: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    truncated: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     workflows: Option<BTreeMap<&'static str, u64>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tasks: Option<TasksPart>,
@@ -110,6 +114,9 @@ struct SystemView {
     cpu_percent: f64,
     memory_mb: f64,
 }
+
+/// How to see what does not fit.
+const REST: &str = "manage_tasks with action `list` and filter {workflow_id} pages through tasks; task_id shows one with all it carries; get_events pages through events";
 
 /// A workflow. `task_id` is its id under an older name.
 #[derive(Serialize, JsonSchema)]
@@ -189,6 +196,8 @@ impl StatusAnswer {
         workflow: None,
         task: None,
         unchanged: None,
+        truncated: None,
+        hint: None,
         workflows: None,
         tasks: None,
         queues: None,
@@ -205,7 +214,7 @@ impl StatusAnswer {
 
 impl From<Status> for StatusAnswer {
     fn from(status: Status) -> Self {
-        let Status { found, events, unchanged } = status;
+        let Status { found, events, unchanged, truncated } = status;
         let tasks = found.tasks;
         let mut workflow = found.workflow.map(WorkflowRow::from);
         if let Some(row) = &mut workflow {
@@ -217,6 +226,8 @@ impl From<Status> for StatusAnswer {
             workflow,
             task: found.task.map(Into::into),
             unchanged: unchanged.then_some(true),
+            truncated: truncated.then_some(true),
+            hint: truncated.then_some(REST),
             tasks: found.with_tasks.then(|| TasksPart::Rows(tasks.into_iter().map(Into::into).collect())),
             source: Some("store"),
             events: events.map(|events| events.into_iter().map(Into::into).collect()),

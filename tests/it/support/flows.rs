@@ -281,7 +281,7 @@ impl Board {
 
     /// A workflow and its tasks, whose counts agree.
     pub async fn look(&self, id: &str) -> (WorkflowView, Vec<TaskView>) {
-        let tasks = Some(TaskPage { most: 1_000, carried: true });
+        let tasks = Some(TaskPage { most: 1_000, carried: true, carried_bytes_max: usize::MAX });
         let find = Find { id: id.to_owned(), carried: true, tasks, stalled_before: self.now() };
         let found = self.store.find(find).await.unwrap().unwrap_or_else(|| panic!("no workflow {id}"));
         let (workflow, tasks) = (found.workflow.unwrap(), found.tasks);
@@ -310,8 +310,14 @@ impl Board {
 
     /// One task.
     pub async fn task(&self, id: &str) -> TaskView {
-        let list =
-            ListTasks { filter: TaskFilter::default(), ids: vec![id.to_owned()], after: None, most: 2, carried: true };
+        let list = ListTasks {
+            filter: TaskFilter::default(),
+            ids: vec![id.to_owned()],
+            after: None,
+            most: 2,
+            carried: true,
+            carried_bytes_max: usize::MAX,
+        };
         let mut tasks = TaskStore::list(&*self.store, list).await.unwrap();
         assert_eq!(tasks.len(), 1, "{id}");
         tasks.remove(0)

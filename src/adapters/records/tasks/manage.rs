@@ -196,7 +196,7 @@ async fn change(session: &dyn Session, asked: &Manage, target: &Target) -> Resul
         Change::Answer(answer) => {
             let answer = answer.as_ref().map_or("null", |answer| answer.get());
             resume(session, &target.id, Some(answer), by).await?;
-            let data = format!(r#"{{"answer":{answer}}}"#);
+            let data = events::said("answer", answer);
             tell(session, asked, target, "task_answered", Some(&data)).await?;
             Ok(Delta { parked: -1, ..Delta::default() })
         }

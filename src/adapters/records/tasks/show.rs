@@ -1,4 +1,6 @@
-//! Tasks as they are shown.
+//! Tasks as they are shown. What they carry may be large: it is fetched only as far as it fits.
+
+use std::collections::BTreeMap;
 
 use super::{
     super::{Row, Session, Value, payload},
@@ -6,7 +8,7 @@ use super::{
     held,
 };
 use crate::{
-    domain::{money::Micros, tasks::State, workflows::view::TaskView},
+    domain::{json::Json, money::Micros, tasks::State, workflows::view::TaskView},
     error::Error,
     ports::tasks::ListTasks,
 };
@@ -23,8 +25,9 @@ pub(in crate::adapters::records) async fn list(
             "-- tasks_list\n\
              SELECT t.id, t.workflow_id, t.key, t.title, t.queue, COALESCE(r.state, t.ended), t.priority, \
              COALESCE(r.attempt, t.attempt), t.max_attempts, COALESCE(r.fence, t.fence), COALESCE(r.owner, t.owner), r.lease_until, \
-             r.run_at, t.progress, t.message, t.question, t.errors, t.cost_micros, t.created_at, t.completed_at, \
-             CASE WHEN $8 THEN t.result END, CASE WHEN $8 THEN t.input END \
+             r.run_at, t.progress, t.message, substr(t.errors, 1, $10), t.cost_micros, t.created_at, t.completed_at, \
+             COALESCE(length(t.question), 0), CASE WHEN $8 THEN COALESCE(length(t.result), 0) ELSE 0 END, \
+             CASE WHEN $8 THEN COALESCE(length(t.input), 0) ELSE 0 END \
              FROM task t LEFT JOIN task_run r ON r.task_id = t.id \
              WHERE (NOT $1 OR t.id = ANY($2)) AND ($3 = '' OR COALESCE(r.state, t.ended) = $3) AND ($4 = '' OR t.queue = $4) \
              AND ($5 = '' OR t.workflow_id = $5) AND ($6 = '' OR COALESCE(r.owner, t.owner) = $6) AND t.id > $7 \
@@ -39,13 +42,67 @@ pub(in crate::adapters::records) async fn list(
                 asked.after.as_deref().unwrap_or_default().into(),
                 asked.carried.into(),
                 i64::try_from(asked.most).unwrap_or(i64::MAX).into(),
+                ERRORS_READ.into(),
             ],
         )
         .await?;
-    found.into_iter().map(read).collect()
+    let mut found = found.into_iter().map(read).collect::<Result<Vec<_>, _>>()?;
+    carry(session, asked, &mut found).await?;
+    Ok(found.into_iter().map(|found| found.view).collect())
 }
 
-fn read(mut row: Row) -> Result<TaskView, Error> {
+/// Bytes of a task's failures that are read: the newest comes first, and it alone is shown.
+const ERRORS_READ: i64 = 100_000;
+
+/// A task and the stored lengths of what it carries.
+struct Found {
+    view: TaskView,
+    question: usize,
+    result: usize,
+    input: usize,
+}
+
+/// Fetches what tasks carry, in their order, as far as it fits.
+async fn carry(session: &dyn Session, asked: &ListTasks, found: &mut [Found]) -> Result<(), Error> {
+    let mut left = asked.carried_bytes_max;
+    let mut wanted = Vec::new();
+    for task in found.iter() {
+        let stored = task.question + task.result + task.input;
+        if stored > 0 && stored <= left {
+            left -= stored;
+            wanted.push(task.view.id.clone());
+        }
+    }
+    let mut carried = BTreeMap::new();
+    if !wanted.is_empty() {
+        let sql = "-- tasks_carried\nSELECT id, question, CASE WHEN $2 THEN result END, CASE WHEN $2 THEN input END FROM task WHERE id = ANY($1)";
+        for mut row in session.rows(sql, &[Value::Texts(&wanted), asked.carried.into()]).await? {
+            carried.insert(row.text()?, row);
+        }
+    }
+    // What is compressed is larger than it was stored.
+    let mut left = asked.carried_bytes_max;
+    let mut fits =
+        |json: Option<Json>| json.filter(|json| json.get().len() <= left).inspect(|json| left -= json.get().len());
+    for Found { view, question, result, input } in found {
+        if let Some(mut row) = carried.remove(&view.id) {
+            view.question = fits(payload::json(&mut row)?);
+            let (came, given) = (payload::read(&mut row)?, payload::json(&mut row)?);
+            view.result = came.filter(|_| *result > 0).and_then(|came| fits(Some(came)));
+            view.input = given.filter(|_| *input > 0).and_then(|given| fits(Some(given)));
+        }
+        let kept = [
+            ("question", *question, &view.question),
+            ("result", *result, &view.result),
+            ("input", *input, &view.input),
+        ];
+        view.left_out =
+            kept.into_iter().filter(|(_, stored, kept)| *stored > 0 && kept.is_none()).map(|(name, ..)| name).collect();
+    }
+    Ok(())
+}
+
+fn read(mut row: Row) -> Result<Found, Error> {
     let (id, workflow_id, key, title, queue) =
         (row.text()?, row.text_or_none()?, row.text_or_none()?, row.text_or_none()?, row.text()?);
     let state = held::state(&row.text()?)?;
@@ -65,13 +122,14 @@ fn read(mut row: Row) -> Result<TaskView, Error> {
         run_at: row.time_or_none()?,
         progress: row.real_or_none()?,
         message: row.text_or_none()?,
-        question: payload::json(&mut row)?,
+        question: None,
         error: last_error(&row.text()?),
         cost: Micros(row.integer()?),
         created_at: row.time()?,
         completed_at: row.time_or_none()?,
-        result: payload::read(&mut row)?,
-        input: payload::json(&mut row)?,
+        result: None,
+        input: None,
+        left_out: Vec::new(),
     };
     if !matches!(state, State::Leased) {
         view.lease_until = None;
@@ -79,12 +137,14 @@ fn read(mut row: Row) -> Result<TaskView, Error> {
     if !matches!(state, State::Scheduled | State::RetryWait) {
         view.run_at = None;
     }
-    Ok(view)
+    let mut length = || row.integer().map(|length| usize::try_from(length).unwrap_or_default());
+    Ok(Found { view, question: length()?, result: length()?, input: length()? })
 }
 
+/// The first of a list whose end may be cut off.
 fn last_error(errors: &str) -> Option<crate::domain::tasks::Failure> {
-    let kept: Vec<KeptFailure> = serde_json::from_str(errors).ok()?;
-    kept.into_iter().next().map(|kept| kept.failure)
+    let mut kept = serde_json::Deserializer::from_str(errors.strip_prefix('[')?).into_iter::<KeptFailure>();
+    kept.next()?.ok().map(|kept| kept.failure)
 }
 
 /// Reads a stored state.

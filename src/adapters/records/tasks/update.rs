@@ -135,7 +135,7 @@ async fn park(session: &dyn Session, asked: &Update, held: &Held) -> Result<(), 
             &[(&asked.lease.task_id).into(), question.into()],
         )
         .await?;
-    let data = format!(r#"{{"question":{}}}"#, question.unwrap_or("null"));
+    let data = events::said("question", question.unwrap_or("null"));
     tell(session, asked, held, "task_parked", Some(&data)).await?;
     if let Some(workflow_id) = &held.workflow_id {
         let delta = Delta { parked: 1, ..Delta::default() };

@@ -9,7 +9,7 @@ use crate::{
     error::Error,
 };
 
-/// Figures as they are asked for. Those of a group come in its order, and of many days the last ones; those of single workflows with the
+/// Figures as they are asked for. Those of a group come in its order, days from the last one back; those of single workflows with the
 /// largest first.
 pub(super) async fn figures(session: &dyn Session, asked: &Question) -> Result<Vec<Figure>, Error> {
     match (asked.metric, asked.group_by) {
@@ -39,6 +39,10 @@ fn most(asked: &Question) -> i64 {
     i64::try_from(asked.most).unwrap_or(i64::MAX)
 }
 
+fn offset(asked: &Question) -> i64 {
+    i64::try_from(asked.offset).unwrap_or(i64::MAX)
+}
+
 async fn groups(session: &dyn Session, asked: &Question) -> Result<Vec<Figure>, Error> {
     let found = session
         .rows(
@@ -50,8 +54,8 @@ async fn groups(session: &dyn Session, asked: &Question) -> Result<Vec<Figure>, 
              CAST(sum(CASE WHEN state = 'cancelled' THEN 1 ELSE 0 END) AS bigint), \
              CAST(avg(duration_ms) AS double precision), max(duration_ms), CAST(sum(cost_micros) AS bigint) \
              FROM workflow WHERE completed_at >= $2 GROUP BY 1, 2 \
-             ORDER BY CASE WHEN $1 IN ('day', 'day_and_type') THEN max(ended_day) ELSE '' END DESC, 1, 2 LIMIT $3",
-            &[word(asked.group_by).into(), asked.since.into(), most(asked).into()],
+             ORDER BY CASE WHEN $1 IN ('day', 'day_and_type') THEN max(ended_day) ELSE '' END DESC, 1, 2 LIMIT $3 OFFSET $4",
+            &[word(asked.group_by).into(), asked.since.into(), most(asked).into(), offset(asked).into()],
         )
         .await?;
     let read = |mut row: Row| {
@@ -68,14 +72,7 @@ async fn groups(session: &dyn Session, asked: &Question) -> Result<Vec<Figure>, 
             ..Figure::default()
         })
     };
-    in_order(found.into_iter().map(read))
-}
-
-/// In the order of their groups, whichever were chosen.
-fn in_order(figures: impl Iterator<Item = Result<Figure, Error>>) -> Result<Vec<Figure>, Error> {
-    let mut figures = figures.collect::<Result<Vec<_>, _>>()?;
-    figures.sort_by(|a, b| (&a.group, &a.subgroup).cmp(&(&b.group, &b.subgroup)));
-    Ok(figures)
+    found.into_iter().map(read).collect()
 }
 
 /// Reports of cost, also of workflows that have not ended and of tasks of none.
@@ -89,8 +86,8 @@ async fn costs(session: &dyn Session, asked: &Question) -> Result<Vec<Figure>, E
              SELECT day, type, agent_id, model, cost_micros, input_tokens, output_tokens, reports FROM cost_daily WHERE day >= $2 \
              UNION ALL \
              SELECT day, type, agent_id, model, cost_micros, input_tokens, output_tokens, 1 FROM cost WHERE day >= $2) AS spent \
-             GROUP BY 1, 2 ORDER BY CASE WHEN $1 IN ('day', 'day_and_type') THEN max(day) ELSE '' END DESC, 1, 2 LIMIT $3",
-            &[word(asked.group_by).into(), (&asked.since.day()).into(), most(asked).into()],
+             GROUP BY 1, 2 ORDER BY CASE WHEN $1 IN ('day', 'day_and_type') THEN max(day) ELSE '' END DESC, 1, 2 LIMIT $3 OFFSET $4",
+            &[word(asked.group_by).into(), (&asked.since.day()).into(), most(asked).into(), offset(asked).into()],
         )
         .await?;
     let read = |mut row: Row| {
@@ -104,7 +101,7 @@ async fn costs(session: &dyn Session, asked: &Question) -> Result<Vec<Figure>, E
             ..Figure::default()
         })
     };
-    in_order(found.into_iter().map(read))
+    found.into_iter().map(read).collect()
 }
 
 /// The longest or the most expensive.
@@ -113,8 +110,8 @@ async fn single(session: &dyn Session, asked: &Question) -> Result<Vec<Figure>, 
         .rows(
             "-- figures_by_workflow\n\
              SELECT id, name, state, duration_ms, cost_micros, completed_at FROM workflow WHERE completed_at >= $1 \
-             ORDER BY CASE WHEN $2 THEN duration_ms ELSE cost_micros END DESC, id LIMIT $3",
-            &[asked.since.into(), (asked.metric == Metric::Duration).into(), most(asked).into()],
+             ORDER BY CASE WHEN $2 THEN duration_ms ELSE cost_micros END DESC, id LIMIT $3 OFFSET $4",
+            &[asked.since.into(), (asked.metric == Metric::Duration).into(), most(asked).into(), offset(asked).into()],
         )
         .await?;
     let read = |mut row: Row| {
@@ -146,8 +143,8 @@ async fn failures(session: &dyn Session, asked: &Question) -> Result<Vec<Figure>
              SELECT w.id, w.name, w.type, w.cost_micros, w.duration_ms, w.completed_at, r.error, w.reason, \
              (SELECT t.errors FROM task t WHERE t.workflow_id = w.id AND t.ended = 'dead' ORDER BY t.completed_at, t.id LIMIT 1) \
              FROM workflow w LEFT JOIN workflow_result r ON r.workflow_id = w.id \
-             WHERE w.completed_at >= $1 AND w.state IN ('failed', 'timed_out') ORDER BY w.completed_at DESC, w.id DESC LIMIT $2",
-            &[asked.since.into(), most(asked).into()],
+             WHERE w.completed_at >= $1 AND w.state IN ('failed', 'timed_out') ORDER BY w.completed_at DESC, w.id DESC LIMIT $2 OFFSET $3",
+            &[asked.since.into(), most(asked).into(), offset(asked).into()],
         )
         .await?;
     let read = |mut row: Row| {

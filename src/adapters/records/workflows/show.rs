@@ -51,6 +51,7 @@ pub(super) async fn find(session: &dyn Session, asked: &Find) -> Result<Option<F
             after: None,
             most: 1,
             carried: true,
+            carried_bytes_max: usize::MAX,
         };
         task = show::list(session, &list).await?.into_iter().next();
         let Some(found) = &task else { return Ok(None) };
@@ -70,6 +71,7 @@ pub(super) async fn find(session: &dyn Session, asked: &Find) -> Result<Option<F
                 after: None,
                 most: page.most,
                 carried: page.carried,
+                carried_bytes_max: page.carried_bytes_max.saturating_sub(carried.bytes()),
             };
             tasks = show::list(session, &list).await?;
         }

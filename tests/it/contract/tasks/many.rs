@@ -76,7 +76,8 @@ async fn by_filter_are_changed_those_that_fit(store: &Arc<Records>) {
         agent_id: agent_id.map(str::to_owned),
     };
     let list = async |filter: TaskFilter| {
-        let list = ListTasks { filter, ids: vec![], after: None, most: 100, carried: false };
+        let list =
+            ListTasks { filter, ids: vec![], after: None, most: 100, carried: false, carried_bytes_max: usize::MAX };
         TaskStore::list(&**store, list).await.unwrap().len()
     };
     assert_eq!(list(by(None, None)).await, 6);

@@ -212,7 +212,7 @@ async fn is_counted_in_figures(store: &Arc<Records>) {
     // Of many days the last ones are shown.
     let last = async |metric: Metric, group_by: GroupBy| {
         let since = NOW;
-        let figures = store.analytics(Question { metric, group_by, since, most: 1 }).await.unwrap();
+        let figures = store.analytics(Question { metric, group_by, since, most: 1, offset: 0 }).await.unwrap();
         figures[0].group.clone()
     };
     for metric in [Metric::Throughput, Metric::Cost] {
@@ -232,7 +232,7 @@ async fn is_counted_in_figures(store: &Arc<Records>) {
         GroupBy::Nothing,
     ];
     let ask = async |metric: Metric, group_by: GroupBy| {
-        store.analytics(Question { metric, group_by, since, most: 10 }).await.unwrap()
+        store.analytics(Question { metric, group_by, since, most: 10, offset: 0 }).await.unwrap()
     };
     for metric in metrics {
         for group_by in groups {
@@ -316,6 +316,7 @@ async fn is_forgotten_long_after_its_end_and_never_before(store: &Arc<Records>) 
         after: None,
         most: 1,
         carried: false,
+        carried_bytes_max: 0,
     };
     assert!(TaskStore::list(&**store, list).await.unwrap().is_empty());
 }

@@ -60,9 +60,17 @@ pub struct Lenient<T>(pub T);
 impl<'de, T: DeserializeOwned> Deserialize<'de> for Lenient<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = unwrapped(<Text as Deserialize>::deserialize(deserializer)?);
-        serde_json::from_str(text.get()).map(Self).map_err(|error| {
-            let message = error.to_string();
-            D::Error::custom(message.split(" at line ").next().unwrap_or_default())
+        serde_json::from_str(text.get()).map(Self).map_err(|_| {
+            // Read again, slowly, to learn which part of it it was.
+            let again: Result<T, _> =
+                serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_str(text.get()));
+            let (message, path) = again
+                .err()
+                .map_or_else(Default::default, |error| (error.inner().to_string(), error.path().to_string()));
+            let message = message.split(" at line ").next().unwrap_or_default();
+            // The parser's own words are read once more by whoever explains them.
+            let ours = message.starts_with("expected ") && path != ".";
+            if ours { D::Error::custom(format!("{path}: {message}")) } else { D::Error::custom(message) }
         })
     }
 }

@@ -269,7 +269,12 @@ async fn a_schema_tells_everything_about_a_table() {
     assert_eq!(names, [("cheap", "view"), ("things", "table")]);
     assert_eq!(tables["tables"][1]["estimated_rows"], 2);
     assert!(tables["tables"][1]["size_bytes"].as_i64().unwrap() >= 4096);
-    assert_eq!(board.answer("list_tables", r#"{"schema":"elsewhere"}"#).await["tables"], json!([]));
+    let refused = board.refused("list_tables", r#"{"schema":"elsewhere"}"#).await;
+    assert_eq!((&refused["code"], &refused["argument"]), (&json!("not_found"), &json!("schema")), "{refused}");
+    assert_eq!(
+        board.answer("list_tables", r#"{"schema":"Public"}"#).await["tables"],
+        board.answer("list_tables", "{}").await["tables"]
+    );
 }
 
 #[tokio::test]

@@ -118,6 +118,7 @@ async fn create_table_says_what_it_would_do_and_refuses_what_it_cannot() {
     assert_eq!((&dry["created"], &dry["table"]), (&json!(false), &json!("main.t")));
     assert_eq!(board.answer("list_tables", "{}").await["tables"], json!([]));
     assert_eq!(board.answer("create_table", &table("")).await["created"], true);
+    assert_eq!(board.refused("create_table", &table(r#","dry_run":true"#)).await["code"], "conflict");
     let again = board.answer("create_table", &table(r#","if_not_exists":true"#)).await;
     assert_eq!((&again["created"], &again["note"]), (&json!(false), &json!("the table existed with these columns")));
     let other =

@@ -1,5 +1,7 @@
 //! The surface as a client sees it, whatever the tool.
 
+use serde_json::json;
+
 use crate::support::harness::Harness;
 
 #[tokio::test]
@@ -30,4 +32,35 @@ async fn the_core_is_what_an_agent_needs_to_take_part_in_work() {
     let refused = board.refused("list_workflows", "{}").await;
     assert_eq!(refused["code"], "not_found", "{refused}");
     assert!(refused["hint"].as_str().unwrap().contains("CALLBOARD_TOOLSETS"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_value_of_the_wrong_kind_is_told_what_is_accepted() {
+    let board = Harness::embedded();
+    for (tool, call, argument, message) in [
+        ("bulk_export", r#"{"index":"x","format":5}"#, "format", "`format` is `5`; it takes ndjson, csv"),
+        (
+            "bulk_export",
+            r#"{"index":"x","destination":[1]}"#,
+            "destination",
+            "`destination` is `[1]`; it takes auto, inline, file",
+        ),
+        (
+            "bulk_insert",
+            r#"{"table":"t","rows":[{}],"on_error":true}"#,
+            "on_error",
+            "`on_error` is `true`; it takes abort, reject",
+        ),
+        ("bulk_insert", r#"{"table":"t","rows":[{},{},7]}"#, "rows", "`rows` cannot be read: [2]: expected an object"),
+        (
+            "index_documents",
+            r#"{"index":"x","documents":[{},"y"]}"#,
+            "documents",
+            "`documents` cannot be read: [1]: expected an object",
+        ),
+    ] {
+        let refused = board.refused(tool, call).await;
+        assert_eq!((&refused["code"], &refused["argument"]), (&json!("invalid"), &json!(argument)), "{refused}");
+        assert_eq!(refused["message"], message);
+    }
 }

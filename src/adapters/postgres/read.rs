@@ -276,7 +276,7 @@ impl Gathered {
         self.bytes += text.len() + 1;
         if self.bytes > self.bounds.bytes_max {
             if self.rows.rows.is_empty() {
-                return Err(row_too_long(text.len(), self.bounds.bytes_max));
+                return Err(row_too_long(self.bytes, self.bounds.bytes_max));
             }
             self.rows.truncated = true;
             return Ok(false);

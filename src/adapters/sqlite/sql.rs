@@ -107,6 +107,7 @@ impl SqlDatabase for DataFile {
     }
 
     async fn tables(&self, filter: &TableFilter) -> Result<Vec<TableSummary>, Error> {
+        catalog::check_listed(filter.schema.as_deref())?;
         let filter = TableFilter { schema: filter.schema.clone(), pattern: filter.pattern.clone() };
         self.read(TIME, move |connection, call| {
             catalog::list(connection, &filter).map_err(|error| failure::of(error, call))
@@ -157,12 +158,8 @@ impl SqlDatabase for DataFile {
 
     async fn create_table(&self, new: &NewTable) -> Result<CreatedTable, Error> {
         let statement = ddl::statement(new)?;
-        if new.dry_run {
-            catalog::check_schema(&new.table)?;
-            return Ok(CreatedTable { table: statement.table, created: false, ddl: statement.text, note: None });
-        }
-        let (name, if_not_exists) = (new.table.clone(), new.if_not_exists);
-        self.write(move |connection, call| ddl::create(connection, &name, statement, if_not_exists, call)).await
+        let how = ddl::How { name: new.table.clone(), if_not_exists: new.if_not_exists, dry_run: new.dry_run };
+        self.write(move |connection, call| ddl::create(connection, &how, statement, call)).await
     }
 
     async fn status(&self) -> BackendStatus {

@@ -20,6 +20,13 @@ pub(super) fn corrected(text: &str, error: &serde_path_to_error::Error<serde_jso
         members.remove(at);
         return Some(written(&members));
     }
+    if message.starts_with("expected value") && !value.get().starts_with('"') {
+        // One of several words: read as a string, it brings the words along.
+        let given: String = value.get().chars().take(40).collect();
+        let given = RawValue::from_string(serde_json::Value::from(given).to_string()).ok()?;
+        members.get_mut(at)?.1 = Cow::Owned(given);
+        return Some(written(&members));
+    }
     let inner: String = serde_json::from_str(value.get()).ok()?;
     let inner = inner.trim();
     let fits = match inner.as_bytes().first()? {

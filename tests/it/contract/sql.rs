@@ -9,7 +9,7 @@ use self::load::{
     a_missing_key_keeps_what_is_there_and_null_writes_null,
     an_aborted_load_writes_nothing_and_names_the_row_and_column, each_row_has_its_own_fault,
     every_count_is_exact_again_and_again, numbers_are_exact_or_refused,
-    one_bad_row_comes_back_with_its_reason_and_the_others_stand,
+    one_bad_row_comes_back_with_its_reason_and_the_others_stand, one_value_and_a_list_of_it_are_the_same,
 };
 use crate::support::{harness::Harness, postgres};
 
@@ -37,6 +37,7 @@ macro_rules! held_by {
             an_aborted_load_writes_nothing_and_names_the_row_and_column,
             every_count_is_exact_again_and_again,
             a_missing_key_keeps_what_is_there_and_null_writes_null,
+            one_value_and_a_list_of_it_are_the_same,
             numbers_are_exact_or_refused,
             each_row_has_its_own_fault,
             conflict_columns_are_a_unique_index,

@@ -103,13 +103,26 @@ fn is_named(identifier: &Identifier, name: &str) -> bool {
 pub(super) fn check_schema(name: &TableName) -> Result<(), Error> {
     match &name.schema {
         Some(schema) if !is_named(schema, SCHEMA) && !is_named(schema, "public") => {
-            Err(Error::new(Code::NotFound, format!("no schema `{}`", schema.text))
-                .argument("table")
-                .did_you_mean(vec![SCHEMA.to_owned()])
-                .hint("the embedded database has one schema: `main` (`public` means the same)"))
+            Err(no_schema(&schema.text).argument("table"))
         }
         _ => Ok(()),
     }
+}
+
+/// Refuses to list a schema that does not exist.
+pub(super) fn check_listed(schema: Option<&str>) -> Result<(), Error> {
+    match schema {
+        Some(schema) if !schema.eq_ignore_ascii_case(SCHEMA) && !schema.eq_ignore_ascii_case("public") => {
+            Err(no_schema(schema).argument("schema"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn no_schema(given: &str) -> Error {
+    Error::new(Code::NotFound, format!("no schema `{given}`"))
+        .did_you_mean(vec![SCHEMA.to_owned()])
+        .hint("the embedded database has one schema: `main` (`public` means the same)")
 }
 
 /// Names and kinds of everything that is a table to callers.
@@ -324,9 +337,6 @@ fn index(table: &Table, name: String, columns: &[String]) -> Index {
 
 /// Lists tables.
 pub(super) fn list(connection: &Connection, filter: &TableFilter) -> rusqlite::Result<Vec<TableSummary>> {
-    if filter.schema.as_deref().is_some_and(|schema| schema != SCHEMA && schema != "public") {
-        return Ok(Vec::new());
-    }
     let counted = has_statistics(connection)?;
     let sizes = sizes(connection)?;
     let mut tables = Vec::new();

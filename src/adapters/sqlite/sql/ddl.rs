@@ -144,18 +144,27 @@ fn literal(value: &Value) -> String {
     }
 }
 
+/// How a table is made.
+pub(super) struct How {
+    /// Its name.
+    pub name: TableName,
+    /// One that exists is as good.
+    pub if_not_exists: bool,
+    /// It is taken back, so that a dry run meets every error of a real one.
+    pub dry_run: bool,
+}
+
 /// Makes the table.
 pub(super) fn create(
     connection: &mut Connection,
-    name: &TableName,
+    how: &How,
     statement: Statement,
-    if_not_exists: bool,
     call: &Call,
 ) -> Result<CreatedTable, Error> {
     let wrong = |error| failure::of(error, call);
     let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).map_err(wrong)?;
-    match catalog::find(&transaction, name).map_err(wrong)? {
-        Ok(table) if if_not_exists && table.kind == "table" => {
+    match catalog::find(&transaction, &how.name).map_err(wrong)? {
+        Ok(table) if how.if_not_exists && table.kind == "table" => {
             let note = Some(difference(&table, &statement.columns));
             return Ok(CreatedTable { table: table.full_name(), created: false, ddl: statement.text, note });
         }
@@ -172,8 +181,10 @@ pub(super) fn create(
         let words = failure::words(&error);
         Error::invalid("columns", format!("the table cannot be made: {words}")).cause(error)
     })?;
-    transaction.commit().map_err(wrong)?;
-    Ok(CreatedTable { table: statement.table, created: true, ddl: statement.text, note: None })
+    if !how.dry_run {
+        transaction.commit().map_err(wrong)?;
+    }
+    Ok(CreatedTable { table: statement.table, created: !how.dry_run, ddl: statement.text, note: None })
 }
 
 /// How the table that exists differs from the one asked for.

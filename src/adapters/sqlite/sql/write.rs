@@ -106,7 +106,7 @@ pub(super) fn values(table: &Table, row: &RawValue) -> Result<Values, Refusal> {
             let reason = format!("cannot insert a non-DEFAULT value into column \"{name}\"");
             return Err(Refusal::new(Some(&name), "428C9", reason));
         }
-        let value = encode::encode(json, column.column_type.as_ref())
+        let value = encode::of_a_row(json, column.column_type.as_ref())
             .map_err(|fault| Refusal::new(Some(&column.name), fault.code, fault.reason))?;
         if value == Value::Null && (column.not_null || column.key_place > 0) {
             return Err(missing(table, &column.name));

@@ -39,6 +39,19 @@ pub(super) async fn one_bad_row_comes_back_with_its_reason_and_the_others_stand(
     );
 }
 
+pub(super) async fn one_value_and_a_list_of_it_are_the_same(board: &Harness) {
+    products(board).await;
+    let given = json!([{"id":"a","tags":"usb","price":[2.5]},{"id":["b"],"tags":5,"extra":[1]},{"id":"c","tags":[],"price":[null]},
+                       {"id":"d","tags":null},{"id":"e","price":[1,2]},{"id":"f","price":[]},{"id":"g","tags":{"a":1}}]);
+    let answer = load(board, json!({"table":"products","rows":given,"on_error":"reject"})).await;
+    assert_eq!(counts(&answer), [4, 0, 0, 0, 3], "{answer}");
+    assert_eq!(rejects(&answer), [(4, "price", "42804"), (5, "price", "42804"), (6, "tags", "42804")]);
+    assert_eq!(
+        rows(board, "select id, tags, price, extra from products order by id").await,
+        json!([["a", ["usb"], "2.50", null], ["b", ["5"], null, [1]], ["c", [], null, null], ["d", null, null, null]])
+    );
+}
+
 pub(super) async fn an_aborted_load_writes_nothing_and_names_the_row_and_column(board: &Harness) {
     products(board).await;
     let given = json!([{"id":"p-001","price":1},{"id":"p-002","price":"free"}]);

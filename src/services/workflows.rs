@@ -145,22 +145,28 @@ impl Workflows {
         text::id(request.argument, &request.id)?;
         let deadline = tokio::time::Instant::now() + wait;
         let mut workflow_id = request.id.clone();
+        // Whoever waits is woken by each change: what else was asked for is read once, when there is something to answer.
+        let look = if wait.is_zero() {
+            request.clone()
+        } else {
+            StatusRequest { tasks: false, results: false, ..request.clone() }
+        };
         loop {
             let watch = self.changes.watch(vec![Interest::In(Topic::Workflow(workflow_id.clone()))]);
-            let found = self.find(&request).await?;
+            let found = self.find(&look).await?;
             if let Some(workflow) = found.workflow.as_ref().filter(|workflow| workflow.id != workflow_id) {
                 // It was the id of a task, and changes are told of its workflow.
                 workflow_id.clone_from(&workflow.id);
                 continue;
             }
-            let version = found.workflow.as_ref().map(|workflow| workflow.version);
-            let known = request.since_version.is_some_and(|since| version.is_some_and(|version| version <= since));
+            let known = request.knows(&found);
             let over = found.workflow.as_ref().is_none_or(|workflow| !workflow.state.is_open());
             // Whoever waits without a version waits for the end.
             let waits = if request.since_version.is_some() { known } else { !over };
             let (now, deadline) = (tokio::time::Instant::now(), self.changes.no_later_than(deadline));
             if !waits || over || now >= deadline {
-                return self.shown(&request, found, known).await;
+                let found = if look == request { found } else { self.find(&request).await? };
+                return self.shown(&request, found).await;
             }
             // An error is the time that is up.
             let _ = tokio::time::timeout_at(deadline.min(now + LOOK_AGAIN), watch.changed()).await;
@@ -180,7 +186,7 @@ impl Workflows {
     }
 
     /// What was found, as far as it fits into an answer.
-    async fn shown(&self, request: &StatusRequest, mut found: Found, unchanged: bool) -> Result<Status, Error> {
+    async fn shown(&self, request: &StatusRequest, mut found: Found) -> Result<Status, Error> {
         let mut left = self.limits.bytes_max.saturating_sub(found.carried.bytes());
         let cut = page::fit(&mut found.tasks, left, TaskView::bytes);
         let left_out = found.tasks.iter().any(|task| !task.left_out.is_empty());
@@ -193,7 +199,7 @@ impl Workflows {
             cut_events = page::fit(events, left.max(self.limits.bytes_default), EventView::bytes);
             events.reverse();
         }
-        Ok(Status { found, events, unchanged, truncated: cut || left_out || cut_events })
+        Ok(Status { unchanged: request.knows(&found), found, events, truncated: cut || left_out || cut_events })
     }
 
     async fn newest_events(&self, request: &StatusRequest, found: &Found) -> Result<Option<Vec<EventView>>, Error> {

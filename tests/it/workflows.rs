@@ -148,3 +148,30 @@ async fn a_workflow_goes_by_its_older_name_everywhere() {
     let ended = board.answer("complete_workflow", &json!({"task_id": id, "outcome": "cancelled"}).to_string()).await;
     assert_eq!(ended["state"], "cancelled");
 }
+
+#[tokio::test]
+async fn who_waits_for_an_end_is_shown_all_that_was_asked_for() {
+    let board = Harness::embedded();
+    let created = board.answer("create_workflow", r#"{"name":"n","tasks":[{"key":"a","input":[1]}]}"#).await;
+    let id = &created["workflow_id"];
+    let claimed = board.answer("claim_tasks", r#"{"agent_id":"a"}"#).await;
+    let waits = json!({"workflow_id": id, "include": ["tasks", "results", "events"], "wait_ms": 20_000}).to_string();
+    let token = &claimed["tasks"][0]["lease_token"];
+    let finish = json!({"lease_token": token, "outcome": "completed", "result": "done"}).to_string();
+    let (status, _) = tokio::join!(board.answer("get_orchestration_status", &waits), async {
+        while *board.app.locks.waiting().borrow() == 0 {
+            tokio::task::yield_now().await;
+        }
+        board.answer("finish_task", &finish).await
+    });
+    assert_eq!((&status["workflow"]["state"], &status["unchanged"]), (&json!("completed"), &json!(null)));
+    let task = &status["tasks"][0];
+    assert_eq!((&task["state"], &task["input"], &task["result"]), (&json!("completed"), &json!([1]), &json!("done")));
+    let last = status["events"].as_array().unwrap().last().unwrap();
+    assert_eq!(last["event_type"], "workflow_completed");
+    // Nothing newer is known when the time is up, and that is said.
+    let knows =
+        json!({"workflow_id": id, "since_version": status["workflow"]["version"], "wait_ms": 1, "include": ["tasks"]});
+    let status = board.answer("get_orchestration_status", &knows.to_string()).await;
+    assert_eq!((&status["unchanged"], &status["tasks"][0]["key"]), (&json!(true), &json!("a")));
+}

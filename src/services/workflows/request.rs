@@ -10,7 +10,7 @@ use crate::{
         webhooks::{self, Hosts},
         workflows::{
             Action, NewWebhook, NewWorkflow, OnTaskFailure, State,
-            answers::Signal,
+            answers::{Found, Signal},
             figures::{GroupBy, Metric, Question},
         },
     },
@@ -162,7 +162,7 @@ impl ControlRequest {
 }
 
 /// A look at a workflow.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StatusRequest {
     /// Its id, or that of one of its tasks.
     pub id: String,
@@ -178,6 +178,14 @@ pub struct StatusRequest {
     pub since_version: Option<i64>,
     /// How long to wait for something newer, in milliseconds.
     pub wait_ms: Option<u64>,
+}
+
+impl StatusRequest {
+    /// Whether nothing of it is newer than what the caller knows.
+    pub(super) fn knows(&self, found: &Found) -> bool {
+        let version = found.workflow.as_ref().map(|workflow| workflow.version);
+        self.since_version.zip(version).is_some_and(|(since, version)| version <= since)
+    }
 }
 
 /// Workflows to list, as asked for.

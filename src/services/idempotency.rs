@@ -51,8 +51,8 @@ pub enum Start {
     Answered(Json),
 }
 
-/// Keys longer than this are refused.
-const KEY_LENGTH_MAX: usize = 256;
+/// Bytes of a key at the most.
+const KEY_BYTES_MAX: usize = 256;
 
 impl Idempotency {
     /// Over a store.
@@ -123,10 +123,10 @@ impl Idempotency {
 /// # Errors
 /// `invalid` when it is empty or too long.
 pub fn keyed(key: &str, tool: &str, arguments: &str) -> Result<Key, Error> {
-    if key.is_empty() || key.len() > KEY_LENGTH_MAX || key.contains('\0') {
+    if key.is_empty() || key.len() > KEY_BYTES_MAX || key.contains('\0') {
         return Err(Error::invalid(
             "idempotency_key",
-            format!("`idempotency_key` takes 1 to {KEY_LENGTH_MAX} characters"),
+            format!("`idempotency_key` takes 1 to {KEY_BYTES_MAX} bytes, none of them 0"),
         ));
     }
     // A client that writes its arguments anew may write their members in another order.

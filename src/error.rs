@@ -219,6 +219,18 @@ impl Error {
         self
     }
 
+    /// The same for one of several who failed together: what is to be known and done, without what belongs to one of them alone.
+    pub fn for_each(&self) -> Self {
+        let mut told = Self::new(self.code, self.message.clone());
+        (told.0.hint, told.0.retry_after) = (self.hint.clone(), self.retry_after);
+        told
+    }
+
+    /// What lies behind it, for the log.
+    pub fn cause_text(&self) -> String {
+        self.source().map(ToString::to_string).unwrap_or_default()
+    }
+
     /// Kept for the log; never shown.
     pub fn cause(mut self, cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         self.0.cause = Some(cause.into());

@@ -269,7 +269,7 @@ impl Jobs {
     /// A fault of ours is told once, until the job is done again. The store may also just be away: that is tried again, and calls say so.
     fn failed(&self, job: &'static str, error: &Error) {
         let is_new = self.noted().insert(job);
-        let cause = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
+        let cause = error.cause_text();
         if is_new && error.code == Code::Internal {
             tracing::error!(job.name = job, cause, "a job could not be done: {error}");
         } else {

@@ -100,27 +100,25 @@ impl Locks {
     /// `invalid` for what an action does not take, `lease_lost` when a token is worth nothing any more.
     pub async fn manage(&self, asked: LockRequest) -> Result<LockAnswer, Error> {
         let resource = text::name("resource", &asked.resource)?;
-        if asked.action == Action::Inspect {
-            let seen = self.store.inspect(&resource, self.clock.now()).await?;
-            return Ok(seen.map_or(LockAnswer::Free, LockAnswer::Seen));
+        if asked.action != Action::Inspect {
+            self.access.writing("manage_lock")?;
         }
-        self.access.writing("manage_lock")?;
-        let token = asked.token.as_deref().map(str::parse::<Token>).transpose()?;
-        let proven = |token: Option<Token>| match token {
-            Some(token) => {
-                Ok(Proven { resource: resource.clone(), token, key: asked.key.clone(), now: self.clock.now() })
-            }
-            None => Err(Error::invalid("token", "`token` is missing: it proves that the lock is yours")
-                .hint("pass it exactly as `acquire` answered it")),
-        };
+        let token = asked.token.as_deref().map(str::parse::<Token>).transpose();
+        let now = self.clock.now();
         match asked.action {
-            Action::Acquire | Action::Inspect => self.acquire(resource, token, asked).await,
+            Action::Inspect => {
+                let seen = self.store.inspect(&resource, now).await?;
+                Ok(seen.map_or(LockAnswer::Free, LockAnswer::Seen))
+            }
+            Action::Acquire => self.acquire(resource, token?, asked).await,
             Action::Renew => {
-                let renewed = self.store.renew(proven(token)?, ttl(asked.ttl_ms)?).await?;
+                let proven = Proven { resource: resource.clone(), token: needed(token?)?, key: asked.key, now };
+                let renewed = self.store.renew(proven, ttl(asked.ttl_ms)?).await?;
                 renewed.map(LockAnswer::Acquired).map_err(|refused| ended(&resource, refused))
             }
             Action::Release => {
-                let released = self.store.release(proven(token)?).await?;
+                let proven = Proven { resource: resource.clone(), token: needed(token?)?, key: asked.key, now };
+                let released = self.store.release(proven).await?;
                 released.map(|lock| LockAnswer::Released(lock.fence)).map_err(|refused| ended(&resource, refused))
             }
         }
@@ -181,6 +179,13 @@ impl Locks {
     pub async fn expire(&self, now: Instant) -> Result<u64, Error> {
         self.store.expire(now).await
     }
+}
+
+fn needed(token: Option<Token>) -> Result<Token, Error> {
+    token.ok_or_else(|| {
+        Error::invalid("token", "`token` is missing: it proves that the lock is yours")
+            .hint("pass it exactly as `acquire` answered it")
+    })
 }
 
 fn ttl(asked: Option<u64>) -> Result<Duration, Error> {

@@ -37,6 +37,21 @@ pub(super) fn said(name: &str, json: &str) -> String {
 /// Bytes of what somebody said that are written into the history too.
 const SAID_BYTES_MAX: usize = 4_096;
 
+impl<'a> Event<'a> {
+    /// In the order of the statements' columns.
+    fn values(&self) -> [Value<'a>; 7] {
+        [
+            self.at.into(),
+            self.entity.into(),
+            self.entity_id.into(),
+            self.workflow_id.into(),
+            self.kind.into(),
+            self.actor.into(),
+            self.data.into(),
+        ]
+    }
+}
+
 /// Adds an event, and wakes who publishes. Its number, which is larger than those of all events that could be seen before.
 pub(super) async fn numbered(session: &dyn Session, event: &Event<'_>) -> Result<i64, Error> {
     session.touch(Topic::Events);
@@ -45,15 +60,7 @@ pub(super) async fn numbered(session: &dyn Session, event: &Event<'_>) -> Result
             "-- event_add_numbered\n\
              INSERT INTO event (at, entity, entity_id, workflow_id, type, actor, data) VALUES ($1, $2, $3, $4, $5, $6, $7) \
              RETURNING seq",
-            &[
-                event.at.into(),
-                event.entity.into(),
-                event.entity_id.into(),
-                event.workflow_id.into(),
-                event.kind.into(),
-                event.actor.into(),
-                event.data.map_or(Value::Null, Value::Text),
-            ],
+            &event.values(),
         )
         .await?;
     match rows.into_iter().next() {
@@ -69,15 +76,7 @@ pub(super) async fn write(session: &dyn Session, event: &Event<'_>) -> Result<()
         .change(
             "-- event_add\n\
              INSERT INTO event (at, entity, entity_id, workflow_id, type, actor, data) VALUES ($1, $2, $3, $4, $5, $6, $7)",
-            &[
-                event.at.into(),
-                event.entity.into(),
-                event.entity_id.into(),
-                event.workflow_id.into(),
-                event.kind.into(),
-                event.actor.into(),
-                event.data.map_or(Value::Null, Value::Text),
-            ],
+            &event.values(),
         )
         .await
         .map(drop)

@@ -288,15 +288,7 @@ fn unheeded() -> Error {
 
 /// Every caller gets the words; the cause was one, and goes to the log.
 fn fail_all(steps: Steps, error: &Error) {
-    tracing::debug!(error.code = error.code.as_str(), "a transaction of the record store failed: {error}");
-    for step in steps {
-        let mut told = Error::new(error.code, error.message.clone());
-        if let Some(hint) = &error.hint {
-            told = told.hint(hint.clone());
-        }
-        if let Some(wait) = error.retry_after {
-            told = told.retry_after(wait);
-        }
-        step.answer(Some(told));
-    }
+    let (code, cause) = (error.code.as_str(), error.cause_text());
+    tracing::debug!(error.code = code, cause, "a transaction of the record store failed: {error}");
+    steps.into_iter().for_each(|step| step.answer(Some(error.for_each())));
 }

@@ -166,17 +166,9 @@ fn one(session: &SqliteSession<'_>, step: &mut dyn Step, call: &Call) -> Result<
     outcome
 }
 
-/// Every caller gets the words; the cause was one, and goes with the first.
+/// Every caller gets the words; the cause was one, and goes to the log.
 fn fail_all(steps: impl Iterator<Item = Box<dyn Step>>, error: &Error) {
-    for step in steps {
-        let mut told = Error::new(error.code, error.message.clone());
-        if let Some(hint) = &error.hint {
-            told = told.hint(hint.clone());
-        }
-        if let Some(wait) = error.retry_after {
-            told = told.retry_after(wait);
-        }
-        step.answer(Some(told));
-    }
-    tracing::warn!(error.code = error.code.as_str(), "a commit of the record store failed: {error}");
+    let (code, cause) = (error.code.as_str(), error.cause_text());
+    tracing::warn!(error.code = code, cause, "a commit of the record store failed: {error}");
+    steps.for_each(|step| step.answer(Some(error.for_each())));
 }

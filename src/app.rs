@@ -127,11 +127,13 @@ fn records(config: &Config, clock: &Arc<StoreClock>, background: &Background) ->
 
 /// The databases of the SQL tools, the default one first.
 fn databases(config: &Config, access: &Arc<Access>, background: &Background) -> Result<Vec<Database>, Error> {
+    let time = config.limits.work_time();
     let mut databases = Vec::new();
     for (place, settings) in config.databases.iter().enumerate() {
-        let writes: Arc<dyn SqlDatabase> = Arc::new(Postgres::new(settings, Arc::clone(access), background.clone())?);
+        let writes: Arc<dyn SqlDatabase> =
+            Arc::new(Postgres::new(settings, Arc::clone(access), background.clone(), time)?);
         let reads: Arc<dyn SqlDatabase> = match (&config.query_database, place) {
-            (Some(reader), 0) => Arc::new(Postgres::new(reader, Arc::clone(access), background.clone())?),
+            (Some(reader), 0) => Arc::new(Postgres::new(reader, Arc::clone(access), background.clone(), time)?),
             _ => Arc::clone(&writes),
         };
         databases.push(Database {
@@ -142,7 +144,8 @@ fn databases(config: &Config, access: &Arc<Access>, background: &Background) -> 
         });
     }
     if databases.is_empty() {
-        let embedded: Arc<dyn SqlDatabase> = Arc::new(sqlite::sql::DataFile::new(config.data_dir.join("data.db")));
+        let embedded: Arc<dyn SqlDatabase> =
+            Arc::new(sqlite::sql::DataFile::new(config.data_dir.join("data.db"), time));
         databases.push(Database {
             name: "main".to_owned(),
             description: None,
@@ -255,8 +258,8 @@ impl App {
         let access = Arc::new(std::mem::take(&mut config.access));
         let databases = databases(&config, &access, &background)?;
         let engine: Arc<dyn SearchEngine> = match &config.search {
-            Some(settings) => Arc::new(Elasticsearch::new(settings, background.clone())?),
-            None => Arc::new(EmbeddedSearch::new(&config.data_dir)),
+            Some(settings) => Arc::new(Elasticsearch::new(settings, background.clone(), limits.work_time())?),
+            None => Arc::new(EmbeddedSearch::new(&config.data_dir, limits.work_time())),
         };
         let sql = Sql::new(databases, Arc::clone(&access), limits);
         let search = SearchService::new(Arc::clone(&engine), Arc::clone(&access), limits);

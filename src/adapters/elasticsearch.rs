@@ -37,8 +37,6 @@ use crate::{
     ports::search::{Pages, SearchEngine},
 };
 
-/// How long an engine may count.
-const COUNT_TIME: Duration = Duration::from_secs(20);
 /// How long what the engine is is believed: it may be upgraded while we run.
 const BELIEVED: Duration = Duration::from_secs(60);
 
@@ -48,16 +46,18 @@ pub struct Elasticsearch {
     remembered: names::Remembered,
     engine: Mutex<Option<(Instant, Engine)>>,
     background: Background,
+    /// For what has no time of its own.
+    time: Duration,
 }
 
 impl Elasticsearch {
-    /// Connects when first used.
+    /// Connects when first used. `time`: for what has none of its own.
     ///
     /// # Errors
     /// When the settings cannot be used.
-    pub fn new(settings: &SearchConfig, background: Background) -> Result<Self, Error> {
+    pub fn new(settings: &SearchConfig, background: Background, time: Duration) -> Result<Self, Error> {
         let wire = Wire::new(settings, background.clone())?;
-        Ok(Self { wire, remembered: names::Remembered::default(), engine: Mutex::default(), background })
+        Ok(Self { wire, remembered: names::Remembered::default(), engine: Mutex::default(), background, time })
     }
 
     /// Who answers, asked at most once a minute.
@@ -169,7 +169,7 @@ impl SearchEngine for Elasticsearch {
 
     async fn count(&self, indices: &[String], query: &Query) -> Result<u64, Error> {
         let target = self.target(indices).await?;
-        self.named(find::count(&self.wire, &target, query, COUNT_TIME).await, indices).await
+        self.named(find::count(&self.wire, &target, query, self.time).await, indices).await
     }
 
     async fn export(&self, export: &Export) -> Result<Box<dyn Pages>, Error> {
@@ -187,7 +187,7 @@ impl SearchEngine for Elasticsearch {
             Err(error) => return Err(error),
             Ok(_) => {}
         }
-        let indexed = bulk::index(&self.wire, documents).await;
+        let indexed = bulk::index(&self.wire, documents, self.time).await;
         self.remembered.forget();
         self.named(indexed, &names).await
     }

@@ -44,8 +44,6 @@ use crate::{
     ports::search::{Pages, SearchEngine},
 };
 
-/// A call that names no time of its own.
-const CALL_TIME: Duration = Duration::from_secs(24);
 /// Documents of one page of an export, and their bytes.
 const PAGE_DOCUMENTS: usize = 500;
 const PAGE_BYTES: usize = 1 << 20;
@@ -58,15 +56,18 @@ pub struct EmbeddedSearch {
     store: Arc<Store>,
     derived: Arc<Derived>,
     clock: Arc<dyn Clock>,
+    /// For what has no time of its own.
+    time: Duration,
 }
 
 impl EmbeddedSearch {
-    /// Opened when first used.
-    pub fn new(data_dir: &Path) -> Self {
+    /// Opened when first used. `time`: for what has none of its own.
+    pub fn new(data_dir: &Path, time: Duration) -> Self {
         Self {
-            store: Arc::new(Store::new(data_dir.join("search.db"))),
+            store: Arc::new(Store::new(data_dir.join("search.db"), time)),
             derived: Arc::new(Derived::new(data_dir)),
             clock: Arc::new(SystemClock),
+            time,
         }
     }
 
@@ -76,7 +77,7 @@ impl EmbeddedSearch {
             .map_err(|error| Error::invalid("properties", "`properties` is not JSON").cause(error))?;
         let mapping = mapping::Mapping::given(&given).map_err(|reason| Error::invalid("properties", reason))?;
         let index = index.to_owned();
-        self.work(CALL_TIME, move |engine, _| engine.store.create(&index, &mapping)).await
+        self.work(self.time, move |engine, _| engine.store.create(&index, &mapping)).await
     }
 
     /// Runs blocking work beside the async threads; it ends soon after nobody waits for it any more.
@@ -133,7 +134,7 @@ impl SearchEngine for EmbeddedSearch {
 
     async fn document(&self, index: &str, id: &str, fields: &[String]) -> Result<Option<Document>, Error> {
         let (index, id, fields) = (index.to_owned(), id.to_owned(), fields.to_vec());
-        self.work(CALL_TIME, move |engine, _| {
+        self.work(self.time, move |engine, _| {
             let snapshot = engine.store.snapshot()?;
             let collection = snapshot.collection(&index)?;
             let row = snapshot.document(&collection, &id)?;
@@ -149,14 +150,14 @@ impl SearchEngine for EmbeddedSearch {
 
     async fn indices(&self, pattern: Option<&str>) -> Result<(Engine, Vec<IndexSummary>), Error> {
         let pattern = pattern.unwrap_or("*").to_owned();
-        let mut summaries = self.work(CALL_TIME, |engine, _| engine.store.snapshot()?.summaries()).await?;
+        let mut summaries = self.work(self.time, |engine, _| engine.store.snapshot()?.summaries()).await?;
         summaries.retain(|summary| pattern.split(',').any(|pattern| access::matches(pattern.trim(), &summary.name)));
         Ok((engine(), summaries))
     }
 
     async fn mapping(&self, index: &str) -> Result<Mapping, Error> {
         let index = index.to_owned();
-        self.work(CALL_TIME, move |engine, _| {
+        self.work(self.time, move |engine, _| {
             let collection = engine.store.snapshot()?.collection(&index)?;
             Ok(Mapping { index, fields: collection.mapping.described(), raw: collection.mapping.raw() })
         })
@@ -165,12 +166,12 @@ impl SearchEngine for EmbeddedSearch {
 
     async fn count(&self, indices: &[String], query: &Query) -> Result<u64, Error> {
         let (names, query) = (indices.to_vec(), query.clone());
-        self.derive(indices, CALL_TIME, move |place| search::count(place, &names, &query)).await
+        self.derive(indices, self.time, move |place| search::count(place, &names, &query)).await
     }
 
     async fn export(&self, export: &Export) -> Result<Box<dyn Pages>, Error> {
         let asked = export.clone();
-        let selected = self.derive(&export.indices, CALL_TIME, move |place| search::select(place, &asked)).await;
+        let selected = self.derive(&export.indices, self.time, move |place| search::select(place, &asked)).await;
         let (snapshot, selected) = selected?;
         let total = selected.indices.iter().map(|(.., documents)| documents.len() as u64).sum();
         Ok(Box::new(Documents { open: Some((snapshot, selected)), fields: export.fields.clone(), total, given: 0 }))
@@ -188,12 +189,12 @@ impl SearchEngine for EmbeddedSearch {
             None => new.documents.iter().map(|_| ids::new(ids::Kind::Document)).collect(),
         };
         let catch_up = new.refresh && new.documents.len() >= TAIL_MAX;
-        let indexed = self.work(CALL_TIME, move |engine, alive| engine.store.write(&new, &made_ids, alive)).await?;
+        let indexed = self.work(self.time, move |engine, alive| engine.store.write(&new, &made_ids, alive)).await?;
         if catch_up {
             // They are on disk; a failure to make them findable now is mended by the next search.
             let one = [documents.index.clone()];
             let all = one.to_vec();
-            let found = self.derive(&one, CALL_TIME, move |place| search::count(place, &all, &Query::All)).await;
+            let found = self.derive(&one, self.time, move |place| search::count(place, &all, &Query::All)).await;
             if let Err(error) = found {
                 tracing::warn!(%error, "written documents could not be made findable at once");
             }

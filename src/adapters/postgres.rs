@@ -18,7 +18,7 @@ pub mod status;
 pub mod tls;
 pub mod values;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use secrecy::ExposeSecret;
 
@@ -43,19 +43,27 @@ pub struct Postgres {
     name: String,
     access: Arc<Access>,
     remembered: load::Remembered,
+    /// For what has no time of its own.
+    time: Duration,
 }
 
 impl Postgres {
-    /// Connects when first used.
+    /// Connects when first used. `time`: for what has none of its own.
     ///
     /// # Errors
     /// When the URL cannot be read.
-    pub fn new(settings: &DatabaseConfig, access: Arc<Access>, background: Background) -> Result<Self, Error> {
+    pub fn new(
+        settings: &DatabaseConfig,
+        access: Arc<Access>,
+        background: Background,
+        time: Duration,
+    ) -> Result<Self, Error> {
         Ok(Self {
             pool: Pool::new(settings.url.expose_secret().parse()?, background)?,
             name: settings.name.clone(),
             access,
             remembered: load::Remembered::default(),
+            time,
         })
     }
 }
@@ -75,7 +83,7 @@ impl SqlDatabase for Postgres {
         catalog::describe::table(&self.pool, &self.access, name).await
     }
     async fn count(&self, table: &TableName, conditions: &[Condition]) -> Result<u64, Error> {
-        count::count(&self.pool, &self.access, table, conditions).await
+        count::count(&self.pool, &self.access, table, conditions, self.time).await
     }
     async fn load(&self, load: &Load) -> Result<Loaded, Error> {
         self.load_rows(load).await

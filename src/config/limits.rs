@@ -89,12 +89,17 @@ impl Limits {
         if rows_asked.is_some() { self.bytes_max } else { self.bytes_default.min(self.bytes_max) }
     }
 
-    /// Time for a statement: a second less than a call has, so that the reason arrives.
+    /// Time for what is done in one call and names no time of its own: a second less than the call has, so that the reason arrives.
+    pub fn work_time(&self) -> Duration {
+        self.call_time.saturating_sub(Duration::from_secs(1)).max(self.call_time / 2)
+    }
+
+    /// Time for a statement.
     ///
     /// # Errors
-    /// `invalid` outside 1 ms to the call's time less a second.
+    /// `invalid` outside 1 ms to [`Limits::work_time`].
     pub fn statement_time(&self, asked: Option<Duration>) -> Result<Duration, Error> {
-        let most = self.call_time.saturating_sub(Duration::from_secs(1)).max(Duration::from_millis(100));
+        let most = self.work_time();
         let Some(asked) = asked else { return Ok(self.statement_time.min(most)) };
         if asked.is_zero() || asked > most {
             return Err(Error::invalid(

@@ -124,8 +124,7 @@ impl Exports {
             query: request.query.read()?,
             fields: request.fields,
         };
-        // Less than the call has, so that the reason arrives.
-        let time = self.limits.call_time.saturating_sub(Duration::from_secs(1)).max(self.limits.call_time / 2);
+        let time = self.limits.work_time();
         let mut paced = Paced { report, last: None };
         let work = self.run(&export, request.format, request.destination, &mut paced);
         match tokio::time::timeout(time, work).await {

@@ -324,7 +324,7 @@ async fn a_query_whose_caller_has_gone_stops() {
         offset: 0,
         timeout: CALL_TIME,
     };
-    let database = DataFile::new(path);
+    let database = DataFile::new(path, CALL_TIME);
     let mut query = database.query(&read);
     let started = Instant::now();
     let within = |times: u32| assert!(started.elapsed() < PATIENCE * times, "waited too long");

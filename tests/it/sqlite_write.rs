@@ -1,13 +1,19 @@
 //! Writing into the embedded database, beside the contract: what SQLite itself would let pass, and several processes that write at once.
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
+use callboard::{
+    adapters::sqlite::sql::DataFile,
+    domain::{json as text, sql::NewRow},
+    ports::sql::SqlDatabase,
+};
 use serde_json::{Value, json};
 
 use crate::support::{
     binary::{Binary, Streams},
     harness::Harness,
     loads::{counts, rejects},
+    patience::PATIENCE,
 };
 
 async fn products(board: &Harness) {
@@ -219,4 +225,19 @@ fn a_process_killed_while_loading_leaves_all_or_nothing() {
     let count = board.answer("count_rows", r#"{"table":"t"}"#)["count"].as_u64().unwrap();
     assert!(count == 0 || count == 50_000, "{count}");
     assert_eq!(board.answer("insert_data", r#"{"table":"t","row":{"id":-1}}"#)["inserted"], 1);
+}
+
+#[tokio::test]
+async fn a_call_waits_for_another_process_as_long_as_it_has() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("data.db");
+    let other = rusqlite::Connection::open(&path).unwrap();
+    other.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE t (id integer PRIMARY KEY); BEGIN IMMEDIATE").unwrap();
+    let row = NewRow { table: "t".parse().unwrap(), row: text::of(&json!({"id": 1})), returning: vec![] };
+    let database = DataFile::new(path, Duration::from_millis(70));
+    let refused = database.insert(&row).await.unwrap_err();
+    assert_eq!(refused.message, "the statement did not end within 70 ms");
+    other.execute_batch("COMMIT").unwrap();
+    let database = DataFile::new(home.path().join("data.db"), PATIENCE);
+    database.insert(&row).await.unwrap();
 }

@@ -1,6 +1,6 @@
 //! Writing documents: each is accepted or refused on its own.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -22,8 +22,6 @@ use crate::{
 const BYTES_MAX: usize = 8 << 20;
 /// The longest `_id` that engines take.
 const ID_BYTES_MAX: usize = 512;
-/// How long one request may take.
-const DEADLINE: Duration = Duration::from_secs(20);
 
 /// A document with its place in the call.
 struct Entry<'a> {
@@ -43,7 +41,9 @@ struct Item {
     error: Option<Exception>,
 }
 
-pub(super) async fn index(wire: &Wire, new: &NewDocuments) -> Result<Indexed, Error> {
+/// Writes them all within `time`, or says of each that it was not.
+pub(super) async fn index(wire: &Wire, new: &NewDocuments, time: Duration) -> Result<Indexed, Error> {
+    let until = Instant::now() + time;
     let mut indexed = Indexed::default();
     let mut entries = Vec::with_capacity(new.documents.len());
     for (position, document) in new.documents.iter().enumerate() {
@@ -58,7 +58,7 @@ pub(super) async fn index(wire: &Wire, new: &NewDocuments) -> Result<Indexed, Er
     while !entries.is_empty() {
         let (body, taken) = body(&entries);
         let rest = entries.split_off(taken);
-        match write(wire, new, body).await {
+        match write(wire, new, body, until.saturating_duration_since(Instant::now())).await {
             Ok(items) => note(&mut indexed, &entries, items),
             // Nothing was written yet: the call as a whole failed.
             Err(error) if is_first => return Err(error),
@@ -80,12 +80,15 @@ pub(super) async fn index(wire: &Wire, new: &NewDocuments) -> Result<Indexed, Er
     Ok(indexed)
 }
 
-async fn write(wire: &Wire, new: &NewDocuments, body: String) -> Result<Vec<Ordered<Item>>, Error> {
+async fn write(wire: &Wire, new: &NewDocuments, body: String, left: Duration) -> Result<Vec<Ordered<Item>>, Error> {
+    if left.is_zero() {
+        return Err(Error::new(Code::Timeout, "there was no time left for it; it was not sent"));
+    }
     // Refreshed at once, not at the next turn: an agent that writes wants to search, and waiting takes up to a second or for ever.
     let query = [("refresh", if new.refresh { "true" } else { "false" })];
     let request = Request {
         writes: true,
-        ..Request::post(format!("{}/_bulk", segment(&new.index)), &query, Body::Text(body)).deadline(DEADLINE)
+        ..Request::post(format!("{}/_bulk", segment(&new.index)), &query, Body::Text(body)).deadline(left)
     };
     Ok(wire.ask(request).await?.read::<Answered>()?.items)
 }

@@ -21,12 +21,12 @@ use crate::{
 const MIGRATIONS: [&str; 1] = [include_str!("../../../migrations/search/0001_documents.sql")];
 /// Connections kept open between calls.
 const IDLE_MAX: usize = 4;
-/// How long a call waits for another process's write.
-const BUSY_MAX: Duration = Duration::from_secs(20);
 
 /// The documents' file.
 pub(super) struct Store {
     path: PathBuf,
+    /// How long a call waits for another process's write.
+    patience: Duration,
     idle: Mutex<Vec<Connection>>,
 }
 
@@ -56,8 +56,8 @@ pub(super) struct Snapshot {
 }
 
 impl Store {
-    pub(super) fn new(path: PathBuf) -> Self {
-        Self { path, idle: Mutex::new(Vec::new()) }
+    pub(super) fn new(path: PathBuf, patience: Duration) -> Self {
+        Self { path, patience, idle: Mutex::new(Vec::new()) }
     }
 
     /// The file.
@@ -70,7 +70,7 @@ impl Store {
         match idle {
             // A file that was removed under us is made anew, not written to where nobody finds it.
             Some(connection) if self.path.exists() => Ok(connection),
-            _ => open(&self.path),
+            _ => open(&self.path, self.patience),
         }
     }
 
@@ -300,13 +300,13 @@ fn create(connection: &Connection, name: &str, mapping: &Mapping) -> Result<Coll
     collection(connection, name)?.ok_or_else(|| broken("collection"))
 }
 
-fn open(path: &Path) -> Result<Connection, Error> {
+fn open(path: &Path, patience: Duration) -> Result<Connection, Error> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).map_err(|error| unusable(path).cause(error))?;
     }
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(path, flags).map_err(|error| unusable(path).cause(error))?;
-    connection.busy_handler(Some(wait_a_little)).map_err(failed)?;
+    connection.busy_handler(Some(move |turns| wait_a_little(turns, patience))).map_err(failed)?;
     connection
         .execute_batch(
             "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA cache_size = -2000;",
@@ -320,10 +320,10 @@ fn open(path: &Path) -> Result<Connection, Error> {
 }
 
 /// SQLite's own waiting starves a process for seconds; half a millisecond a turn is fair.
-fn wait_a_little(turns: i32) -> bool {
+fn wait_a_little(turns: i32, patience: Duration) -> bool {
     let turn = Duration::from_micros(500);
     std::thread::sleep(turn);
-    turn.saturating_mul(turns.unsigned_abs()) < BUSY_MAX
+    turn.saturating_mul(turns.unsigned_abs()) < patience
 }
 
 fn migrate(connection: &mut Connection) -> Result<(), Error> {

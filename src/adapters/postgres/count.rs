@@ -17,19 +17,19 @@ use crate::{
     error::{Code, Error},
 };
 
-/// The longest count; a call's own deadline comes after it.
-const STATEMENT_TIME: Duration = Duration::from_secs(20);
-
-/// Counts the rows of `table` that meet all `conditions`.
+/// Counts the rows of `table` that meet all `conditions`, within `time`.
 ///
 /// # Errors
 /// `not_found` for a table or column that is not there, `invalid` for a value that does not fit its column.
-pub async fn count(pool: &Pool, access: &Access, name: &TableName, conditions: &[Condition]) -> Result<u64, Error> {
+pub async fn count(
+    pool: &Pool,
+    access: &Access,
+    name: &TableName,
+    conditions: &[Condition],
+    time: Duration,
+) -> Result<u64, Error> {
     let asked = (access, name, conditions);
-    pool.read(STATEMENT_TIME, &asked, |work, (access, name, conditions)| {
-        counted(work, access, name, conditions).boxed()
-    })
-    .await
+    pool.read(time, &asked, |work, (access, name, conditions)| counted(work, access, name, conditions).boxed()).await
 }
 
 async fn counted(work: &Work, access: &Access, name: &TableName, conditions: &[Condition]) -> Result<u64, Error> {

@@ -40,8 +40,6 @@ use crate::{
 
 /// Statements that run at once; more wait for their turn.
 const READS_MAX: usize = 8;
-/// For what has no time of its own: a second less than a call has.
-const TIME: Duration = Duration::from_secs(24);
 
 /// The embedded database, one file.
 pub struct DataFile {
@@ -49,15 +47,18 @@ pub struct DataFile {
     reading: Semaphore,
     /// One at a time: waiting here costs no thread.
     writing: Semaphore,
+    /// For what has no time of its own.
+    time: Duration,
 }
 
 impl DataFile {
-    /// Opened when first used.
-    pub fn new(path: PathBuf) -> Self {
+    /// Opened when first used. `time`: for what has none of its own.
+    pub fn new(path: PathBuf, time: Duration) -> Self {
         Self {
             file: Arc::new(File::new(path, |_| Ok(()), guard::restrict)),
             reading: Semaphore::new(READS_MAX),
             writing: Semaphore::new(1),
+            time,
         }
     }
 
@@ -77,7 +78,7 @@ impl DataFile {
     ) -> Result<T, Error> {
         let _turn = self.writing.acquire().await.map_err(|_| stopping())?;
         let file = Arc::clone(&self.file);
-        beside(Call::new(TIME), move |call| file.write(call, |connection| work(connection, call))).await
+        beside(Call::new(self.time), move |call| file.write(call, |connection| work(connection, call))).await
     }
 }
 
@@ -109,7 +110,7 @@ impl SqlDatabase for DataFile {
     async fn tables(&self, filter: &TableFilter) -> Result<Vec<TableSummary>, Error> {
         catalog::check_listed(filter.schema.as_deref())?;
         let filter = TableFilter { schema: filter.schema.clone(), pattern: filter.pattern.clone() };
-        self.read(TIME, move |connection, call| {
+        self.read(self.time, move |connection, call| {
             catalog::list(connection, &filter).map_err(|error| failure::of(error, call))
         })
         .await
@@ -117,7 +118,7 @@ impl SqlDatabase for DataFile {
 
     async fn table(&self, name: &TableName) -> Result<TableSchema, Error> {
         let name = name.clone();
-        self.read(TIME, move |connection, call| {
+        self.read(self.time, move |connection, call| {
             let table = table(connection, &name, call)?;
             catalog::describe(connection, &table).map_err(|error| failure::of(error, call))
         })
@@ -134,7 +135,7 @@ impl SqlDatabase for DataFile {
                 value: given.value.clone(),
             })
             .collect();
-        self.read(TIME, move |connection, call| {
+        self.read(self.time, move |connection, call| {
             count::count(connection, &table(connection, &name, call)?, &conditions, call)
         })
         .await

@@ -74,14 +74,14 @@ async fn embedded() -> Engine {
         static HOMES: std::cell::RefCell<Vec<tempfile::TempDir>> = const { std::cell::RefCell::new(Vec::new()) };
     }
     let home = tempfile::tempdir().unwrap();
-    let engine = Arc::new(EmbeddedSearch::new(home.path()));
+    let engine = Arc::new(EmbeddedSearch::new(home.path(), CALL_TIME));
     HOMES.with_borrow_mut(|homes| homes.push(home));
     engine
 }
 
 async fn real(kind: Kind) -> Engine {
     let server = tokio::task::spawn_blocking(move || engines::engine(kind)).await.unwrap();
-    Arc::new(Elasticsearch::new(&server.config(), Background::default()).unwrap())
+    Arc::new(Elasticsearch::new(&server.config(), Background::default(), CALL_TIME).unwrap())
 }
 
 fn json(text: impl Into<String>) -> Json {

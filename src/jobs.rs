@@ -157,6 +157,11 @@ struct Shared {
     due: Mutex<Vec<Option<time::Instant>>>,
 }
 
+/// How long to rest beyond the shortest pause: not at all while something happens, or somebody waits for what time brings about.
+fn rest(changed: u64, waiting: usize) -> Duration {
+    if changed == 0 && waiting == 0 { IDLE - BUSY } else { Duration::ZERO }
+}
+
 impl Jobs {
     /// Over the store of who leads. Nothing runs before [`Jobs::start`].
     pub fn new(
@@ -201,10 +206,9 @@ impl Jobs {
             };
             let pause = async {
                 time::sleep(BUSY).await;
-                if changed == 0 {
-                    // Woken by what is committed here; what others commit is found in the next round.
-                    let _ = time::timeout(IDLE - BUSY, told.changed()).await;
-                }
+                // Woken by what is committed here; what others commit is found in the next round.
+                let waiting = *self.0.changes.count().borrow();
+                let _ = time::timeout(rest(changed, waiting), told.changed()).await;
             };
             tokio::select! {
                 () = pause => {}
@@ -294,5 +298,18 @@ impl Jobs {
                 false
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::rest;
+
+    #[test]
+    fn nobody_waits_for_a_process_that_rests() {
+        assert!(rest(0, 0) > Duration::from_secs(1));
+        assert_eq!([rest(1, 0), rest(0, 1)], [Duration::ZERO; 2]);
     }
 }

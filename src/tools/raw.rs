@@ -53,6 +53,9 @@ impl JsonSchema for Object {
     }
 }
 
+/// Stands around the place inside a value that a message is about.
+const INSIDE: char = '\u{1}';
+
 /// A value that some hosts send as a JSON string holding it: an array or an object.
 #[derive(Debug, Clone)]
 pub struct Lenient<T>(pub T);
@@ -68,9 +71,9 @@ impl<'de, T: DeserializeOwned> Deserialize<'de> for Lenient<T> {
                 .err()
                 .map_or_else(Default::default, |error| (error.inner().to_string(), error.path().to_string()));
             let message = message.split(" at line ").next().unwrap_or_default();
-            // The parser's own words are read once more by whoever explains them.
-            let ours = message.starts_with("expected ") && path != ".";
-            if ours { D::Error::custom(format!("{path}: {message}")) } else { D::Error::custom(message) }
+            // One may stand inside of another.
+            let (deeper, message) = within(message);
+            D::Error::custom(format!("{INSIDE}{}{INSIDE}{message}", joined(path.trim_matches('.'), deeper)))
         })
     }
 }
@@ -85,6 +88,17 @@ impl<T: JsonSchema> JsonSchema for Lenient<T> {
     fn inline_schema() -> bool {
         T::inline_schema()
     }
+}
+
+/// The place inside the argument that a message is about, and the rest of the message.
+pub(super) fn within(sentence: &str) -> (&str, &str) {
+    sentence.strip_prefix(INSIDE).and_then(|rest| rest.split_once(INSIDE)).unwrap_or(("", sentence))
+}
+
+/// A place inside of a place.
+pub(super) fn joined(argument: &str, within: &str) -> String {
+    let point = if within.is_empty() || within.starts_with('[') || argument.is_empty() { "" } else { "." };
+    format!("{argument}{point}{within}")
 }
 
 /// The JSON inside a JSON string, where there is some; else the value itself.

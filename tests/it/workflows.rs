@@ -137,6 +137,41 @@ async fn the_history_of_what_is_not_there_names_the_argument() {
 }
 
 #[tokio::test]
+async fn what_is_wrong_inside_a_list_is_named_by_its_place() {
+    let board = Harness::embedded();
+    for (task, message) in [
+        (json!({"priority": 10}), "`tasks[1].priority` takes 0 to 9, or low, normal, high, critical"),
+        (json!({"delay_ms": -1}), "`tasks[1].delay_ms` takes a whole number that is not negative, not integer `-1`"),
+        (
+            json!({"on_dependency_failure": "x"}),
+            "`tasks[1].on_dependency_failure` is `x`; it takes cancel, continue, park",
+        ),
+        (json!({"depends_on": "a"}), "`tasks[1].depends_on` takes a list, not string \"a\""),
+        (json!({"depends_on": ["a", 5]}), "`tasks[1].depends_on[1]` takes a string, not integer `5`"),
+        (json!({"prioritty": 1}), "no member `tasks[1].prioritty`"),
+        (json!("a"), "`tasks[1]` takes an object, not string \"a\""),
+    ] {
+        for tool in ["create_workflow", "enqueue_tasks"] {
+            let mut asked = json!({"tasks": [{"key": "a"}, task]});
+            if tool == "create_workflow" {
+                asked["name"] = json!("n");
+            }
+            for asked in [asked.clone(), json!({"name": "n", "tasks": asked["tasks"].to_string()})] {
+                if tool == "enqueue_tasks" && asked["name"].is_string() {
+                    continue;
+                }
+                let refused = board.refused(tool, &asked.to_string()).await;
+                assert_eq!((refused["argument"].as_str(), refused["message"].as_str()), (Some("tasks"), Some(message)));
+            }
+        }
+    }
+    let near = board.refused("enqueue_tasks", r#"{"tasks":[{"prioritty":1}]}"#).await;
+    assert_eq!(near["did_you_mean"], json!(["priority"]));
+    let filter = board.refused("manage_tasks", r#"{"action":"list","filter":{"stat":"dead"}}"#).await;
+    assert_eq!((&filter["argument"], &filter["did_you_mean"]), (&json!("filter"), &json!(["state"])));
+}
+
+#[tokio::test]
 async fn a_workflow_goes_by_its_older_name_everywhere() {
     let board = Harness::embedded();
     let id = board.answer("create_workflow", r#"{"task":"n","orchestrator_type":"t"}"#).await["workflow_id"].clone();
@@ -174,4 +209,19 @@ async fn who_waits_for_an_end_is_shown_all_that_was_asked_for() {
         json!({"workflow_id": id, "since_version": status["workflow"]["version"], "wait_ms": 1, "include": ["tasks"]});
     let status = board.answer("get_orchestration_status", &knows.to_string()).await;
     assert_eq!((&status["unchanged"], &status["tasks"][0]["key"]), (&json!(true), &json!("a")));
+}
+
+#[tokio::test]
+async fn the_total_cost_is_that_of_all_reports() {
+    let board = Harness::embedded();
+    board.answer("create_workflow", r#"{"name":"n","tasks":[{"key":"a"}]}"#).await;
+    let claimed = board.answer("claim_tasks", r#"{"agent_id":"a"}"#).await;
+    let cost = json!({"lease_token": claimed["tasks"][0]["lease_token"], "cost": {"usd": 0.5}});
+    board.answer("update_task", &cost.to_string()).await;
+    for group_by in ["nothing", "type", "day", "agent"] {
+        let asked = json!({"metric": "cost", "group_by": group_by}).to_string();
+        let figures = board.answer("get_analytics", &asked).await;
+        let costs: Vec<_> = figures["rows"].as_array().unwrap().iter().map(|row| &row["cost_usd"]).collect();
+        assert_eq!(costs, [&json!(0.5)], "{group_by}");
+    }
 }

@@ -1,14 +1,16 @@
 //! The parser's words about an argument, in ours.
 
+use super::super::raw::{joined, within};
 use crate::{domain::names::nearest, error::Error};
 
 /// Names the argument, what is wrong with it, and what is accepted.
 pub(super) fn explain(error: &serde_path_to_error::Error<serde_json::Error>) -> Error {
     let message = error.inner().to_string();
     let sentence = message.split(" at line ").next().unwrap_or(&message);
+    let (within, sentence) = within(sentence);
     let quoted: Vec<&str> = sentence.split('`').skip(1).step_by(2).collect();
     let path = error.path().to_string();
-    let inside = path.trim_end_matches('.').to_owned();
+    let inside = joined(path.trim_end_matches('.'), within);
     let top = inside.split(['.', '[']).next().filter(|top| !top.is_empty()).unwrap_or("arguments").to_owned();
     let Some(first) = quoted.first().copied() else { return other(top, &inside, sentence) };
     if sentence.starts_with("unknown field") {
@@ -16,7 +18,8 @@ pub(super) fn explain(error: &serde_path_to_error::Error<serde_json::Error>) -> 
         let accepted: Vec<&str> = known.clone().collect();
         let (argument, kind) =
             if inside.ends_with(first) && inside != first { (top, "member") } else { (first.to_owned(), "argument") };
-        let error = Error::invalid(argument, format!("no {kind} `{first}`")).did_you_mean(nearest(first, known));
+        let unknown = if within.is_empty() { first } else { inside.as_str() };
+        let error = Error::invalid(argument, format!("no {kind} `{unknown}`")).did_you_mean(nearest(first, known));
         return if accepted.is_empty() {
             error.hint("this takes none")
         } else {
@@ -43,6 +46,9 @@ pub(super) fn explain(error: &serde_path_to_error::Error<serde_json::Error>) -> 
 
 fn other(top: String, inside: &str, sentence: &str) -> Error {
     let inside = if inside.is_empty() { "arguments" } else { inside };
+    if let Some(expected) = sentence.strip_prefix("expected ") {
+        return Error::invalid(top, format!("`{inside}` takes {expected}"));
+    }
     let Some((given, expected)) = sentence.split_once(", expected ") else {
         return Error::invalid(top, format!("`{inside}` cannot be read: {sentence}"));
     };

@@ -14,9 +14,10 @@ use crate::{
 pub(super) async fn figures(session: &dyn Session, asked: &Question) -> Result<Vec<Figure>, Error> {
     match (asked.metric, asked.group_by) {
         (Metric::Failures, _) => failures(session, asked).await,
-        (Metric::Cost, GroupBy::Agent | GroupBy::Model | GroupBy::Day | GroupBy::Type | GroupBy::DayAndType) => {
-            costs(session, asked).await
-        }
+        (
+            Metric::Cost,
+            GroupBy::Agent | GroupBy::Model | GroupBy::Day | GroupBy::Type | GroupBy::DayAndType | GroupBy::Nothing,
+        ) => costs(session, asked).await,
         (_, GroupBy::Workflow) => single(session, asked).await,
         _ => groups(session, asked).await,
     }
@@ -80,7 +81,7 @@ async fn costs(session: &dyn Session, asked: &Question) -> Result<Vec<Figure>, E
     let found = session
         .rows(
             "-- figures_of_cost\n\
-             SELECT CASE $1 WHEN 'type' THEN type WHEN 'agent' THEN agent_id WHEN 'model' THEN model ELSE day END, \
+             SELECT CASE $1 WHEN 'type' THEN type WHEN 'agent' THEN agent_id WHEN 'model' THEN model WHEN 'nothing' THEN '' ELSE day END, \
              CASE $1 WHEN 'day_and_type' THEN type ELSE '' END, CAST(sum(reports) AS bigint), CAST(sum(cost_micros) AS bigint), \
              CAST(sum(input_tokens) AS bigint), CAST(sum(output_tokens) AS bigint) FROM (\
              SELECT day, type, agent_id, model, cost_micros, input_tokens, output_tokens, reports FROM cost_daily WHERE day >= $2 \

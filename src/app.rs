@@ -261,7 +261,8 @@ impl App {
             Some(settings) => Arc::new(Elasticsearch::new(settings, background.clone(), limits.work_time())?),
             None => Arc::new(EmbeddedSearch::new(&config.data_dir, limits.work_time())),
         };
-        let sql = Sql::new(databases, Arc::clone(&access), limits);
+        let of_sql = if config.databases.is_empty() { Arc::new(access.of_one_schema()) } else { Arc::clone(&access) };
+        let sql = Sql::new(databases, of_sql, limits);
         let search = SearchService::new(Arc::clone(&engine), Arc::clone(&access), limits);
         let exports = Exports::new(
             Arc::clone(&engine),

@@ -138,7 +138,7 @@ pub enum Login {
 }
 
 /// What tools may see and do.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct Access {
     /// Writing tools are off.
     pub read_only: bool,
@@ -155,7 +155,7 @@ pub const OWN_SCHEMA: &str = "callboard";
 
 /// Schemas that the SQL tools may use. Never the one that holds this server's own records: there are tokens in it, and what is written
 /// there by hand breaks what agents rely on.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct Schemas(Patterns);
 
 impl Schemas {
@@ -177,6 +177,12 @@ impl From<Patterns> for Schemas {
 }
 
 impl Access {
+    /// The same over the embedded database: it has one schema, which no setting names.
+    #[must_use]
+    pub fn of_one_schema(&self) -> Self {
+        Self { schemas: Schemas::default(), ..self.clone() }
+    }
+
     /// Whether writing is on.
     ///
     /// # Errors

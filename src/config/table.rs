@@ -223,7 +223,7 @@ pub static SETTINGS: &[Setting] = &[
     setting("CALLBOARD_READ_ONLY", Kind::Switch, Section::Access, "false", "Writing tools refuse.").flag("--read-only"),
     setting("CALLBOARD_TOOLSETS", Kind::Words(TOOLSETS), Section::Access, "all", "Groups of tools to serve; `core` is what an agent needs to take part in work. This version has workflows, tasks, agents, search, sql and ops.").flag("--toolsets"),
     setting("CALLBOARD_INDICES", Kind::List, Section::Access, "all but system ones", "Indices that tools may read, write and list."),
-    setting("CALLBOARD_SCHEMAS", Kind::List, Section::Access, "all but system ones", "Schemas that tools may read, write and list; never `callboard`, which holds this server's own records."),
+    setting("CALLBOARD_SCHEMAS", Kind::List, Section::Access, "all but system ones", "Schemas that tools may read, write and list; never `callboard`, which holds this server's own records. The embedded database has one, which is always open."),
     setting("CALLBOARD_ALLOW_FUNCTIONS", Kind::List, Section::Access, "", "Functions that queries may call although they may do more than read."),
     setting("CALLBOARD_WEBHOOK_HOSTS", Kind::List, Section::Access, "", "Hosts that webhooks may call although they are not public or not https: names or addresses, with or without a port, `*` for any characters."),
     setting("CALLBOARD_WEBHOOK_SECRET", Kind::Text, Section::Access, "one for each webhook", "The key of the signatures of all webhooks (HMAC-SHA256).").secret(),

@@ -3,6 +3,7 @@
 pub mod access;
 pub mod body;
 pub mod export;
+pub mod ids;
 
 use std::time::Duration;
 

@@ -380,7 +380,8 @@ async fn several_indices_answer_as_one() {
         json!([{"key":"logs-1","doc_count":3},{"key":"other","doc_count":3}])
     );
     assert_eq!(answer["aggregations"]["levels"]["buckets"], json!([{"key":"info","doc_count":6}]));
-    assert_eq!(board.answer("count_documents", r#"{"index":"nothing-*"}"#).await["count"], 0);
+    let none = board.refused("count_documents", r#"{"index":"nothing-*"}"#).await;
+    assert_eq!((&none["code"], &none["message"]), (&json!("not_found"), &json!("no index fits `nothing-*`")));
 }
 
 #[tokio::test]

@@ -347,3 +347,17 @@ async fn a_query_whose_caller_has_gone_stops() {
         tokio::task::yield_now().await;
     }
 }
+
+#[tokio::test]
+async fn its_one_schema_is_open_whatever_schemas_are_named() {
+    let board = Harness::with(|config| {
+        config.access.schemas = callboard::domain::search::Patterns::new(vec!["app".to_owned()]).into();
+    });
+    board.answer("create_table", r#"{"table":"t","columns":[{"name":"a","type":"int"}]}"#).await;
+    for table in ["t", "main.t", "public.t"] {
+        let call = json!({"table": table}).to_string();
+        assert_eq!(board.answer("get_schema", &call).await["table"], "main.t");
+        assert_eq!(board.answer("count_rows", &call).await["count"], 0);
+    }
+    assert_eq!(board.answer("list_tables", "{}").await["tables"][0]["name"], "t");
+}

@@ -13,15 +13,13 @@ use super::{
 use crate::{
     domain::{
         json,
-        search::{FailedDocument, Indexed, NewDocuments},
+        search::{FailedDocument, Indexed, NewDocuments, ids},
     },
     error::{Code, Error},
 };
 
 /// Bytes of one request: engines are quickest with a few megabytes, and refuse beyond a hundred.
 const BYTES_MAX: usize = 8 << 20;
-/// The longest `_id` that engines take.
-const ID_BYTES_MAX: usize = 512;
 
 /// A document with its place in the call.
 struct Entry<'a> {
@@ -134,18 +132,9 @@ fn note(indexed: &mut Indexed, entries: &[Entry<'_>], items: Vec<Ordered<Item>>)
 
 /// The value of the id field, which becomes `_id`.
 fn id_of(document: &RawValue, field: Option<&str>) -> Result<Option<String>, String> {
-    let members: Ordered<&RawValue> =
-        serde_json::from_str(document.get()).map_err(|_| "a document is a JSON object".to_owned())?;
-    let Some(field) = field else { return Ok(None) };
-    let value = members.0.iter().rev().find(|(name, _)| name == field).map(|(_, value)| value.get());
-    let Some(value) = value else { return Err(format!("it has no field `{field}` for its _id")) };
-    let id = match value.as_bytes().first() {
-        Some(b'"') => serde_json::from_str::<String>(value).map_err(|error| error.to_string())?,
-        Some(b'-' | b'0'..=b'9') => value.to_owned(),
-        _ => return Err(format!("its `{field}` is neither text nor a number, so it cannot be an _id")),
-    };
-    if id.is_empty() || id.len() > ID_BYTES_MAX {
-        return Err(format!("its `{field}` has {} bytes; an _id has 1 to {ID_BYTES_MAX}", id.len()));
+    match field {
+        Some(field) => ids::of(document.get(), field).map(Some),
+        None if document.get().starts_with('{') => Ok(None),
+        None => Err("a document is a JSON object".to_owned()),
     }
-    Ok(Some(id))
 }

@@ -21,7 +21,7 @@ use crate::{
         json::{self, Json},
         search::{Export, Found, Hit, Query, Search, access},
     },
-    error::Error,
+    error::{Code, Error},
 };
 
 /// The two halves of the engine, and the time of the call.
@@ -38,7 +38,7 @@ pub(super) struct Selected {
     pub(super) indices: Vec<(i64, String, Vec<i64>)>,
 }
 
-/// The indexes that names and patterns stand for. A name that does not exist is an error, a pattern may stand for none.
+/// The indexes that names and patterns stand for. A name that does not exist is an error, and so is when patterns stand for none.
 pub(super) fn resolve(snapshot: &Snapshot, asked: &[String]) -> Result<Vec<Collection>, Error> {
     let mut found: Vec<Collection> = Vec::new();
     let mut add = |collection: Collection| {
@@ -55,6 +55,11 @@ pub(super) fn resolve(snapshot: &Snapshot, asked: &[String]) -> Result<Vec<Colle
         } else {
             add(snapshot.collection(name)?);
         }
+    }
+    if found.is_empty() {
+        return Err(Error::new(Code::NotFound, format!("no index fits `{}`", asked.join(",")))
+            .argument("index")
+            .hint("list_indices shows the indices there are"));
     }
     Ok(found)
 }

@@ -12,7 +12,7 @@ use super::{alive::Alive, mapping::Mapping, node::Node};
 use crate::{
     domain::{
         names,
-        search::{FailedDocument, IndexSummary, Indexed, NewDocuments},
+        search::{FailedDocument, IndexSummary, Indexed, NewDocuments, ids},
     },
     error::{Code, Error},
 };
@@ -226,20 +226,9 @@ fn accept(
         .map_err(|error| (None, error.to_string().split(" at line ").next().unwrap_or_default().to_owned()))?;
     let id = match id_field {
         None => made.cloned().unwrap_or_default(),
-        Some(field) => {
-            let mut found = Vec::new();
-            document.at(field, &mut found);
-            let id = match found.as_slice() {
-                [Node::Bool(_)] | [] => None,
-                [scalar] => scalar.text(),
-                _ => None,
-            };
-            id.filter(|id| !id.is_empty())
-                .ok_or_else(|| (None, format!("the document has no single value in its id field [{field}]")))?
-        }
+        Some(field) => ids::of(text, field).map_err(|reason| (None, reason))?,
     };
-    if id.len() > 512 {
-        let reason = format!("id is too long, must be no longer than 512 bytes but was: {}", id.len());
+    if let Some(reason) = metadata(&document) {
         return Err((Some(id), reason));
     }
     let before = mapping.len();
@@ -250,6 +239,27 @@ fn accept(
             Err((Some(id), reason))
         }
     }
+}
+
+/// What an engine keeps of a document beside its fields: no document brings it along.
+fn metadata(document: &Node) -> Option<String> {
+    const NAMES: [&str; 10] = [
+        "_id",
+        "_index",
+        "_source",
+        "_version",
+        "_routing",
+        "_seq_no",
+        "_field_names",
+        "_ignored",
+        "_tier",
+        "_nested_path",
+    ];
+    let Node::Object(fields) = document else { return None };
+    let (name, _) = fields.iter().find(|(name, _)| NAMES.contains(&name.as_str()))?;
+    Some(format!(
+        "Field [{name}] is a metadata field and cannot be added inside a document; `id_field` names the field that becomes _id"
+    ))
 }
 
 /// Writes one document; whether it is new, and by how many bytes the index grew.

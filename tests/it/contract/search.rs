@@ -54,6 +54,7 @@ macro_rules! held_by {
             an_export_gives_every_document_once,
             an_export_of_nothing_ends_at_once,
             a_missing_index_is_named_with_its_nearest,
+            a_pattern_that_fits_none_is_told,
             a_query_that_is_none_is_told,
             it_is_up,
         ]);)*
@@ -316,6 +317,8 @@ async fn each_document_is_written_or_refused_on_its_own(engine: Engine) {
         "{\n  \"id\": 7,\r\n  \"n\": 4\n}",
         r#"{"id":null,"n":5}"#,
         r#"{"id":"first","n":6}"#,
+        r#"{"id":["c"],"n":7}"#,
+        r#"{"id":"d","_id":"e","n":8}"#,
     ];
     let new = NewDocuments {
         index: index.clone(),
@@ -327,7 +330,13 @@ async fn each_document_is_written_or_refused_on_its_own(engine: Engine) {
     assert_eq!(indexed.indexed, 3, "{indexed:?}");
     let failed: Vec<_> =
         indexed.failed.iter().map(|failed| (failed.position, failed.id.as_deref(), failed.code)).collect();
-    let expected = [(1, Some("b"), Code::Invalid), (2, None, Code::Invalid), (4, None, Code::Invalid)];
+    let expected = [
+        (1, Some("b"), Code::Invalid),
+        (2, None, Code::Invalid),
+        (4, None, Code::Invalid),
+        (6, None, Code::Invalid),
+        (7, Some("d"), Code::Invalid),
+    ];
     assert_eq!(failed, expected);
     assert!(indexed.failed[0].reason.contains('n'), "{:?}", indexed.failed[0]);
     assert!(engine.document(&index, "7", &[]).await.unwrap().is_some());
@@ -405,6 +414,13 @@ async fn a_missing_index_is_named_with_its_nearest(engine: Engine) {
         assert_eq!(error.message, format!("no index `{misspelt}`"));
         assert_eq!(error.did_you_mean.first(), Some(&index), "{error:?}");
     }
+}
+
+async fn a_pattern_that_fits_none_is_told(engine: Engine) {
+    let names = [index_name("none").replace("none", "no*ne")];
+    let error = engine.count(&names, &Query::All).await.unwrap_err();
+    assert_eq!((error.code, error.argument.as_deref()), (Code::NotFound, Some("index")), "{error:?}");
+    assert_eq!(error.message, format!("no index fits `{}`", names[0]));
 }
 
 async fn a_query_that_is_none_is_told(engine: Engine) {

@@ -38,6 +38,10 @@ struct Counted {
 
 /// Processes that may make workflows at the same time without passing the bound.
 const SHARED_BY: i64 = 16;
+/// Workflows that one of them makes between two counts, at the most.
+const ROOM_MAX: i64 = 256;
+/// With less left than all of them could make uncounted, each one is counted, and they go one after the other.
+const MARGIN: i64 = SHARED_BY * ROOM_MAX;
 /// How long a count holds.
 const COUNTED_MS: i64 = 1_000;
 
@@ -55,7 +59,11 @@ impl Room {
 
     fn counted(&self, active_max: u64, now: Instant, left: i64) {
         let mut room = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *room = Some(Counted { active_max, until: now.plus_ms(COUNTED_MS), left: left / SHARED_BY });
+        *room = Some(Counted {
+            active_max,
+            until: now.plus_ms(COUNTED_MS),
+            left: ((left - MARGIN) / SHARED_BY).clamp(0, ROOM_MAX),
+        });
     }
 }
 
@@ -86,6 +94,20 @@ pub(super) async fn is_full(session: &dyn Session, active_max: u64, room: &Room,
         return Ok(false);
     }
     let most = i64::try_from(active_max).unwrap_or(i64::MAX);
+    let mut left = most - open(session, most).await?;
+    if (1..=MARGIN).contains(&left) {
+        // Until this transaction ends, others wait here, and then see what it has made.
+        let lock = "-- workflows_bound_lock\nINSERT INTO leader (name, holder, until) VALUES ('bound of workflows', '', $1) \
+                    ON CONFLICT (name) DO UPDATE SET until = excluded.until";
+        session.change(lock, &[now.into()]).await?;
+        left = most - open(session, most).await?;
+    }
+    room.counted(active_max, now, left);
+    Ok(left <= 0)
+}
+
+/// Workflows that are open, counted up to `most`.
+async fn open(session: &dyn Session, most: i64) -> Result<i64, Error> {
     let counted = session
         .rows(
             "-- workflows_open\n\
@@ -93,12 +115,7 @@ pub(super) async fn is_full(session: &dyn Session, active_max: u64, room: &Room,
             &[most.into()],
         )
         .await?;
-    let open = match counted.into_iter().next() {
-        Some(mut row) => row.integer()?,
-        None => 0,
-    };
-    room.counted(active_max, now, most - open);
-    Ok(open >= most)
+    counted.into_iter().next().map_or(Ok(0), |mut row| row.integer())
 }
 
 /// Writes a workflow and its tasks.

@@ -13,7 +13,10 @@ use callboard::{
         },
         workflows::{Action, OnTaskFailure, State},
     },
-    ports::tasks::TaskStore,
+    ports::{
+        tasks::TaskStore,
+        workflows::{Create, WorkflowStore},
+    },
 };
 use futures_util::future::join_all;
 
@@ -74,7 +77,6 @@ async fn leave_nothing_half_done(here: &Board, there: &Board) {
                 2 => drop(board.manage(Change::Cancel, &[&made.tasks[0], &made.tasks[5]]).await),
                 4 => drop(board.control(id, Action::Signal).await),
                 _ => {
-                    use callboard::ports::workflows::WorkflowStore;
                     drop(board.store.complete(board.complete_of(id, State::Failed)).await.unwrap());
                 }
             }
@@ -98,9 +100,25 @@ async fn leave_nothing_half_done(here: &Board, there: &Board) {
     }
 }
 
+/// Workflows that are made at once, where there is room for a few.
+async fn stay_within_the_bound(here: &Board, there: &Board) {
+    for round in 0..4 {
+        let states = here.store.overview(here.now()).await.unwrap().workflows;
+        let open: u64 = states.iter().filter(|(state, _)| state.is_open()).map(|(_, count)| count).sum();
+        let made = join_all((0..40).map(|n| {
+            let board = if n % 2 == 0 { here } else { there };
+            let workflow = flow(OnTaskFailure::Fail, vec![]);
+            board.store.create(Create { workflow, active_max: open + 5, key: None, now: board.now() })
+        }));
+        let made = made.await.into_iter().filter(|made| made.as_ref().unwrap().is_ok()).count();
+        assert_eq!(made, 5, "{round}");
+    }
+}
+
 pub(super) async fn hold(store: &Arc<Records>, other: &Arc<Records>) {
     let (here, there) = (Board::new(store, "races"), Board::new(other, "races"));
     leave_nobody_waiting_for_what_is_over(&here, &there).await;
     let (here, there) = (Board::new(store, "races 2"), Board::new(other, "races 2"));
     leave_nothing_half_done(&here, &there).await;
+    stay_within_the_bound(&here, &there).await;
 }

@@ -5,9 +5,11 @@
 //! for the embedded file, `adapters/postgres/records` for PostgreSQL.
 
 mod agents;
+mod beside;
 mod events;
 pub mod idempotency;
 pub mod keepable;
+pub mod later;
 mod locks;
 mod payload;
 pub mod session;
@@ -22,8 +24,12 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use tokio::sync::oneshot;
 
-pub use self::session::{Cell, Row, Session, Value};
 use self::workflows::create::Room;
+pub use self::{
+    beside::{Beside, Kind},
+    later::{Kept, Later},
+    session::{Cell, Hold, Row, Session, Value},
+};
 use crate::{
     domain::ops::BackendStatus,
     error::{Code, Error},
@@ -60,6 +66,9 @@ pub trait Backend: Send + Sync {
 pub trait Step: Send {
     /// Nobody waits for it any more: it need not begin.
     fn is_given_up(&self) -> bool;
+
+    /// Beside which others it may run in one transaction; none: beside no other.
+    fn beside(&self) -> Option<&Beside>;
 
     /// Does it. May be called again; what was done before was taken back then.
     ///
@@ -98,7 +107,27 @@ impl Records {
         C: Send + Sync + 'static,
         T: Send + 'static,
     {
-        let (waiting, answer) = Waiting::new(context, run);
+        self.commit(None, context, run).await
+    }
+
+    /// The same, where a backend can beside others of its kind.
+    ///
+    /// # Errors
+    /// Those of the transition, and of its commit.
+    pub async fn transact_beside<C, T>(&self, beside: Beside, context: C, run: Transition<C, T>) -> Result<T, Error>
+    where
+        C: Send + Sync + 'static,
+        T: Send + 'static,
+    {
+        self.commit(Some(beside), context, run).await
+    }
+
+    async fn commit<C, T>(&self, beside: Option<Beside>, context: C, run: Transition<C, T>) -> Result<T, Error>
+    where
+        C: Send + Sync + 'static,
+        T: Send + 'static,
+    {
+        let (waiting, answer) = Waiting::new(beside, context, run);
         self.backend.commit(Box::new(waiting)).await?;
         answer.await.map_err(|_| stopped())?
     }
@@ -112,7 +141,7 @@ impl Records {
         C: Send + Sync + 'static,
         T: Send + 'static,
     {
-        let (waiting, answer) = Waiting::new(context, run);
+        let (waiting, answer) = Waiting::new(None, context, run);
         self.backend.look(Box::new(waiting)).await?;
         answer.await.map_err(|_| stopped())?
     }
@@ -131,6 +160,7 @@ fn stopped() -> Error {
 }
 
 struct Waiting<C, T> {
+    beside: Option<Beside>,
     context: C,
     run: Transition<C, T>,
     done: Option<Result<T, Error>>,
@@ -138,15 +168,19 @@ struct Waiting<C, T> {
 }
 
 impl<C, T> Waiting<C, T> {
-    fn new(context: C, run: Transition<C, T>) -> (Self, oneshot::Receiver<Result<T, Error>>) {
+    fn new(beside: Option<Beside>, context: C, run: Transition<C, T>) -> (Self, oneshot::Receiver<Result<T, Error>>) {
         let (reply, answer) = oneshot::channel();
-        (Self { context, run, done: None, reply }, answer)
+        (Self { beside, context, run, done: None, reply }, answer)
     }
 }
 
 impl<C: Send + Sync, T: Send> Step for Waiting<C, T> {
     fn is_given_up(&self) -> bool {
         self.reply.is_closed()
+    }
+
+    fn beside(&self) -> Option<&Beside> {
+        self.beside.as_ref()
     }
 
     fn run<'a>(&'a mut self, session: &'a dyn Session) -> BoxFuture<'a, Result<(), Error>> {

@@ -5,6 +5,7 @@ mod failure;
 mod fit;
 mod listen;
 mod migrations;
+mod put_off;
 mod session;
 mod status;
 mod writer;
@@ -26,7 +27,7 @@ use tokio_postgres::Config;
 pub use self::fit::Fit;
 use self::{
     listen::Hearing,
-    session::{PostgresSession, STATEMENT_TIME},
+    session::{PostgresSession, STATEMENT_TIME, Transaction},
     writer::Writer,
 };
 use super::{
@@ -196,11 +197,12 @@ fn look<'a>(
     step: &'a tokio::sync::Mutex<Box<dyn Step>>,
 ) -> BoxFuture<'a, Result<Result<(), Error>, Error>> {
     Box::pin(async move {
-        let session = PostgresSession::new(work);
+        let transaction = Transaction::new(work);
+        let session = PostgresSession::new(&transaction);
         let mut step = step.lock().await;
         let ran = AssertUnwindSafe(step.run(&session)).catch_unwind().await;
         let outcome = ran.unwrap_or_else(|_panic| Err(Error::new(Code::Internal, "a look failed unexpectedly")));
-        match session.end() {
+        match transaction.end() {
             None | Some(session::End::Failed) => Ok(outcome),
             Some(end) => Err(end.of_connection(outcome)),
         }

@@ -99,7 +99,7 @@ async fn register_once(session: &dyn Session, asked: &Register) -> Result<Result
         )
         .await?;
     if made == 1 {
-        registered(session, &asked.agent_id, &asked.role, asked.now).await?;
+        registered(session, &asked.agent_id, &asked.role, asked.now)?;
         return Ok(Ok(answer(asked, &asked.new_token, 1)));
     }
     let found = session
@@ -139,7 +139,7 @@ async fn register_once(session: &dyn Session, asked: &Register) -> Result<Result
             ],
         )
         .await?;
-    registered(session, &asked.agent_id, &asked.role, asked.now).await?;
+    registered(session, &asked.agent_id, &asked.role, asked.now)?;
     Ok(Ok(answer(asked, &token, version + 1)))
 }
 
@@ -196,7 +196,7 @@ async fn update_once(session: &dyn Session, asked: &Update) -> Result<Result<Upd
             metrics: Option<&'a Json>,
         }
         let data = json::of(&Data { from: before.as_str(), to: after.as_str(), metrics: asked.metrics.as_ref() });
-        tell(session, &asked.agent_id, kind, Some(&asked.agent_id), Some(&data), asked.now).await?;
+        tell(session, &asked.agent_id, kind, Some(&asked.agent_id), Some(&data), asked.now)?;
     }
     Ok(Ok(Updated { version: version + 1, status: after }))
 }
@@ -223,7 +223,7 @@ pub(super) async fn present(
         )
         .await?;
     if made == 1 {
-        registered(session, agent_id, "agent", now).await?;
+        registered(session, agent_id, "agent", now)?;
     }
     Ok(Vec::new())
 }
@@ -259,7 +259,7 @@ pub(super) async fn seen(
         .await?;
     for mut row in back {
         let id = row.text()?;
-        tell(session, &id, "agent_recovered", Some(&id), None, now).await?;
+        tell(session, &id, "agent_recovered", Some(&id), None, now)?;
     }
     Ok(())
 }
@@ -300,20 +300,20 @@ pub(super) async fn lose(session: &dyn Session, lost: Lost<'_>, now: Instant) ->
     };
     let count = gone.len() as u64;
     for mut row in gone {
-        tell(session, &row.text()?, "agent_lost", None, None, now).await?;
+        tell(session, &row.text()?, "agent_lost", None, None, now)?;
     }
     Ok(count)
 }
 
-async fn registered(session: &dyn Session, agent_id: &str, role: &str, now: Instant) -> Result<(), Error> {
+fn registered(session: &dyn Session, agent_id: &str, role: &str, now: Instant) -> Result<(), Error> {
     #[derive(serde::Serialize)]
     struct Data<'a> {
         role: &'a str,
     }
-    tell(session, agent_id, "agent_registered", Some(agent_id), Some(&json::of(&Data { role })), now).await
+    tell(session, agent_id, "agent_registered", Some(agent_id), Some(&json::of(&Data { role })), now)
 }
 
-async fn tell(
+fn tell(
     session: &dyn Session,
     agent_id: &str,
     kind: &'static str,
@@ -330,7 +330,7 @@ async fn tell(
         actor,
         data: data.map(|data| data.get()),
     };
-    events::write(session, &event).await
+    events::write(session, &event)
 }
 
 /// A stored status.

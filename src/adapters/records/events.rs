@@ -1,6 +1,6 @@
 //! The history: written in the transaction of what it tells of.
 
-use super::{Session, Value};
+use super::{Kept, Later, Session};
 use crate::{
     clock::Instant,
     error::{Code, Error},
@@ -37,10 +37,10 @@ pub(super) fn said(name: &str, json: &str) -> String {
 /// Bytes of what somebody said that are written into the history too.
 const SAID_BYTES_MAX: usize = 4_096;
 
-impl<'a> Event<'a> {
+impl Event<'_> {
     /// In the order of the statements' columns.
-    fn values(&self) -> [Value<'a>; 7] {
-        [
+    fn values(&self) -> Vec<Kept> {
+        vec![
             self.at.into(),
             self.entity.into(),
             self.entity_id.into(),
@@ -55,12 +55,14 @@ impl<'a> Event<'a> {
 /// Adds an event, and wakes who publishes. Its number, which is larger than those of all events that could be seen before.
 pub(super) async fn numbered(session: &dyn Session, event: &Event<'_>) -> Result<i64, Error> {
     session.touch(Topic::Events);
+    session.flush().await?;
+    let values = event.values();
     let rows = session
         .rows(
             "-- event_add_numbered\n\
              INSERT INTO event (at, entity, entity_id, workflow_id, type, actor, data) VALUES ($1, $2, $3, $4, $5, $6, $7) \
              RETURNING seq",
-            &event.values(),
+            &values.iter().map(Kept::value).collect::<Vec<_>>(),
         )
         .await?;
     match rows.into_iter().next() {
@@ -70,14 +72,17 @@ pub(super) async fn numbered(session: &dyn Session, event: &Event<'_>) -> Result
 }
 
 /// Adds an event, and wakes who publishes.
-pub(super) async fn write(session: &dyn Session, event: &Event<'_>) -> Result<(), Error> {
+///
+/// # Errors
+/// `invalid` for what no store can keep.
+pub(super) fn write(session: &dyn Session, event: &Event<'_>) -> Result<(), Error> {
     session.touch(Topic::Events);
-    session
-        .change(
-            "-- event_add\n\
-             INSERT INTO event (at, entity, entity_id, workflow_id, type, actor, data) VALUES ($1, $2, $3, $4, $5, $6, $7)",
-            &event.values(),
-        )
-        .await
-        .map(drop)
+    session.later(Later {
+        sql: "-- event_add\n\
+              INSERT INTO event (at, entity, entity_id, workflow_id, type, actor, data) VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        many: "-- events_add\n\
+               INSERT INTO event (at, entity, entity_id, workflow_id, type, actor, data) \
+               SELECT * FROM unnest($1::timestamptz[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[])",
+        values: event.values(),
+    })
 }

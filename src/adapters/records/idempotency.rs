@@ -5,7 +5,7 @@ use std::{future::Future, time::Duration};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
-use super::{Records, Session};
+use super::{Later, Records, Session};
 use crate::{
     clock::Instant,
     domain::{
@@ -54,28 +54,20 @@ where
     let answer = work.await?;
     if let Ok(answer) = &answer {
         let kept = json::of(answer);
-        session
-            .change(
-                "-- idempotency_keep\n\
-                 INSERT INTO idempotency (key, request_hash, answer, expires_at) VALUES ($1, $2, $3, $4) \
-                 ON CONFLICT (key) DO UPDATE SET request_hash = excluded.request_hash, answer = excluded.answer, \
-                 expires_at = excluded.expires_at WHERE idempotency.expires_at <= $5",
-                &[
-                    key.key.as_str().into(),
-                    key.request_hash.as_str().into(),
-                    kept.get().into(),
-                    now.after(KEPT).into(),
-                    now.into(),
-                ],
-            )
-            .await
-            .and_then(|kept| {
-                if kept == 1 {
-                    Ok(())
-                } else {
-                    Err(again("the first call with this key is still worked on").argument("idempotency_key"))
-                }
-            })?;
+        // Where another process was first meanwhile, the key is there, and the transition is taken back and run again.
+        session.later(Later {
+            sql: "-- idempotency_keep\n\
+                  INSERT INTO idempotency (key, request_hash, answer, expires_at) VALUES ($1, $2, $3, $4)",
+            many: "-- idempotency_keep_all\n\
+                   INSERT INTO idempotency (key, request_hash, answer, expires_at) \
+                   SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[])",
+            values: vec![
+                key.key.as_str().into(),
+                key.request_hash.as_str().into(),
+                kept.get().into(),
+                now.after(KEPT).into(),
+            ],
+        })?;
     }
     Ok(answer)
 }
@@ -90,15 +82,21 @@ pub(super) fn again(message: &'static str) -> Error {
 async fn find(session: &dyn Session, key: &str, request_hash: &str, now: Instant) -> Result<Begun, Error> {
     let known = session
         .rows(
-            "-- idempotency_find\nSELECT request_hash, answer FROM idempotency WHERE key = $1 AND expires_at > $2",
-            &[key.into(), now.into()],
+            "-- idempotency_find\nSELECT request_hash, answer, expires_at FROM idempotency WHERE key = $1",
+            &[key.into()],
         )
         .await?;
     let Some(mut row) = known.into_iter().next() else { return Ok(Begun::New) };
-    if row.text()? != request_hash {
+    let (first_hash, answer, expires_at) = (row.text()?, row.text_or_none()?, row.time()?);
+    if expires_at <= now {
+        let sql = "-- idempotency_outlived\nDELETE FROM idempotency WHERE key = $1 AND expires_at <= $2";
+        session.change(sql, &[key.into(), now.into()]).await?;
+        return Ok(Begun::New);
+    }
+    if first_hash != request_hash {
         return Ok(Begun::OtherRequest);
     }
-    let answer = row.text_or_none()?.and_then(|text| RawValue::from_string(text).ok());
+    let answer = answer.and_then(|text| RawValue::from_string(text).ok());
     Ok(answer.map_or(Begun::Unfinished, Begun::Answered))
 }
 
@@ -158,9 +156,8 @@ async fn begin(session: &dyn Session, asked: &Begin) -> Result<Begun, Error> {
         .change(
             "-- idempotency_begin\n\
              INSERT INTO idempotency (key, request_hash, expires_at) VALUES ($1, $2, $3) \
-             ON CONFLICT (key) DO UPDATE SET request_hash = excluded.request_hash, answer = NULL, \
-             expires_at = excluded.expires_at WHERE idempotency.expires_at <= $4",
-            &[(&asked.key).into(), (&asked.request_hash).into(), asked.now.after(KEPT).into(), asked.now.into()],
+             ON CONFLICT (key) DO NOTHING",
+            &[(&asked.key).into(), (&asked.request_hash).into(), asked.now.after(KEPT).into()],
         )
         .await?;
     if begun == 1 { Ok(Begun::New) } else { find(session, &asked.key, &asked.request_hash, asked.now).await }

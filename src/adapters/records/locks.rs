@@ -167,7 +167,7 @@ async fn release(session: &dyn Session, asked: &Proven) -> Result<Result<Let, To
     session.change("-- lock_release\nDELETE FROM lock WHERE resource = $1", &[(&asked.resource).into()]).await?;
     session.touch(Topic::Lock(asked.resource.clone()));
     let event = event(&asked.resource, "lock_released", Some(&found.view.holder), None, asked.now);
-    events::write(session, &event).await?;
+    events::write(session, &event)?;
     Ok(Ok(Let { fence: found.view.fence }))
 }
 
@@ -203,7 +203,7 @@ async fn expire(session: &dyn Session, now: Instant) -> Result<u64, Error> {
             holder: &'a str,
         }
         let data = json::of(&Data { holder: &owner });
-        events::write(session, &event(&resource, "lock_expired", None, Some(data.get()), now)).await?;
+        events::write(session, &event(&resource, "lock_expired", None, Some(data.get()), now))?;
         session.touch(Topic::Lock(resource));
     }
     Ok(count)

@@ -5,7 +5,9 @@
 //! from JSON. Times are [`Instant`]s here, `timestamptz` in PostgreSQL, and microseconds since 1970 in SQLite.
 
 use futures_util::future::BoxFuture;
+use tokio::sync::OwnedMutexGuard;
 
+use super::later::Later;
 use crate::{
     clock::Instant,
     error::{Code, Error},
@@ -20,8 +22,46 @@ pub trait Session: Send + Sync {
     /// Runs a statement that answers with the number of rows it wrote.
     fn change<'a>(&'a self, sql: &'static str, values: &'a [Value<'a>]) -> BoxFuture<'a, Result<u64, Error>>;
 
+    /// Writes when nobody needs the outcome: at the end of the transaction at the latest, in this order. What the transition reads after that
+    /// may not show it yet. When it fails, so does the transition.
+    ///
+    /// # Errors
+    /// `invalid` for what no store can keep; that of the statement where it is carried out at once.
+    fn later(&self, write: Later) -> Result<(), Error>;
+
+    /// Carries out what was put off.
+    fn flush(&self) -> BoxFuture<'_, Result<(), Error>>;
+
+    /// Waits until no other transition of this transaction holds the same. Locks of rows do not keep those apart that run side by side in it;
+    /// see [`Beside`](super::Beside). No transition may wait for a second hold while it has one.
+    fn hold<'a>(&'a self, what: &'a str) -> BoxFuture<'a, Hold>;
+
     /// Wakes who waits for this, once the transaction is committed; in other processes too.
     fn touch(&self, topic: Topic);
+}
+
+/// Keeps others of the same transaction away, until it is dropped.
+#[derive(Debug)]
+pub struct Hold {
+    _others: Option<OwnedMutexGuard<()>>,
+    is_first: bool,
+}
+
+impl Hold {
+    /// There are no others.
+    pub fn alone() -> Self {
+        Self { _others: None, is_first: true }
+    }
+
+    /// The others wait for `guard`.
+    pub fn beside(guard: OwnedMutexGuard<()>, is_first: bool) -> Self {
+        Self { _others: Some(guard), is_first }
+    }
+
+    /// Whether nobody beside this one held it before: what was read of it still is so.
+    pub fn is_first(&self) -> bool {
+        self.is_first
+    }
 }
 
 /// A value for a statement.

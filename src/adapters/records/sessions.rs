@@ -150,11 +150,11 @@ async fn end_once(session: &dyn Session, end: &End) -> Result<Option<Ended>, Err
     }
     let agents = agents::lose(session, Lost::Session(&end.session_id), end.now).await?;
     let ended = Ended { leases, locks, agents };
-    tell(session, end, ended).await?;
+    tell(session, end, ended)?;
     Ok(Some(ended))
 }
 
-async fn tell(session: &dyn Session, end: &End, ended: Ended) -> Result<(), Error> {
+fn tell(session: &dyn Session, end: &End, ended: Ended) -> Result<(), Error> {
     #[derive(serde::Serialize)]
     struct Data {
         reason: &'static str,
@@ -174,5 +174,5 @@ async fn tell(session: &dyn Session, end: &End, ended: Ended) -> Result<(), Erro
         actor: None,
         data: Some(data.get()),
     };
-    events::write(session, &event).await
+    events::write(session, &event)
 }

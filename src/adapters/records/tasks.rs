@@ -13,7 +13,7 @@ pub(super) mod manage;
 pub(super) mod show;
 mod update;
 
-use super::Records;
+use super::{Beside, Kind, Records};
 use crate::{
     clock::Instant,
     domain::{
@@ -27,6 +27,17 @@ use crate::{
     },
 };
 
+impl Records {
+    async fn claimed(&self, claim: Claim) -> Result<claim::Found, Error> {
+        match claim::beside(&claim) {
+            Some(beside) => {
+                self.transact_beside(beside, claim, |session, asked| Box::pin(claim::claim(session, asked))).await
+            }
+            None => self.transact(claim, |session, asked| Box::pin(claim::claim(session, asked))).await,
+        }
+    }
+}
+
 #[async_trait::async_trait]
 impl TaskStore for Records {
     async fn enqueue(&self, enqueue: Enqueue) -> Result<Result<Vec<EnqueuedTask>, EnqueueRefused>, Error> {
@@ -34,7 +45,14 @@ impl TaskStore for Records {
     }
 
     async fn claim(&self, claim: Claim) -> Result<Result<Claimed, Repeat>, Error> {
-        self.transact(claim, |session, asked| Box::pin(claim::claim(session, asked))).await
+        let (now, again) = (claim.now, claim.clone());
+        match self.claimed(claim).await? {
+            // They are put back by a job; a lone call must not wait for it.
+            claim::Found::Nothing { lapsed: true } if self.expire_leases(now).await? > 0 => {
+                self.claimed(again).await.map(claim::Found::answer)
+            }
+            found => Ok(found.answer()),
+        }
     }
 
     async fn update(&self, update: Update) -> Result<Result<Updated, LeaseRefused>, Error> {
@@ -42,7 +60,9 @@ impl TaskStore for Records {
     }
 
     async fn finish(&self, finish: Finish) -> Result<Result<Finished, LeaseRefused>, Error> {
-        self.transact(finish, |session, asked| Box::pin(finish::finish(session, asked))).await
+        let keys = [Some(finish.lease.task_id.as_str()), finish.key.as_ref().map(|key| key.key.as_str())];
+        let beside = Beside::of(Kind::Finish, keys);
+        self.transact_beside(beside, finish, |session, asked| Box::pin(finish::finish(session, asked))).await
     }
 
     async fn list(&self, list: ListTasks) -> Result<Vec<TaskView>, Error> {

@@ -248,7 +248,7 @@ async fn settle(session: &dyn Session, asked: &Settle) -> Result<bool, Error> {
             actor: None,
             data: Some(data.get()),
         };
-        events::write(session, &event).await?;
+        events::write(session, &event)?;
     }
     Ok(settled == 1)
 }

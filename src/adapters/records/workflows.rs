@@ -11,7 +11,7 @@ mod show;
 
 use std::sync::Arc;
 
-use super::Records;
+use super::{Beside, Kind, Records};
 use crate::{
     clock::Instant,
     domain::workflows::{
@@ -26,8 +26,14 @@ use crate::{
 #[async_trait::async_trait]
 impl WorkflowStore for Records {
     async fn create(&self, create: Create) -> Result<Result<Created, CreateRefused>, Error> {
-        let asked = (create, Arc::clone(&self.room));
-        self.transact(asked, |session, (asked, room)| Box::pin(create::create(session, asked, room))).await
+        if !self.room.take(create.active_max, create.now) {
+            let asked = (create, Arc::clone(&self.room));
+            return self
+                .transact(asked, |session, (asked, room)| Box::pin(create::create_if_room(session, asked, room)))
+                .await;
+        }
+        let beside = Beside::of(Kind::Create, [create.key.as_ref().map(|key| key.key.as_str())]);
+        self.transact_beside(beside, create, |session, asked| Box::pin(create::create(session, asked))).await
     }
 
     async fn complete(&self, complete: Complete) -> Result<Result<Changed, ChangeRefused>, Error> {

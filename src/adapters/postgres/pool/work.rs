@@ -97,21 +97,13 @@ impl Work {
         Ok(())
     }
 
-    /// The same, told after `wait` at the latest, and within a second when the server has fallen silent. `then` follows on the same connection;
-    /// nobody waits for it.
-    pub(in crate::adapters::postgres) async fn commit_within(
-        mut self,
-        wait: Duration,
-        then: Option<&str>,
-    ) -> Result<(), Error> {
-        let committed = self.shared.answered(self.client()?.batch_execute("COMMIT"), wait).await;
-        committed.map_err(failure::silent_in_commit)?.map_err(failure::in_commit)?;
+    /// The connection is used again: COMMIT was sent on it and answered. `then` follows; nobody waits for it.
+    pub(in crate::adapters::postgres) fn committed(mut self, then: Option<&str>) {
         if let (Some(object), Some(then)) = (&self.object, then) {
             // Polled once, it is sent.
             object.batch_execute(then).now_or_never();
         }
         drop(self.object.take());
-        Ok(())
     }
 
     /// Takes it back, when every answer has been read. Nobody waits for it: whoever uses the connection next comes after it.

@@ -12,11 +12,20 @@ type Failure = Box<dyn std::error::Error + Sync + Send>;
 
 /// A value on its way to a statement's parameter.
 #[derive(Debug)]
-pub(super) struct Bound<'a>(pub(super) Value<'a>);
+pub(super) enum Bound<'a> {
+    /// One.
+    One(Value<'a>),
+    /// Those of many rows: an array.
+    Column(Vec<Bound<'a>>),
+}
 
 impl ToSql for Bound<'_> {
     fn to_sql(&self, of: &Type, out: &mut BytesMut) -> Result<IsNull, Failure> {
-        match self.0 {
+        let value = match self {
+            Self::One(value) => *value,
+            Self::Column(values) => return values.to_sql(of, out),
+        };
+        match value {
             Value::Null => return Ok(IsNull::Yes),
             Value::Integer(number) => integer(number, of, out)?,
             Value::Real(number) => out.put_f64(number),
@@ -53,8 +62,20 @@ fn integer(number: i64, of: &Type, out: &mut BytesMut) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The type a value has where the server is not asked: of a statement that stays unprepared. NULL is left open.
-pub(super) fn type_of(value: &Value<'_>) -> Type {
+/// The type a value has where the server is not asked: of a statement that stays unprepared. NULL is left open; a column of nothing else is
+/// text.
+pub(super) fn type_of(bound: &Bound<'_>) -> Type {
+    let value = match bound {
+        Bound::One(value) => value,
+        Bound::Column(values) => {
+            let of = values.iter().map(type_of).find(|of| *of != Type::UNKNOWN);
+            return match of {
+                Some(Type::INT8) => Type::INT8_ARRAY,
+                Some(Type::TIMESTAMPTZ) => Type::TIMESTAMPTZ_ARRAY,
+                _ => Type::TEXT_ARRAY,
+            };
+        }
+    };
     match value {
         Value::Null => Type::UNKNOWN,
         Value::Integer(_) => Type::INT8,

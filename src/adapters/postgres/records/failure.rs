@@ -41,9 +41,10 @@ pub(super) fn of(error: Error) -> Error {
     said.place(place).cause(error)
 }
 
-/// Whether another transaction was in the way, so that the same may succeed when it is run again.
+/// Whether another transaction was in the way, so that the same may succeed when it is run again: no row is there twice but by two that did
+/// not see each other.
 pub(super) fn is_collision(error: &Error) -> bool {
-    matches!(sqlstate(error), Some("40001" | "40P01"))
+    matches!(sqlstate(error), Some("40001" | "40P01" | "23505"))
 }
 
 /// The tables have gone, or were never there.

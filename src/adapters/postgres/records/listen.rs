@@ -24,7 +24,7 @@ use tokio::{
 };
 use tokio_postgres::{AsyncMessage, Client, Connection, NoTls};
 
-use super::Shared;
+use super::{Shared, session::Transaction};
 use crate::{
     adapters::{
         own_time::within,
@@ -236,7 +236,9 @@ async fn prove(shared: &Shared) {
         }
         .boxed()
     });
-    if let Ok(Ok((work, ()))) = timeout(2 * LOGIN_TIME, sent).await {
-        let _ = work.commit_within(LOGIN_TIME, None).await;
+    if let Ok(Ok((work, ()))) = timeout(2 * LOGIN_TIME, sent).await
+        && Transaction::new(&work).write_and_commit(&[], LOGIN_TIME).await.is_ok()
+    {
+        work.committed(None);
     }
 }

@@ -1,10 +1,11 @@
 //! Statements of transitions in a transaction of PostgreSQL.
 
 use std::{
+    collections::{HashMap, hash_map::Entry},
     pin::pin,
     sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::Poll,
     time::Duration,
@@ -19,14 +20,15 @@ use tokio_postgres::{
 use super::{
     cells::{Bound, Found, type_of},
     failure,
+    put_off::{self, Unsettled},
 };
 use crate::{
     adapters::{
         postgres::{
-            failure::{meaning, sqlstate},
+            failure::{in_commit, meaning, silent_in_commit, sqlstate},
             pool::Work,
         },
-        records::{Row, Session, Value, keepable},
+        records::{Hold, Kept, Later, Row, Session, Value, keepable},
     },
     error::{Code, Error, Place},
     ports::changes::Topic,
@@ -37,17 +39,27 @@ pub(super) const STATEMENT_TIME: Duration = Duration::from_secs(10);
 /// The server ends a statement that takes too long, and needs a moment to say so.
 const SLACK: Duration = Duration::from_secs(1);
 
-/// A transaction. Statements leave as soon as they are asked for, in that order.
-pub(super) struct PostgresSession<'a> {
+/// A transaction, which steps of several callers share. Statements leave as soon as they are asked for, in that order.
+pub(super) struct Transaction<'a> {
     work: &'a Work,
     /// Held while a statement is got ready and sent, so that one that has to be prepared is not overtaken.
     order: tokio::sync::Mutex<()>,
-    touched: Mutex<Vec<Topic>>,
-    /// Statements that were sent and not answered: the caller went on without them, or they are still under way.
-    open: AtomicU64,
-    /// Statements that have written, or may have.
-    written: AtomicU64,
+    /// What steps that run side by side keep to themselves for a while.
+    holds: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
     end: Mutex<Option<End>>,
+}
+
+/// A step's part in a transaction.
+pub(super) struct PostgresSession<'a> {
+    transaction: &'a Transaction<'a>,
+    touched: Mutex<Vec<Topic>>,
+    put_off: Mutex<Vec<Later>>,
+    /// Statements that were sent and not answered: the step went on without them, or they are still under way.
+    open: AtomicU64,
+    /// It has written, or may have.
+    written: AtomicBool,
+    /// Its statement is the one that failed first.
+    culprit: AtomicBool,
 }
 
 /// Why nothing more can be done in the transaction.
@@ -88,36 +100,9 @@ pub(super) fn is_parted(error: &Error) -> bool {
     sqlstate(error) == Some(PARTED)
 }
 
-impl<'a> PostgresSession<'a> {
+impl<'a> Transaction<'a> {
     pub(super) fn new(work: &'a Work) -> Self {
-        Self {
-            work,
-            order: tokio::sync::Mutex::default(),
-            touched: Mutex::default(),
-            open: AtomicU64::new(0),
-            written: AtomicU64::new(0),
-            end: Mutex::default(),
-        }
-    }
-
-    /// Topics that were touched since the last time.
-    pub(super) fn take_touched(&self) -> Vec<Topic> {
-        std::mem::take(&mut *self.touched.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Whether nothing is in the transaction that was not there at `mark`, and no statement is under way.
-    pub(super) fn is_unchanged_since(&self, mark: u64) -> bool {
-        self.mark() == mark && self.open.load(Ordering::Relaxed) == 0
-    }
-
-    /// Changes whenever something is written.
-    pub(super) fn mark(&self) -> u64 {
-        self.written.load(Ordering::Relaxed)
-    }
-
-    /// Whether every statement was answered.
-    pub(super) fn is_settled(&self) -> bool {
-        self.open.load(Ordering::Relaxed) == 0
+        Self { work, order: tokio::sync::Mutex::default(), holds: Mutex::default(), end: Mutex::default() }
     }
 
     /// Why nothing more can be done here.
@@ -125,44 +110,83 @@ impl<'a> PostgresSession<'a> {
         self.end.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn ended(&self, end: End) {
-        self.end.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(end);
+    /// Steps have ended; those that come next run beside none of them.
+    pub(super) fn release_holds(&self) {
+        self.holds.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    async fn ask(&self, sql: &'static str, values: &[Value<'_>], wanted: Wanted) -> Result<Answer, Error> {
-        keepable::check(values)?;
-        // Until it is answered it may have written.
-        self.open.fetch_add(1, Ordering::Relaxed);
-        let answered = self.answered(sql, values, wanted).await;
-        self.open.fetch_sub(1, Ordering::Relaxed);
-        match answered {
-            Ok(Ok(answer)) => {
-                if answer.has_written(sql) {
-                    self.written.fetch_add(1, Ordering::Relaxed);
-                }
-                Ok(answer)
+    /// Carries out what was put off.
+    pub(super) async fn write(&self, writes: &[Later]) -> Result<(), Error> {
+        for (sql, values) in put_off::statements(writes) {
+            self.ask(sql, &values, Wanted::Count).await.map_err(|failed| failed.error)?;
+        }
+        Ok(())
+    }
+
+    /// Carries out what was put off, and commits, all in one go.
+    pub(super) async fn write_and_commit(&self, writes: &[Later], wait: Duration) -> Result<(), Unsettled> {
+        let statements = put_off::statements(writes);
+        let mut prepared = Vec::with_capacity(statements.len());
+        for (sql, _) in &statements {
+            let statement = self.work.answered(self.work.prepared(sql, &[]), STATEMENT_TIME).await;
+            prepared.push(statement.and_then(|statement| statement).map_err(Unsettled::before_commit)?);
+        }
+        let mut answers = Vec::with_capacity(statements.len());
+        for ((sql, values), statement) in statements.iter().zip(prepared) {
+            let mut answer = Box::pin(self.send(statement, sql, values, Wanted::Count));
+            // Polled once, it is sent, and the next follows.
+            match poll!(&mut answer) {
+                Poll::Ready(Ok(_)) => {}
+                Poll::Ready(Err(error)) => return Err(Unsettled::before_commit(meaning(error))),
+                Poll::Pending => answers.push(answer),
             }
+        }
+        let mut committed = pin!(self.work.batch_execute("COMMIT"));
+        let early = poll!(&mut committed);
+        let all = async {
+            // The server answers COMMIT with ROLLBACK and no error when one of them has failed.
+            for answer in answers {
+                answer.await?;
+            }
+            match early {
+                Poll::Ready(committed) => committed,
+                Poll::Pending => committed.await,
+            }
+        };
+        match self.work.answered(all, wait).await {
+            Ok(settled) => settled.map_err(|error| Unsettled::in_commit(in_commit(error))),
+            Err(silence) => Err(Unsettled::in_commit(silent_in_commit(silence))),
+        }
+    }
+
+    async fn ask(&self, sql: &'static str, values: &[Bound<'_>], wanted: Wanted) -> Result<Answer, Failed> {
+        match self.answered(sql, values, wanted).await {
+            Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => {
-                self.ended(match sqlstate(&error) {
+                let end = match sqlstate(&error) {
                     Some(mixed @ ("26000" | "42P05")) => End::Mixed(mixed.to_owned()),
                     Some(parting) if parting.starts_with("57P") => End::Parted,
                     None if error.code == Code::Unavailable => End::Parted,
                     _ => End::Failed,
-                });
-                Err(failure::of(error))
+                };
+                Err(self.ended(end, error))
             }
-            Err(silence) => {
-                self.ended(End::Silent);
-                Err(failure::of(silence))
-            }
+            Err(silence) => Err(self.ended(End::Silent, silence)),
         }
+    }
+
+    fn ended(&self, end: End, error: Error) -> Failed {
+        let mut ended = self.end.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_first = ended.is_none();
+        ended.get_or_insert(end);
+        Failed { is_first, error: failure::of(error) }
     }
 
     /// The outer failure is silence.
     async fn answered(
         &self,
         sql: &'static str,
-        values: &[Value<'_>],
+        values: &[Bound<'_>],
         wanted: Wanted,
     ) -> Result<Result<Answer, Error>, Error> {
         let order = self.order.lock().await;
@@ -173,27 +197,85 @@ impl<'a> PostgresSession<'a> {
         let mut sent = pin!(self.send(statement, sql, values, wanted));
         // Polled once, it is sent, and the next may follow.
         if let Poll::Ready(answer) = poll!(&mut sent) {
-            return Ok(answer);
+            return Ok(answer.map_err(meaning));
         }
         drop(order);
-        self.work.answered(sent, STATEMENT_TIME + SLACK).await
+        self.work.answered(sent, STATEMENT_TIME + SLACK).await.map(|answer| answer.map_err(meaning))
     }
 
     async fn send(
         &self,
         statement: Option<Statement>,
         sql: &str,
-        values: &[Value<'_>],
+        values: &[Bound<'_>],
         wanted: Wanted,
-    ) -> Result<Answer, Error> {
-        let bound: Vec<Bound<'_>> = values.iter().map(|value| Bound(*value)).collect();
-        let answer = match (statement, wanted) {
-            (Some(statement), Wanted::Rows) => self.work.query(&statement, &alone(&bound)).await.map(Answer::Rows),
-            (Some(statement), Wanted::Count) => self.work.execute(&statement, &alone(&bound)).await.map(Answer::Count),
-            (None, Wanted::Rows) => self.work.query_typed(sql, &typed(&bound)).await.map(Answer::Rows),
-            (None, Wanted::Count) => self.work.execute_typed(sql, &typed(&bound)).await.map(Answer::Count),
-        };
-        answer.map_err(meaning)
+    ) -> Result<Answer, tokio_postgres::Error> {
+        match (statement, wanted) {
+            (Some(statement), Wanted::Rows) => self.work.query(&statement, &alone(values)).await.map(Answer::Rows),
+            (Some(statement), Wanted::Count) => self.work.execute(&statement, &alone(values)).await.map(Answer::Count),
+            (None, Wanted::Rows) => self.work.query_typed(sql, &typed(values)).await.map(Answer::Rows),
+            (None, Wanted::Count) => self.work.execute_typed(sql, &typed(values)).await.map(Answer::Count),
+        }
+    }
+}
+
+/// A statement failed, and the transaction with it.
+struct Failed {
+    /// All others failed because of it.
+    is_first: bool,
+    error: Error,
+}
+
+impl<'a> PostgresSession<'a> {
+    pub(super) fn new(transaction: &'a Transaction<'a>) -> Self {
+        Self {
+            transaction,
+            touched: Mutex::default(),
+            put_off: Mutex::default(),
+            open: AtomicU64::new(0),
+            written: AtomicBool::new(false),
+            culprit: AtomicBool::new(false),
+        }
+    }
+
+    /// Topics that were touched, and writes that were put off.
+    pub(super) fn into_left(self) -> (Vec<Topic>, Vec<Later>) {
+        let touched = self.touched.into_inner().unwrap_or_else(PoisonError::into_inner);
+        (touched, self.put_off.into_inner().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Whether nothing is in the transaction because of it, and no statement is under way.
+    pub(super) fn is_unchanged(&self) -> bool {
+        !self.written.load(Ordering::Relaxed) && self.is_settled()
+    }
+
+    /// Whether every statement was answered.
+    pub(super) fn is_settled(&self) -> bool {
+        self.open.load(Ordering::Relaxed) == 0
+    }
+
+    /// Whether the transaction failed by it.
+    pub(super) fn is_culprit(&self) -> bool {
+        self.culprit.load(Ordering::Relaxed)
+    }
+
+    async fn ask(&self, sql: &'static str, values: &[Value<'_>], wanted: Wanted) -> Result<Answer, Error> {
+        keepable::check(values)?;
+        let bound: Vec<Bound<'_>> = values.iter().map(|value| Bound::One(*value)).collect();
+        // Until it is answered it may have written.
+        self.open.fetch_add(1, Ordering::Relaxed);
+        let answered = self.transaction.ask(sql, &bound, wanted).await;
+        self.open.fetch_sub(1, Ordering::Relaxed);
+        match answered {
+            Ok(answer) => {
+                self.written.fetch_or(answer.has_written(sql), Ordering::Relaxed);
+                Ok(answer)
+            }
+            Err(failed) => {
+                self.culprit.fetch_or(failed.is_first, Ordering::Relaxed);
+                Err(failed.error)
+            }
+        }
     }
 }
 
@@ -228,12 +310,12 @@ fn first_word(sql: &str) -> &str {
     statement.split_whitespace().next().unwrap_or_default()
 }
 
-fn alone<'a>(bound: &'a [Bound<'a>]) -> Vec<&'a (dyn ToSql + Sync)> {
-    bound.iter().map(|value| value as &(dyn ToSql + Sync)).collect()
+fn alone<'a>(values: &'a [Bound<'a>]) -> Vec<&'a (dyn ToSql + Sync)> {
+    values.iter().map(|value| value as &(dyn ToSql + Sync)).collect()
 }
 
-fn typed<'a>(bound: &'a [Bound<'a>]) -> Vec<(&'a (dyn ToSql + Sync), Type)> {
-    bound.iter().map(|value| (value as &(dyn ToSql + Sync), type_of(&value.0))).collect()
+fn typed<'a>(values: &'a [Bound<'a>]) -> Vec<(&'a (dyn ToSql + Sync), Type)> {
+    values.iter().map(|value| (value as &(dyn ToSql + Sync), type_of(value))).collect()
 }
 
 impl Session for PostgresSession<'_> {
@@ -252,6 +334,37 @@ impl Session for PostgresSession<'_> {
                 Answer::Count(rows) => Ok(rows),
                 Answer::Rows(rows) => Ok(rows.len() as u64),
             }
+        })
+    }
+
+    fn later(&self, write: Later) -> Result<(), Error> {
+        let values: Vec<Value<'_>> = write.values.iter().map(Kept::value).collect();
+        keepable::check(&values)?;
+        self.put_off.lock().unwrap_or_else(PoisonError::into_inner).push(write);
+        Ok(())
+    }
+
+    fn flush(&self) -> BoxFuture<'_, Result<(), Error>> {
+        let writes = std::mem::take(&mut *self.put_off.lock().unwrap_or_else(PoisonError::into_inner));
+        Box::pin(async move {
+            if writes.is_empty() {
+                return Ok(());
+            }
+            self.written.store(true, Ordering::Relaxed);
+            self.transaction.write(&writes).await
+        })
+    }
+
+    fn hold<'a>(&'a self, what: &'a str) -> BoxFuture<'a, Hold> {
+        Box::pin(async move {
+            let (others, is_first) = {
+                let mut holds = self.transaction.holds.lock().unwrap_or_else(PoisonError::into_inner);
+                match holds.entry(what.to_owned()) {
+                    Entry::Occupied(held) => (Arc::clone(held.get()), false),
+                    Entry::Vacant(free) => (Arc::clone(free.insert(Arc::default())), true),
+                }
+            };
+            Hold::beside(others.lock_owned().await, is_first)
         })
     }
 

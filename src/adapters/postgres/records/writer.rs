@@ -10,17 +10,21 @@ use std::{
     time::Duration,
 };
 
-use futures_util::{FutureExt, future::BoxFuture};
+use futures_util::{
+    FutureExt,
+    future::{BoxFuture, join_all},
+};
 use tokio::sync::{Mutex, mpsc};
 
 use super::{
     Shared, failure, listen,
-    session::{self, End, PostgresSession, STATEMENT_TIME},
+    put_off::Unsettled,
+    session::{self, End, PostgresSession, STATEMENT_TIME, Transaction},
 };
 use crate::{
     adapters::{
         postgres::pool::{Work, Writes},
-        records::Step,
+        records::{Later, Step},
     },
     error::{Code, Error},
     ports::changes::Topic,
@@ -86,14 +90,16 @@ struct Batch {
     /// For each step why its changes do not stand.
     failures: Vec<Option<Error>>,
     touched: Vec<Topic>,
+    /// What is to be written with the commit.
+    put_off: Vec<Later>,
 }
 
 /// How carrying out ended.
 enum Ran {
     /// All that stands can be committed.
     ToCommit,
-    /// The step in this place has to be taken back, and all with it.
-    Spoilt(usize, Error),
+    /// The step in this place has to be taken back, and all with it; none: one of them, nobody knows which.
+    Spoilt(Option<usize>, Error),
 }
 
 /// What a lane has after carrying out.
@@ -140,10 +146,16 @@ impl Lane {
                 fail_all(waiting, error);
             }
             drop(queue);
-            if let Some((work, batch)) = carried_out.transaction {
-                self.settle(work, batch).await;
+            let mut aside = carried_out.aside;
+            if let Some((work, batch)) = carried_out.transaction
+                && let Err((steps, error)) = self.settle(work, batch).await
+            {
+                match (steps.len(), failure::is_collision(&error)) {
+                    (1, false) => fail_all(steps, &error),
+                    _ => aside.extend(steps),
+                }
             }
-            for step in carried_out.aside {
+            for step in aside {
                 self.alone(step).await;
             }
         }
@@ -160,19 +172,19 @@ impl Lane {
             }
             let batch = Mutex::new(Batch { steps, ..Batch::default() });
             let opened = self.open(&batch).await;
-            let mut batch = batch.into_inner();
+            let batch = batch.into_inner();
             match opened {
                 Ok((work, Ran::ToCommit)) => return Carried { transaction: Some((work, batch)), aside, failure: None },
                 Ok((work, Ran::Spoilt(place, error))) => {
                     work.rollback_after_failure().await;
-                    let spoilt = batch.steps.remove(place);
-                    if batch.steps.is_empty() && aside.is_empty() && !failure::is_collision(&error) {
-                        spoilt.answer(Some(error));
-                    } else {
-                        aside.push(spoilt);
-                    }
                     steps = batch.steps;
-                    if aside.len() >= ASIDE_MAX {
+                    let is_known = place.is_some_and(|place| place < steps.len());
+                    if steps.len() == 1 && aside.is_empty() && !failure::is_collision(&error) {
+                        fail_all(std::mem::take(&mut steps), &error);
+                    } else if let Some(place) = place.filter(|_| is_known) {
+                        aside.push(steps.remove(place));
+                    }
+                    if !is_known || aside.len() >= ASIDE_MAX {
                         aside.append(&mut steps);
                     }
                 }
@@ -191,30 +203,36 @@ impl Lane {
 
     /// One step in a transaction of its own, again where another process was in the way.
     async fn alone(&self, step: Box<dyn Step>) {
-        let mut batch = Batch { steps: vec![step], ..Batch::default() };
+        let mut steps = vec![step];
         let mut failed = Error::new(Code::Internal, "the step was not carried out");
         for _ in 0..TRIES_MAX {
-            let context = Mutex::new(batch);
+            let context = Mutex::new(Batch { steps, ..Batch::default() });
             let opened = self.open(&context).await;
-            batch = context.into_inner();
-            match opened {
-                Ok((work, Ran::ToCommit)) => return self.settle(work, batch).await,
+            let batch = context.into_inner();
+            failed = match opened {
+                Ok((work, Ran::ToCommit)) => match self.settle(work, batch).await {
+                    Ok(()) => return,
+                    Err((back, error)) => {
+                        steps = back;
+                        error
+                    }
+                },
                 Ok((work, Ran::Spoilt(_, error))) => {
                     work.rollback_after_failure().await;
-                    let again = failure::is_collision(&error);
-                    failed = error;
-                    if !again {
-                        break;
-                    }
+                    steps = batch.steps;
+                    error
                 }
-                Err(Lost::Parted(error)) => failed = error,
-                Err(Lost::Because(error)) => {
-                    failed = error;
-                    break;
+                Err(Lost::Parted(error)) => {
+                    (failed, steps) = (error, batch.steps);
+                    continue;
                 }
+                Err(Lost::Because(error)) => return fail_all(batch.steps, &error),
+            };
+            if !failure::is_collision(&failed) {
+                break;
             }
         }
-        fail_all(batch.steps, &failed);
+        fail_all(steps, &failed);
     }
 
     async fn open(&self, batch: &Mutex<Batch>) -> Result<(Work, Ran), Lost> {
@@ -227,49 +245,112 @@ impl Lane {
         })
     }
 
-    /// Commits and answers.
-    async fn settle(&self, work: Work, batch: Batch) {
-        let Batch { steps, failures, touched } = batch;
-        let then = listen::telling(&touched);
-        match work.commit_within(COMMIT_TIME, then.as_deref()).await {
+    /// Commits and answers. Steps come back when the transaction was taken back, with the reason.
+    async fn settle(&self, work: Work, batch: Batch) -> Result<(), (Steps, Error)> {
+        let Batch { steps, failures, touched, put_off } = batch;
+        let settled = Transaction::new(&work).write_and_commit(&put_off, COMMIT_TIME).await;
+        match settled {
             Ok(()) => {
+                work.committed(listen::telling(&touched).as_deref());
                 self.shared.changes.tell(&touched);
                 for (step, failure) in steps.into_iter().zip(failures) {
                     step.answer(failure);
                 }
+                Ok(())
             }
-            Err(error) => fail_all(steps, &failure::of(error)),
+            Err(Unsettled { error, is_taken_back: true }) => {
+                work.rollback_after_failure().await;
+                Err((steps, error))
+            }
+            Err(Unsettled { error, is_taken_back: false }) => {
+                fail_all(steps, &error);
+                Ok(())
+            }
         }
     }
 }
 
-/// One after the other, each from the beginning.
+/// Steps in the places in which they go together: those that may run beside each other. A step that has a key in common with one before it
+/// comes after that one.
+fn groups(steps: &[Box<dyn Step>]) -> Vec<Vec<usize>> {
+    let mut groups: Vec<Vec<usize>> = Vec::new();
+    for (place, step) in steps.iter().enumerate() {
+        let goes_with = |other: &usize| match (step.beside(), steps.get(*other).and_then(|other| other.beside())) {
+            (Some(one), Some(other)) => one.fits(other),
+            _ => false,
+        };
+        match groups.iter_mut().find(|group| group.iter().all(goes_with)) {
+            Some(group) => group.push(place),
+            None => groups.push(vec![place]),
+        }
+    }
+    groups
+}
+
+/// Group after group, each step from the beginning.
 fn run_all<'a>(work: &'a Work, batch: &'a Mutex<Batch>) -> BoxFuture<'a, Result<Ran, Error>> {
     Box::pin(async move {
         let mut batch = batch.lock().await;
-        let Batch { steps, failures, touched } = &mut *batch;
+        let Batch { steps, failures, touched, put_off } = &mut *batch;
         failures.clear();
+        failures.resize_with(steps.len(), || None);
         touched.clear();
-        let session = PostgresSession::new(work);
-        for (place, step) in steps.iter_mut().enumerate() {
-            let mark = session.mark();
-            let outcome = one(&session, step.as_mut()).await;
-            let told = session.take_touched();
-            match (session.end(), outcome) {
-                (None, Ok(())) => {
-                    touched.extend(told);
-                    failures.push(None);
+        put_off.clear();
+        let transaction = Transaction::new(work);
+        for group in groups(steps) {
+            if !put_off.is_empty() {
+                // Those that come next read what these have written.
+                let written = transaction.write(&std::mem::take(put_off)).await;
+                if written.is_err() {
+                    return spoilt(&transaction, None, written);
                 }
-                (None, Err(error)) if session.is_unchanged_since(mark) && !failure::is_collision(&error) => {
-                    failures.push(Some(error));
-                }
-                (None, Err(error)) | (Some(End::Failed), Err(error)) => return Ok(Ran::Spoilt(place, error)),
-                (Some(End::Failed), Ok(())) => return Ok(Ran::Spoilt(place, unheeded())),
-                (Some(end), outcome) => return Err(end.of_connection(outcome)),
             }
+            let sessions: Vec<_> = group.iter().map(|_| PostgresSession::new(&transaction)).collect();
+            let mut outcomes = run_group(&sessions, steps, &group).await;
+            if transaction.end().is_some() {
+                // All that failed after the first failed because of it.
+                let place = sessions.iter().position(PostgresSession::is_culprit);
+                let outcome =
+                    place.and_then(|place| outcomes.get_mut(place)).map(|outcome| std::mem::replace(outcome, Ok(())));
+                return spoilt(
+                    &transaction,
+                    place.and_then(|place| group.get(place).copied()),
+                    outcome.unwrap_or(Ok(())),
+                );
+            }
+            for ((place, session), outcome) in group.iter().zip(sessions).zip(outcomes) {
+                match outcome {
+                    Ok(()) => {
+                        let (told, writes) = session.into_left();
+                        touched.extend(told);
+                        put_off.extend(writes);
+                    }
+                    Err(error) if session.is_unchanged() && !failure::is_collision(&error) => {
+                        if let Some(failure) = failures.get_mut(*place) {
+                            *failure = Some(error);
+                        }
+                    }
+                    Err(error) => return Ok(Ran::Spoilt(Some(*place), error)),
+                }
+            }
+            transaction.release_holds();
         }
         Ok(Ran::ToCommit)
     })
+}
+
+/// The steps in these places, side by side when there are several.
+async fn run_group(sessions: &[PostgresSession<'_>], steps: &mut Steps, group: &[usize]) -> Vec<Result<(), Error>> {
+    let chosen = steps.iter_mut().enumerate().filter(|(place, _)| group.contains(place));
+    join_all(sessions.iter().zip(chosen).map(|(session, (_, step))| one(session, step.as_mut()))).await
+}
+
+/// How a transaction ends in which a statement has failed: `outcome` is that of the step in `place`, where one is known to be why.
+fn spoilt(transaction: &Transaction<'_>, place: Option<usize>, outcome: Result<(), Error>) -> Result<Ran, Error> {
+    match transaction.end() {
+        None | Some(End::Failed) => Ok(Ran::Spoilt(place, outcome.err().unwrap_or_else(unheeded))),
+        Some(end) => Err(end.of_connection(outcome)),
+    }
 }
 
 /// A panic is the step's own failure, and not the lane's.

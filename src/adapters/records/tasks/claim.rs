@@ -1,13 +1,13 @@
 //! Leases for agents.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use futures_util::future::{try_join, try_join_all};
+use futures_util::future::{try_join, try_join_all, try_join3};
 use serde_json::json;
 
 use super::{
     super::{
-        Row, Session, Value, agents, events,
+        Beside, Kind, Row, Session, Value, agents, events,
         idempotency::once,
         payload,
         workflows::flow::{self, By},
@@ -15,61 +15,104 @@ use super::{
     due, expire,
 };
 use crate::{
+    clock::Instant,
     domain::{
         idempotency::Repeat,
+        json::Json,
         tasks::{
             Lease,
             answers::{Claimed, ClaimedTask},
         },
-        workflows,
     },
     error::{Code, Error},
     ports::tasks::Claim,
 };
 
-/// Why a claim is not remembered under its key.
-enum Refused {
-    /// It found nothing.
-    Nothing,
+/// Leases that are asked for at once, after the first.
+const TOGETHER: usize = 16;
+
+/// What a claim found.
+pub(super) enum Found {
+    /// Tasks.
+    Tasks(Claimed),
+    /// Nothing; whether there are leases that have run out, which nobody has put back yet.
+    Nothing { lapsed: bool },
     /// The key leads to no answer.
     Repeat(Repeat),
 }
 
-impl From<Repeat> for Refused {
+impl From<Repeat> for Found {
     fn from(repeat: Repeat) -> Self {
         Self::Repeat(repeat)
     }
 }
 
-/// Leases the first tasks that the agent can do.
-pub(super) async fn claim(session: &dyn Session, asked: &Claim) -> Result<Result<Claimed, Repeat>, Error> {
-    let claimed = once(session, asked.key.as_ref(), asked.now, async {
+impl Found {
+    /// For whoever asked.
+    pub(super) fn answer(self) -> Result<Claimed, Repeat> {
+        match self {
+            Self::Tasks(claimed) => Ok(claimed),
+            Self::Nothing { .. } => Ok(Claimed { tasks: Vec::new() }),
+            Self::Repeat(repeat) => Err(repeat),
+        }
+    }
+}
+
+/// A task that was leased.
+struct Leased<'a> {
+    task_id: String,
+    workflow_id: Option<String>,
+    fence: i64,
+    attempt: i64,
+    secret: &'a str,
+}
+
+/// Leases the first tasks that the agent can do. A claim that finds nothing is not remembered under its key.
+pub(super) async fn claim(session: &dyn Session, asked: &Claim) -> Result<Found, Error> {
+    let found = once(session, asked.key.as_ref(), asked.now, async {
         let tasks = lease(session, asked).await?;
-        Ok(if tasks.is_empty() { Err(Refused::Nothing) } else { Ok(Claimed { tasks }) })
+        if tasks.is_empty() {
+            return Ok(Err(Found::Nothing { lapsed: expire::is_due(session, asked.now).await? }));
+        }
+        Ok(Ok(Claimed { tasks }))
     });
-    Ok(match claimed.await? {
-        Ok(claimed) => Ok(claimed),
-        Err(Refused::Nothing) => Ok(Claimed { tasks: Vec::new() }),
-        Err(Refused::Repeat(repeat)) => Err(repeat),
-    })
+    Ok(found.await?.map_or_else(|found| found, Found::Tasks))
+}
+
+/// Claims from one order of tasks take each by one statement, and can go side by side.
+pub(super) fn beside(asked: &Claim) -> Option<Beside> {
+    let has_one_order = asked.queues.as_ref().is_none_or(|queues| queues.len() == 1);
+    has_one_order.then(|| Beside::of(Kind::Claim, [asked.key.as_ref().map(|key| key.key.as_str())]))
 }
 
 async fn lease(session: &dyn Session, asked: &Claim) -> Result<Vec<ClaimedTask>, Error> {
     let able = agents::present(session, &asked.agent_id, &asked.session_id, &asked.agent_token, asked.now);
     let (able, _) = try_join(able, due::promote(session, asked.now)).await?;
     let sets = fitting_sets(session, &able).await?;
-    let mut chosen = candidates(session, asked, &sets).await?;
-    if chosen.is_empty() && expire::expire(session, asked.now).await? > 0 {
-        // Leases that have run out are put back by a job; a lone call must not wait for it.
-        chosen = candidates(session, asked, &sets).await?;
-    }
-    if chosen.is_empty() {
+    let leased = match asked.queues.as_deref() {
+        None => first_of(session, asked, None, &sets).await?,
+        Some([queue]) => first_of(session, asked, Some(queue), &sets).await?,
+        Some(queues) => first_of_all(session, asked, queues, &sets).await?,
+    };
+    if leased.is_empty() {
         return Ok(Vec::new());
     }
-    let leased = try_join_all(chosen.iter().zip(&asked.secrets).map(|(id, secret)| one(session, asked, id, secret)));
-    let mut tasks: Vec<ClaimedTask> = leased.await?.into_iter().flatten().collect();
-    dependency_results(session, &mut tasks).await?;
-    start_workflows(session, &tasks, asked).await?;
+    let ids: Vec<String> = leased.iter().map(|leased| leased.task_id.clone()).collect();
+    let workflows: BTreeSet<&String> = leased.iter().filter_map(|leased| leased.workflow_id.as_ref()).collect();
+    let by = By { now: asked.now, actor: Some(&asked.agent_id) };
+    let (mut carried, mut results, begun) = try_join3(
+        carried(session, &ids),
+        dependency_results(session, &ids),
+        flow::begin(session, workflows.into_iter().cloned().collect(), by),
+    )
+    .await?;
+    let mut tasks = Vec::with_capacity(leased.len());
+    for leased in leased {
+        let Some(carried) = carried.remove(&leased.task_id) else { continue };
+        let results = results.remove(&leased.task_id).unwrap_or_default();
+        tasks.push(carried.task(session, asked, leased, results).await?);
+    }
+    begun.iter().try_for_each(|begun| begun.tell(session, by))?;
     Ok(tasks)
 }
 
@@ -90,155 +133,240 @@ async fn fitting_sets(session: &dyn Session, able: &[String]) -> Result<Vec<i64>
     Ok(sets)
 }
 
-/// The first tasks by sort key, locked.
-async fn candidates(session: &dyn Session, asked: &Claim, sets: &[i64]) -> Result<Vec<String>, Error> {
+/// The first tasks of one order: of a queue, or of all.
+async fn first_of<'a>(
+    session: &dyn Session,
+    asked: &'a Claim,
+    queue: Option<&str>,
+    sets: &[i64],
+) -> Result<Vec<Leased<'a>>, Error> {
+    let Some((first, others)) = asked.secrets.split_first() else { return Ok(Vec::new()) };
+    let mut all: Vec<Leased<'_>> = next(session, asked, queue, sets, first).await?.into_iter().collect();
+    for some in others.chunks(TOGETHER) {
+        if all.is_empty() {
+            break;
+        }
+        let leased = try_join_all(some.iter().map(|secret| next(session, asked, queue, sets, secret))).await?;
+        let is_last = leased.iter().any(Option::is_none);
+        all.extend(leased.into_iter().flatten());
+        if is_last {
+            break;
+        }
+    }
+    Ok(all)
+}
+
+/// The first task of an order that nobody else has, leased by the statement that finds it.
+async fn next<'a>(
+    session: &dyn Session,
+    asked: &Claim,
+    queue: Option<&str>,
+    sets: &[i64],
+    secret: &'a str,
+) -> Result<Option<Leased<'a>>, Error> {
+    let any = "-- task_claim_any\n\
+        UPDATE task_run SET state = 'leased', fence = fence + 1, attempt = attempt + 1, owner = $2, session_id = $3, secret = $4, \
+        lease_until = $5, runs_until = NULL, claimed_at = $6, since = $6 \
+        WHERE task_id = (SELECT task_id FROM task_run WHERE state = 'ready' AND NOT held AND capability_set = ANY($1) \
+        ORDER BY sort_key, task_id LIMIT 1 FOR UPDATE SKIP LOCKED) \
+        RETURNING task_id, workflow_id, fence, attempt";
+    let of_queue = "-- task_claim\n\
+        UPDATE task_run SET state = 'leased', fence = fence + 1, attempt = attempt + 1, owner = $2, session_id = $3, secret = $4, \
+        lease_until = $5, runs_until = NULL, claimed_at = $6, since = $6 \
+        WHERE task_id = (SELECT task_id FROM task_run WHERE state = 'ready' AND NOT held AND queue = $7 \
+        AND capability_set = ANY($1) ORDER BY sort_key, task_id LIMIT 1 FOR UPDATE SKIP LOCKED) \
+        RETURNING task_id, workflow_id, fence, attempt";
+    let values = [
+        Value::Integers(sets),
+        (&asked.agent_id).into(),
+        (&asked.session_id).into(),
+        secret.into(),
+        asked.now.plus_ms(asked.lease_ms).into(),
+        asked.now.into(),
+        queue.into(),
+    ];
+    let found = match queue {
+        Some(_) => session.rows(of_queue, &values).await?,
+        None => session.rows(any, &values[..6]).await?,
+    };
+    found.into_iter().next().map(|row| read_leased(row, secret)).transpose()
+}
+
+/// The first tasks of several queues: found in each of them first, and leased then.
+async fn first_of_all<'a>(
+    session: &dyn Session,
+    asked: &'a Claim,
+    queues: &[String],
+    sets: &[i64],
+) -> Result<Vec<Leased<'a>>, Error> {
     let most = i64::try_from(asked.secrets.len()).unwrap_or(i64::MAX);
     let mut found: Vec<(i64, String)> = Vec::new();
-    match &asked.queues {
-        None => {
-            let rows = session
-                .rows(
-                    "-- task_claim_any\n\
-                     SELECT sort_key, task_id FROM task_run WHERE state = 'ready' AND NOT held AND capability_set = ANY($1) \
-                     ORDER BY sort_key, task_id LIMIT $2 FOR UPDATE SKIP LOCKED",
-                    &[Value::Integers(sets), most.into()],
-                )
-                .await?;
-            read_candidates(rows, &mut found)?;
-        }
-        Some(queues) => {
-            for queue in queues {
-                let rows = session
-                    .rows(
-                        "-- task_claim\n\
-                         SELECT sort_key, task_id FROM task_run WHERE state = 'ready' AND NOT held AND queue = $3 \
-                         AND capability_set = ANY($1) ORDER BY sort_key, task_id LIMIT $2 FOR UPDATE SKIP LOCKED",
-                        &[Value::Integers(sets), most.into(), queue.into()],
-                    )
-                    .await?;
-                read_candidates(rows, &mut found)?;
-            }
+    for queue in queues {
+        let rows = session
+            .rows(
+                "-- tasks_to_claim\n\
+                 SELECT sort_key, task_id FROM task_run WHERE state = 'ready' AND NOT held AND queue = $3 \
+                 AND capability_set = ANY($1) ORDER BY sort_key, task_id LIMIT $2 FOR UPDATE SKIP LOCKED",
+                &[Value::Integers(sets), most.into(), queue.into()],
+            )
+            .await?;
+        for mut row in rows {
+            found.push((row.integer()?, row.text()?));
         }
     }
     found.sort();
-    found.truncate(asked.secrets.len());
-    Ok(found.into_iter().map(|(_, id)| id).collect())
+    let leased = found.iter().zip(&asked.secrets).map(|((_, id), secret)| this(session, asked, id, secret));
+    Ok(try_join_all(leased).await?.into_iter().flatten().collect())
 }
 
-fn read_candidates(rows: Vec<Row>, found: &mut Vec<(i64, String)>) -> Result<(), Error> {
-    for mut row in rows {
-        found.push((row.integer()?, row.text()?));
-    }
-    Ok(())
-}
-
-async fn one(session: &dyn Session, asked: &Claim, id: &str, secret: &str) -> Result<Option<ClaimedTask>, Error> {
-    let (now, lease_until) = (asked.now, asked.now.plus_ms(asked.lease_ms));
+async fn this<'a>(
+    session: &dyn Session,
+    asked: &Claim,
+    id: &str,
+    secret: &'a str,
+) -> Result<Option<Leased<'a>>, Error> {
     let found = session
-        .rows(
-            "-- task_carried\n\
-             SELECT workflow_id, key, title, description, queue, max_attempts, max_runtime_ms, input, checkpoint, question, answer, \
-             priority FROM task WHERE id = $1",
-            &[id.into()],
-        )
-        .await?;
-    let Some(mut row) = found.into_iter().next() else { return Ok(None) };
-    let (workflow_id, key, title, description, queue) =
-        (row.text_or_none()?, row.text_or_none()?, row.text_or_none()?, row.text_or_none()?, row.text()?);
-    let (attempts_max, runtime_ms) = (row.integer()?, row.integer_or_none()?);
-    let runs_until = runtime_ms.map(|runtime| now.plus_ms(runtime));
-    let lease_until = runs_until.map_or(lease_until, |end| end.min(lease_until));
-    let changed = session
         .rows(
             "-- task_lease\n\
              UPDATE task_run SET state = 'leased', fence = fence + 1, attempt = attempt + 1, owner = $2, session_id = $3, secret = $4, \
-             lease_until = $5, runs_until = $6, claimed_at = $7, since = $7 WHERE task_id = $1 AND state = 'ready' \
-             RETURNING fence, attempt",
+             lease_until = $5, runs_until = NULL, claimed_at = $6, since = $6 WHERE task_id = $1 AND state = 'ready' \
+             RETURNING task_id, workflow_id, fence, attempt",
             &[
                 id.into(),
                 (&asked.agent_id).into(),
                 (&asked.session_id).into(),
                 secret.into(),
-                lease_until.into(),
-                runs_until.into(),
-                now.into(),
+                asked.now.plus_ms(asked.lease_ms).into(),
+                asked.now.into(),
             ],
         )
         .await?;
-    let Some(mut leased) = changed.into_iter().next() else { return Ok(None) };
-    let (fence, attempt) = (leased.integer()?, leased.integer()?);
-    let task = ClaimedTask {
-        task_id: id.to_owned(),
-        lease: Lease { task_id: id.to_owned(), fence, secret: secret.to_owned() },
-        lease_until,
-        attempt,
-        attempts_max,
-        input: payload::json(&mut row)?,
-        checkpoint: payload::json(&mut row)?,
-        question: payload::json(&mut row)?,
-        answer: payload::json(&mut row)?,
-        priority: row.integer()?,
-        dependency_results: BTreeMap::new(),
-        workflow_id,
-        key,
-        title,
-        description,
-        queue,
+    found.into_iter().next().map(|row| read_leased(row, secret)).transpose()
+}
+
+fn read_leased(mut row: Row, secret: &str) -> Result<Leased<'_>, Error> {
+    let (task_id, workflow_id) = (row.text()?, row.text_or_none()?);
+    Ok(Leased { task_id, workflow_id, fence: row.integer()?, attempt: row.integer()?, secret })
+}
+
+/// What a task carries.
+struct Carried {
+    key: Option<String>,
+    title: Option<String>,
+    description: Option<String>,
+    queue: String,
+    attempts_max: i64,
+    runtime_ms_max: Option<i64>,
+    priority: i64,
+    input: Option<Json>,
+    checkpoint: Option<Json>,
+    question: Option<Json>,
+    answer: Option<Json>,
+}
+
+async fn carried(session: &dyn Session, ids: &[String]) -> Result<HashMap<String, Carried>, Error> {
+    let found = session
+        .rows(
+            "-- tasks_carried\n\
+             SELECT id, key, title, description, queue, max_attempts, max_runtime_ms, priority, input, checkpoint, question, answer \
+             FROM task WHERE id = ANY($1)",
+            &[Value::Texts(ids)],
+        )
+        .await?;
+    let read = |mut row: Row| {
+        let id = row.text()?;
+        let carried = Carried {
+            key: row.text_or_none()?,
+            title: row.text_or_none()?,
+            description: row.text_or_none()?,
+            queue: row.text()?,
+            attempts_max: row.integer()?,
+            runtime_ms_max: row.integer_or_none()?,
+            priority: row.integer()?,
+            input: payload::json(&mut row)?,
+            checkpoint: payload::json(&mut row)?,
+            question: payload::json(&mut row)?,
+            answer: payload::json(&mut row)?,
+        };
+        Ok((id, carried))
     };
-    let data = json!({"attempt": attempt, "fence": fence, "lease_until": lease_until.rfc3339()});
+    found.into_iter().map(read).collect()
+}
+
+impl Carried {
+    /// With its lease, which ends with the attempt at the latest.
+    async fn task(
+        self,
+        session: &dyn Session,
+        asked: &Claim,
+        leased: Leased<'_>,
+        dependency_results: BTreeMap<String, Json>,
+    ) -> Result<ClaimedTask, Error> {
+        let mut lease_until = asked.now.plus_ms(asked.lease_ms);
+        if let Some(runs_until) = self.runtime_ms_max.map(|most| asked.now.plus_ms(most)) {
+            lease_until = runs_until.min(lease_until);
+            bound(session, &leased.task_id, lease_until, runs_until).await?;
+        }
+        tell(session, asked, &leased, lease_until)?;
+        Ok(ClaimedTask {
+            lease: Lease { task_id: leased.task_id.clone(), fence: leased.fence, secret: leased.secret.to_owned() },
+            lease_until,
+            attempt: leased.attempt,
+            attempts_max: self.attempts_max,
+            input: self.input,
+            checkpoint: self.checkpoint,
+            question: self.question,
+            answer: self.answer,
+            priority: self.priority,
+            dependency_results,
+            task_id: leased.task_id,
+            workflow_id: leased.workflow_id,
+            key: self.key,
+            title: self.title,
+            description: self.description,
+            queue: self.queue,
+        })
+    }
+}
+
+async fn bound(session: &dyn Session, task_id: &str, lease_until: Instant, runs_until: Instant) -> Result<(), Error> {
+    let sql = "-- task_bound\nUPDATE task_run SET lease_until = $2, runs_until = $3 WHERE task_id = $1";
+    session.change(sql, &[task_id.into(), lease_until.into(), runs_until.into()]).await.map(drop)
+}
+
+fn tell(session: &dyn Session, asked: &Claim, leased: &Leased<'_>, lease_until: Instant) -> Result<(), Error> {
+    let data = json!({"attempt": leased.attempt, "fence": leased.fence, "lease_until": lease_until.rfc3339()});
     let event = events::Event {
-        at: now,
+        at: asked.now,
         entity: "task",
-        entity_id: id,
-        workflow_id: task.workflow_id.as_deref(),
+        entity_id: &leased.task_id,
+        workflow_id: leased.workflow_id.as_deref(),
         kind: "task_claimed",
         actor: Some(&asked.agent_id),
         data: Some(&data.to_string()),
     };
-    events::write(session, &event).await?;
-    Ok(Some(task))
+    events::write(session, &event)
 }
 
-/// What came of the tasks that these waited for.
-async fn dependency_results(session: &dyn Session, tasks: &mut [ClaimedTask]) -> Result<(), Error> {
-    let ids: Vec<String> = tasks.iter().map(|task| task.task_id.clone()).collect();
+/// What came of the tasks that these waited for, by key or id.
+async fn dependency_results(
+    session: &dyn Session,
+    ids: &[String],
+) -> Result<HashMap<String, BTreeMap<String, Json>>, Error> {
     let found = session
         .rows(
             "-- task_dependency_results\n\
              SELECT d.task_id, t.id, t.key, t.result FROM task_dependency d JOIN task t ON t.id = d.depends_on \
              WHERE d.task_id = ANY($1) AND t.ended = 'completed' AND t.result IS NOT NULL",
-            &[Value::Texts(&ids)],
+            &[Value::Texts(ids)],
         )
         .await?;
+    let mut results: HashMap<String, BTreeMap<String, Json>> = HashMap::new();
     for mut row in found {
         let (task_id, id, key, result) = (row.text()?, row.text()?, row.text_or_none()?, payload::read(&mut row)?);
-        if let (Some(task), Some(result)) = (tasks.iter_mut().find(|task| task.task_id == task_id), result) {
-            task.dependency_results.insert(key.unwrap_or(id), result);
+        if let Some(result) = result {
+            results.entry(task_id).or_default().insert(key.unwrap_or(id), result);
         }
     }
-    Ok(())
-}
-
-/// The first claim of a workflow's task begins it.
-async fn start_workflows(session: &dyn Session, tasks: &[ClaimedTask], asked: &Claim) -> Result<(), Error> {
-    let ids: Vec<String> =
-        tasks.iter().filter_map(|task| task.workflow_id.clone()).collect::<BTreeSet<_>>().into_iter().collect();
-    if ids.is_empty() {
-        return Ok(());
-    }
-    let pending = session
-        .rows(
-            "-- workflows_pending\nSELECT id FROM workflow WHERE id = ANY($1) AND state = 'pending' ORDER BY id",
-            &[Value::Texts(&ids)],
-        )
-        .await?;
-    let by = By { now: asked.now, actor: Some(&asked.agent_id) };
-    for mut row in pending {
-        let Some(mut flow) = flow::lock(session, &row.text()?).await? else { continue };
-        if flow.state == workflows::State::Pending {
-            flow.version += 1;
-            flow.enter(session, workflows::State::Running, None, by).await?;
-        }
-    }
-    Ok(())
+    Ok(results)
 }

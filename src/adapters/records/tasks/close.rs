@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use futures_util::future::try_join;
+
 use super::super::{Session, Value, events, workflows::flow::By};
 use crate::{domain::tasks::State, error::Error, ports::changes::Topic};
 
@@ -24,11 +26,27 @@ pub(in crate::adapters::records) async fn end(
     ended: &Ended<'_>,
     by: By<'_>,
 ) -> Result<bool, Error> {
-    let result = ended.result.map_or(Value::Null, Value::Bytes);
     let sql = "-- task_run_end\nDELETE FROM task_run WHERE task_id = $1";
     if session.change(sql, &[ended.task_id.into()]).await? == 0 {
         return Ok(false);
     }
+    carry(session, ended, by).await?;
+    Ok(true)
+}
+
+/// The same for a task that is known to be in its queue.
+pub(in crate::adapters::records) async fn end_held(
+    session: &dyn Session,
+    ended: &Ended<'_>,
+    by: By<'_>,
+) -> Result<(), Error> {
+    let sql = "-- task_run_end\nDELETE FROM task_run WHERE task_id = $1";
+    let id = [ended.task_id.into()];
+    try_join(session.change(sql, &id), carry(session, ended, by)).await.map(drop)
+}
+
+/// What is known of a task that is over.
+async fn carry(session: &dyn Session, ended: &Ended<'_>, by: By<'_>) -> Result<(), Error> {
     session
         .change(
             "-- task_end\n\
@@ -41,12 +59,12 @@ pub(in crate::adapters::records) async fn end(
                 ended.fence.into(),
                 ended.attempt.into(),
                 ended.owner.into(),
-                result,
+                ended.result.map_or(Value::Null, Value::Bytes),
                 ended.errors.into(),
             ],
         )
-        .await?;
-    Ok(true)
+        .await
+        .map(drop)
 }
 
 /// Cancels all open tasks of a workflow; those that are leased too, or not. How many.
@@ -79,50 +97,28 @@ pub(in crate::adapters::records) async fn cancel_all(
         )
         .await?;
     session.change("-- task_runs_cancel\nDELETE FROM task_run WHERE task_id = ANY($1)", &[Value::Texts(&ids)]).await?;
-    tell(session, &ids, "task_cancelled", by).await?;
+    tell(session, Some(workflow_id), &ids, "task_cancelled", by)?;
     Ok(i64::try_from(ids.len()).unwrap_or(i64::MAX))
 }
 
-/// The same event for several tasks.
-pub(in crate::adapters::records) async fn tell(
+/// The same event for several tasks of a workflow.
+pub(in crate::adapters::records) fn tell(
     session: &dyn Session,
+    workflow_id: Option<&str>,
     ids: &[String],
     kind: &'static str,
     by: By<'_>,
 ) -> Result<(), Error> {
-    match ids {
-        [] => Ok(()),
-        [only] => {
-            let sql = "-- task_workflow\nSELECT workflow_id FROM task WHERE id = $1";
-            let found = session.rows(sql, &[only.into()]).await?;
-            let workflow_id = match found.into_iter().next() {
-                Some(mut row) => row.text_or_none()?,
-                None => None,
-            };
-            let event = events::Event {
-                at: by.now,
-                entity: "task",
-                entity_id: only,
-                workflow_id: workflow_id.as_deref(),
-                kind,
-                actor: by.actor,
-                data: None,
-            };
-            events::write(session, &event).await
-        }
-        several => {
-            session.touch(Topic::Events);
-            session
-                .change(
-                    "-- events_add\n\
-                     INSERT INTO event (at, entity, entity_id, workflow_id, type, actor) \
-                     SELECT $2, 'task', id, workflow_id, $3, $4 FROM task WHERE id = ANY($1) ORDER BY id",
-                    &[Value::Texts(several), by.now.into(), kind.into(), by.actor.into()],
-                )
-                .await
-                .map(drop)
-        }
-    }
+    let event = |id| events::Event {
+        at: by.now,
+        entity: "task",
+        entity_id: id,
+        workflow_id,
+        kind,
+        actor: by.actor,
+        data: None,
+    };
+    ids.iter().try_for_each(|id| events::write(session, &event(id)))
 }
 
 /// Keeps a workflow's tasks from being claimed, or lets them be.

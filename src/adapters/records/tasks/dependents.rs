@@ -30,6 +30,8 @@ pub(in crate::adapters::records) struct Followed {
 /// A task that waits.
 struct Waiting {
     id: String,
+    workflow_id: Option<String>,
+    /// What it still waits for.
     open: i64,
     priority: Priority,
     run_at: Instant,
@@ -37,8 +39,14 @@ struct Waiting {
     fence: i64,
     attempt: i64,
     queue: String,
-    /// Somebody is asked already what shall become of it.
+    /// It waits for an answer, too.
     parked: bool,
+}
+
+impl Waiting {
+    fn tell(&self, session: &dyn Session, kind: &'static str, by: By<'_>) -> Result<(), Error> {
+        close::tell(session, self.workflow_id.as_deref(), std::slice::from_ref(&self.id), kind, by)
+    }
 }
 
 /// Lets those that wait for `task_id` follow its end, and those that wait for them, as far as it goes. Each dependency counts once.
@@ -61,11 +69,10 @@ pub(in crate::adapters::records) async fn follow(
                 &[(&task_id).into()],
             )
             .await?;
-        for task in waiting {
-            let open = task.open - 1;
-            match task.policy.after(ended, open) {
-                _ if task.parked => wait_on(session, &task, open).await?,
-                None => wait_on(session, &task, open).await?,
+        // Of those that are parked somebody is asked already what shall become of them.
+        for task in waiting.into_iter().filter(|task| !task.parked) {
+            match task.policy.after(ended, task.open) {
+                None => {}
                 Some(State::Cancelled) => {
                     cancel(session, &task, by).await?;
                     followed.delta.open -= 1;
@@ -73,33 +80,32 @@ pub(in crate::adapters::records) async fn follow(
                     over.push_back((task.id, State::Cancelled));
                 }
                 Some(State::Parked) => {
-                    park(session, &task, open, &task_id, ended, by).await?;
+                    park(session, &task, &task_id, ended, by).await?;
                     followed.delta.parked += 1;
                 }
-                Some(_) => {
-                    if free(session, &task, by).await? {
-                        followed.unblocked.push(task.id);
-                    }
-                }
+                Some(_) => followed.unblocked.extend(free(session, &task, by).await?.then_some(task.id)),
             }
         }
     }
     Ok(followed)
 }
 
+/// Those that wait for it, with one less to wait for. One statement, because several tasks that they wait for may end side by side.
 async fn waiting(session: &dyn Session, task_id: &str) -> Result<Vec<Waiting>, Error> {
     let found = session
         .rows(
             "-- task_dependents\n\
-             SELECT r.task_id, r.open_dependencies, r.priority, r.run_at, t.on_dependency_failure, r.fence, r.attempt, r.queue, r.state \
-             FROM task_dependency d JOIN task_run r ON r.task_id = d.task_id JOIN task t ON t.id = d.task_id \
-             WHERE d.depends_on = $1 AND NOT d.settled AND r.state IN ('blocked', 'parked') ORDER BY r.task_id FOR UPDATE OF r",
+             UPDATE task_run SET open_dependencies = open_dependencies - 1 WHERE state IN ('blocked', 'parked') \
+             AND task_id IN (SELECT task_id FROM task_dependency WHERE depends_on = $1 AND NOT settled) \
+             RETURNING task_id, workflow_id, open_dependencies, priority, run_at, \
+             (SELECT on_dependency_failure FROM task WHERE id = task_run.task_id), fence, attempt, queue, state",
             &[task_id.into()],
         )
         .await?;
     let read = |mut row: super::super::Row| {
         Ok(Waiting {
             id: row.text()?,
+            workflow_id: row.text_or_none()?,
             open: row.integer()?,
             priority: Priority::new(row.integer()?).unwrap_or(Priority::NORMAL),
             run_at: row.time()?,
@@ -110,7 +116,9 @@ async fn waiting(session: &dyn Session, task_id: &str) -> Result<Vec<Waiting>, E
             parked: row.text()? == "parked",
         })
     };
-    found.into_iter().map(read).collect()
+    let mut waiting = found.into_iter().map(read).collect::<Result<Vec<_>, Error>>()?;
+    waiting.sort_by(|one, other| one.id.cmp(&other.id));
+    Ok(waiting)
 }
 
 fn policy(word: &str) -> Result<OnDependencyFailure, Error> {
@@ -118,17 +126,6 @@ fn policy(word: &str) -> Result<OnDependencyFailure, Error> {
         Error::new(Code::Internal, "the record store holds a value that cannot be read")
             .cause(format!("`{word}` in column on_dependency_failure of task"))
     })
-}
-
-/// It has one less to wait for.
-async fn wait_on(session: &dyn Session, task: &Waiting, open: i64) -> Result<(), Error> {
-    session
-        .change(
-            "-- task_run_wait\nUPDATE task_run SET open_dependencies = $2 WHERE task_id = $1",
-            &[(&task.id).into(), open.into()],
-        )
-        .await
-        .map(drop)
 }
 
 /// It waits for nothing any more: ready from now on, or at its time. Whether it can be claimed.
@@ -151,7 +148,7 @@ async fn free(session: &dyn Session, task: &Waiting, by: By<'_>) -> Result<bool,
         .await?;
     if ready {
         session.touch(Topic::Queue(task.queue.clone()));
-        close::tell(session, std::slice::from_ref(&task.id), "task_ready", by).await?;
+        task.tell(session, "task_ready", by)?;
     }
     Ok(ready)
 }
@@ -167,28 +164,21 @@ async fn cancel(session: &dyn Session, task: &Waiting, by: By<'_>) -> Result<(),
         errors: None,
     };
     close::end(session, &ended, by).await?;
-    close::tell(session, std::slice::from_ref(&task.id), "task_cancelled", by).await
+    task.tell(session, "task_cancelled", by)
 }
 
 /// It waits for somebody to decide. An answer makes it ready, whatever else it waited for is settled as it comes.
-async fn park(
-    session: &dyn Session,
-    task: &Waiting,
-    open: i64,
-    dependency: &str,
-    ended: State,
-    by: By<'_>,
-) -> Result<(), Error> {
+async fn park(session: &dyn Session, task: &Waiting, dependency: &str, ended: State, by: By<'_>) -> Result<(), Error> {
     let question = json!({"dependency": dependency, "state": ended.as_str()}).to_string();
     session
         .change(
             "-- task_run_park_blocked\n\
-             UPDATE task_run SET state = 'parked', open_dependencies = $2, since = $3 WHERE task_id = $1",
-            &[(&task.id).into(), open.into(), by.now.into()],
+             UPDATE task_run SET state = 'parked', since = $2 WHERE task_id = $1",
+            &[(&task.id).into(), by.now.into()],
         )
         .await?;
     session
         .change("-- task_ask\nUPDATE task SET question = $2 WHERE id = $1", &[(&task.id).into(), (&question).into()])
         .await?;
-    close::tell(session, std::slice::from_ref(&task.id), "task_parked", by).await
+    task.tell(session, "task_parked", by)
 }

@@ -293,7 +293,7 @@ async fn write(session: &dyn Session, into: Option<Into<'_>>, row: &Row<'_>, by:
         actor: by.actor,
         data: Some(&data.to_string()),
     };
-    events::write(session, &event).await
+    events::write(session, &event)
 }
 
 /// `settled`: the one waited for is done already, and only its result is of interest.

@@ -21,6 +21,12 @@ use crate::{
 /// Leases in one go at the most.
 const MOST: i64 = 200;
 
+/// Whether there are such leases.
+pub(super) async fn is_due(session: &dyn Session, now: Instant) -> Result<bool, Error> {
+    let sql = "-- task_run_lapsed\nSELECT 1 FROM task_run WHERE state = 'leased' AND lease_until <= $1 LIMIT 1";
+    Ok(!session.rows(sql, &[now.into()]).await?.is_empty())
+}
+
 /// Puts tasks back whose lease has run out: ready under the same fence, so that a late completion still counts until somebody claims them;
 /// dead when it happens too often. How many.
 pub(in crate::adapters::records) async fn expire(session: &dyn Session, now: Instant) -> Result<u64, Error> {
@@ -81,7 +87,7 @@ async fn one(session: &dyn Session, task_id: &str, task: &Held, by: By<'_>) -> R
         actor: None,
         data: Some(&data.to_string()),
     };
-    events::write(session, &event).await?;
+    events::write(session, &event)?;
     if let Some(workflow_id) = &task.workflow_id {
         flow::settle(session, workflow_id, delta, by).await?;
     }

@@ -1,12 +1,12 @@
 //! The end of a worker's turn.
 
-use futures_util::future::{try_join, try_join4};
+use futures_util::future::try_join;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{
     super::{
-        Session, events,
+        Later, Session, events,
         idempotency::once,
         payload,
         workflows::flow::{self, By, Delta},
@@ -50,7 +50,22 @@ pub(in crate::adapters::records) fn with_failure(errors: &str, newest: KeptFailu
 /// Ends the turn, if the lease is the current one.
 pub(super) async fn finish(session: &dyn Session, asked: &Finish) -> Result<Result<Finished, LeaseRefused>, Error> {
     once(session, asked.key.as_ref(), asked.now, async {
-        let held = held::lock(session, &asked.lease.task_id).await?.map(|held| held.at(asked.now));
+        let task_id = asked.lease.task_id.as_str();
+        let mut held = held::lock(session, task_id).await?;
+        // Ends beside this one change the same workflow, and tasks that wait for both.
+        let shared = held.as_ref().filter(|held| held.workflow_id.is_some() || held.has_dependents);
+        let workflow_id = shared.map(|held| held.workflow_id.clone().unwrap_or_default());
+        let _hold = match &workflow_id {
+            Some(workflow_id) => {
+                let hold = session.hold(workflow_id).await;
+                if !hold.is_first() {
+                    held = held::lock_alone(session, task_id).await?;
+                }
+                Some(hold)
+            }
+            None => None,
+        };
+        let held = held.map(|held| held.at(asked.now));
         let decided = held.as_ref().and_then(|held| Some((held, held.run.finish(&asked.lease, &asked.outcome)?)));
         let Some((held, verdict)) = decided else {
             return Ok(Err(held::refusal(session, &asked.lease, held.as_ref()).await?));
@@ -68,14 +83,10 @@ async fn carry_out(session: &dyn Session, asked: &Finish, held: &Held, verdict: 
         Verdict::Retry { wait_ms } => Some(run_at(asked, wait_ms)),
         _ => None,
     };
-    // They do not depend on each other, and leave together.
-    let ((), followed, (), ()) = try_join4(
-        tell(session, asked, held, state, next_run_at),
-        change(session, asked, held, verdict, next_run_at),
-        count_for_agent(session, asked, held, state),
-        spend(session, asked, held),
-    )
-    .await?;
+    tell(session, asked, held, state, next_run_at)?;
+    count_for_agent(session, asked, held, state)?;
+    let changed = change(session, asked, held, verdict, next_run_at);
+    let (followed, ()) = try_join(changed, spend(session, asked, held)).await?;
     delta.cost = asked.cost.as_ref().map_or(0, |cost| cost.amount.0);
     delta += followed.delta;
     let workflow_state = match &held.workflow_id {
@@ -122,7 +133,13 @@ async fn change(
             return Ok(Followed::default());
         }
     };
-    let followed = dependents::follow(session, &asked.lease.task_id, state, by);
+    let followed = async {
+        if held.has_dependents {
+            dependents::follow(session, &asked.lease.task_id, state, by).await
+        } else {
+            Ok(Followed::default())
+        }
+    };
     Ok(try_join(over(session, asked, held, state), followed).await?.1)
 }
 
@@ -151,7 +168,7 @@ async fn over(session: &dyn Session, asked: &Finish, held: &Held, state: State) 
         result: result.as_deref(),
         errors: errors.as_deref(),
     };
-    close::end(session, &ended, By { now: asked.now, actor: None }).await.map(drop)
+    close::end_held(session, &ended, By { now: asked.now, actor: None }).await
 }
 
 fn errors(asked: &Finish, held: &Held) -> Option<String> {
@@ -209,7 +226,7 @@ async fn release(session: &dyn Session, asked: &Finish, held: &Held) -> Result<(
     Ok(())
 }
 
-async fn tell(
+fn tell(
     session: &dyn Session,
     asked: &Finish,
     held: &Held,
@@ -243,10 +260,10 @@ async fn tell(
         actor: held.owner.as_deref(),
         data: Some(&data.to_string()),
     };
-    events::write(session, &event).await
+    events::write(session, &event)
 }
 
-async fn count_for_agent(session: &dyn Session, asked: &Finish, held: &Held, state: State) -> Result<(), Error> {
+fn count_for_agent(session: &dyn Session, asked: &Finish, held: &Held, state: State) -> Result<(), Error> {
     let (completed, failed) = match state {
         State::Completed => (1, 0),
         State::Dead | State::RetryWait => (0, 1),
@@ -254,18 +271,21 @@ async fn count_for_agent(session: &dyn Session, asked: &Finish, held: &Held, sta
     };
     let Some(owner) = &held.owner else { return Ok(()) };
     let busy_ms = held.claimed_at.map_or(0, |claimed_at| asked.now.ms_since(claimed_at));
-    session
-        .change(
-            "-- agent_count\n\
-             UPDATE agent SET tasks_completed = tasks_completed + $2, tasks_failed = tasks_failed + $3, busy_ms = busy_ms + $4 \
-             WHERE id = $1",
-            &[
-                owner.into(),
-                i64::from(completed).into(),
-                i64::from(failed).into(),
-                i64::try_from(busy_ms).unwrap_or(i64::MAX).into(),
-            ],
-        )
-        .await
-        .map(drop)
+    session.later(Later {
+        sql: "-- agent_count\n\
+              UPDATE agent SET tasks_completed = tasks_completed + $2, tasks_failed = tasks_failed + $3, busy_ms = busy_ms + $4 \
+              WHERE id = $1",
+        many: "-- agents_count\n\
+               UPDATE agent SET tasks_completed = tasks_completed + more.completed, tasks_failed = tasks_failed + more.failed, \
+               busy_ms = busy_ms + more.ms \
+               FROM (SELECT id, sum(completed)::bigint AS completed, sum(failed)::bigint AS failed, sum(ms)::bigint AS ms \
+               FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[]) AS one (id, completed, failed, ms) GROUP BY id) AS more \
+               WHERE agent.id = more.id",
+        values: vec![
+            owner.into(),
+            i64::from(completed).into(),
+            i64::from(failed).into(),
+            i64::try_from(busy_ms).unwrap_or(i64::MAX).into(),
+        ],
+    })
 }

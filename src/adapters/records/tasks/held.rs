@@ -28,6 +28,8 @@ pub(super) struct Held {
     pub claimed_at: Option<Instant>,
     pub runs_until: Option<Instant>,
     pub signals_seen: i64,
+    /// Others wait for it, or have waited.
+    pub has_dependents: bool,
     /// JSON.
     pub errors: String,
 }
@@ -59,7 +61,8 @@ pub(super) async fn lock_alone(session: &dyn Session, task_id: &str) -> Result<O
         .rows(
             "-- task_run_lock\n\
              SELECT r.state, r.fence, r.secret, r.attempt, t.max_attempts, r.workflow_id, w.state, r.queue, r.priority, r.owner, \
-             r.infra_failures, r.lease_until, r.claimed_at, r.runs_until, r.signals_seen, t.errors \
+             r.infra_failures, r.lease_until, r.claimed_at, r.runs_until, r.signals_seen, t.errors, \
+             EXISTS (SELECT 1 FROM task_dependency d WHERE d.depends_on = r.task_id) \
              FROM task_run r JOIN task t ON t.id = r.task_id LEFT JOIN workflow w ON w.id = r.workflow_id \
              WHERE r.task_id = $1 FOR UPDATE OF r",
             &[task_id.into()],
@@ -89,6 +92,7 @@ pub(super) async fn lock_alone(session: &dyn Session, task_id: &str) -> Result<O
         runs_until: row.time_or_none()?,
         signals_seen: row.integer()?,
         errors: row.text()?,
+        has_dependents: row.bool()?,
     }))
 }
 

@@ -190,14 +190,14 @@ async fn change(session: &dyn Session, asked: &Manage, target: &Target) -> Resul
         Change::Reprioritize(priority) => {
             reprioritize(session, target, *priority).await?;
             let data = json!({"priority": priority.level(), "before": target.priority}).to_string();
-            tell(session, asked, target, "task_priority_changed", Some(&data)).await?;
+            tell(session, asked, target, "task_priority_changed", Some(&data))?;
             Ok(Delta::default())
         }
         Change::Answer(answer) => {
             let answer = answer.as_ref().map_or("null", |answer| answer.get());
             resume(session, &target.id, Some(answer), by).await?;
             let data = events::said("answer", answer);
-            tell(session, asked, target, "task_answered", Some(&data)).await?;
+            tell(session, asked, target, "task_answered", Some(&data))?;
             Ok(Delta { parked: -1, ..Delta::default() })
         }
     }
@@ -218,7 +218,7 @@ async fn cancel(session: &dyn Session, asked: &Manage, target: &Target, by: By<'
         // One of the others was waited for, and took it along.
         return Ok(Delta::default());
     }
-    tell(session, asked, target, "task_cancelled", None).await?;
+    tell(session, asked, target, "task_cancelled", None)?;
     let mut delta = dependents::follow(session, &target.id, State::Cancelled, by).await?.delta;
     delta += Delta { open: -1, cancelled: 1, parked: if was_parked { -1 } else { 0 }, ..Delta::default() };
     Ok(delta)
@@ -264,7 +264,7 @@ async fn retry(session: &dyn Session, asked: &Manage, target: &Target) -> Result
         )
         .await?;
     session.touch(Topic::Queue(target.queue.clone()));
-    tell(session, asked, target, "task_redriven", None).await
+    tell(session, asked, target, "task_redriven", None)
 }
 
 async fn reprioritize(session: &dyn Session, target: &Target, priority: Priority) -> Result<(), Error> {
@@ -304,7 +304,7 @@ pub(in crate::adapters::records) async fn resume(
     Ok(())
 }
 
-async fn tell(
+fn tell(
     session: &dyn Session,
     asked: &Manage,
     target: &Target,
@@ -320,5 +320,5 @@ async fn tell(
         actor: None,
         data,
     };
-    events::write(session, &event).await
+    events::write(session, &event)
 }

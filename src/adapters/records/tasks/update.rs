@@ -84,7 +84,7 @@ async fn note(session: &dyn Session, asked: &Update, held: &Held) -> Result<(), 
         return Ok(());
     }
     let data = json!({"progress": asked.progress, "message": asked.message}).to_string();
-    tell(session, asked, held, "task_progress", Some(&data)).await
+    tell(session, asked, held, "task_progress", Some(&data))
 }
 
 async fn spend(session: &dyn Session, asked: &Update, held: &Held) -> Result<(), Error> {
@@ -96,7 +96,7 @@ async fn spend(session: &dyn Session, asked: &Update, held: &Held) -> Result<(),
     };
     cost::add(session, cost, &by, asked.now).await?;
     let data = json!({"usd": cost.amount.to_string(), "model": cost.model}).to_string();
-    tell(session, asked, held, "cost_reported", Some(&data)).await?;
+    tell(session, asked, held, "cost_reported", Some(&data))?;
     let Some(workflow_id) = &held.workflow_id else { return Ok(()) };
     // A report of cost is no change of state: the version stays, unless the budget is reached.
     let changed = session
@@ -136,7 +136,7 @@ async fn park(session: &dyn Session, asked: &Update, held: &Held) -> Result<(), 
         )
         .await?;
     let data = events::said("question", question.unwrap_or("null"));
-    tell(session, asked, held, "task_parked", Some(&data)).await?;
+    tell(session, asked, held, "task_parked", Some(&data))?;
     if let Some(workflow_id) = &held.workflow_id {
         let delta = Delta { parked: 1, ..Delta::default() };
         flow::settle(session, workflow_id, delta, By { now: asked.now, actor: held.owner.as_deref() }).await?;
@@ -157,7 +157,7 @@ async fn give_up(session: &dyn Session, asked: &Update, held: &Held) -> Result<(
         errors: None,
     };
     close::end(session, &ended, by).await?;
-    tell(session, asked, held, "task_cancelled", None).await?;
+    tell(session, asked, held, "task_cancelled", None)?;
     let Some(workflow_id) = &held.workflow_id else { return Ok(()) };
     flow::settle(session, workflow_id, Delta { open: -1, cancelled: 1, ..Delta::default() }, by).await.map(drop)
 }
@@ -192,7 +192,7 @@ async fn renew(session: &dyn Session, asked: &Update, held: &Held, seen: i64) ->
     Ok(lease_until)
 }
 
-async fn tell(
+fn tell(
     session: &dyn Session,
     asked: &Update,
     held: &Held,
@@ -208,5 +208,5 @@ async fn tell(
         actor: held.owner.as_deref(),
         data,
     };
-    events::write(session, &event).await
+    events::write(session, &event)
 }

@@ -194,5 +194,5 @@ async fn touch(session: &dyn Session, flow: &Flow, kind: &'static str, data: &st
         actor: by.actor,
         data: Some(data),
     };
-    events::write(session, &event).await
+    events::write(session, &event)
 }

@@ -2,12 +2,11 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use futures_util::future::try_join3;
 use serde_json::json;
 
 use super::{
     super::{
-        Session, Value, events,
+        Later, Session, events,
         idempotency::once,
         tasks::enqueue::{self, Existing},
     },
@@ -46,7 +45,7 @@ const MARGIN: i64 = SHARED_BY * ROOM_MAX;
 const COUNTED_MS: i64 = 1_000;
 
 impl Room {
-    fn take(&self, active_max: u64, now: Instant) -> bool {
+    pub fn take(&self, active_max: u64, now: Instant) -> bool {
         let mut room = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match room.as_mut() {
             Some(counted) if counted.active_max == active_max && counted.left > 0 && now <= counted.until => {
@@ -67,8 +66,13 @@ impl Room {
     }
 }
 
-/// Makes a workflow with its tasks.
-pub(super) async fn create(
+/// Makes a workflow with its tasks, for which there is room. What it changes is new, so that it can go beside others of its kind.
+pub(super) async fn create(session: &dyn Session, asked: &Create) -> Result<Result<Created, CreateRefused>, Error> {
+    once(session, asked.key.as_ref(), asked.now, fill(session, asked)).await
+}
+
+/// The same when the open ones have to be counted first.
+pub(super) async fn create_if_room(
     session: &dyn Session,
     asked: &Create,
     room: &Room,
@@ -77,15 +81,19 @@ pub(super) async fn create(
         if is_full(session, asked.active_max, room, asked.now).await? {
             return Ok(Err(CreateRefused::TooMany { active_max: asked.active_max }));
         }
-        if let Some(parent_id) = &asked.workflow.parent_id {
-            let sql = "-- workflow_exists\nSELECT 1 FROM workflow WHERE id = $1";
-            if session.rows(sql, &[parent_id.into()]).await?.is_empty() {
-                return Ok(Err(CreateRefused::NoParent));
-            }
-        }
-        insert(session, &asked.workflow, None, By { now: asked.now, actor: None }).await.map(Ok)
+        fill(session, asked).await
     })
     .await
+}
+
+async fn fill(session: &dyn Session, asked: &Create) -> Result<Result<Created, CreateRefused>, Error> {
+    if let Some(parent_id) = &asked.workflow.parent_id {
+        let sql = "-- workflow_exists\nSELECT 1 FROM workflow WHERE id = $1";
+        if session.rows(sql, &[parent_id.into()]).await?.is_empty() {
+            return Ok(Err(CreateRefused::NoParent));
+        }
+    }
+    insert(session, &asked.workflow, None, By { now: asked.now, actor: None }).await.map(Ok)
 }
 
 /// Whether as many workflows are open as may be.
@@ -137,12 +145,16 @@ pub(super) async fn insert(
         actor: by.actor,
         data: Some(&data),
     };
-    let input = async {
-        let Some(input) = &new.input else { return Ok(()) };
-        let sql = "-- workflow_input\nINSERT INTO workflow_result (workflow_id, input) VALUES ($1, $2)";
-        session.change(sql, &[(&new.id).into(), input.get().into()]).await.map(drop)
-    };
-    try_join3(row(session, new, forked_from, tasks, by), events::write(session, &event), input).await?;
+    session.later(row(new, forked_from, tasks, by))?;
+    events::write(session, &event)?;
+    if let Some(input) = &new.input {
+        session.later(Later {
+            sql: "-- workflow_input\nINSERT INTO workflow_result (workflow_id, input) VALUES ($1, $2)",
+            many: "-- workflow_inputs\n\
+                   INSERT INTO workflow_result (workflow_id, input) SELECT * FROM unnest($1::text[], $2::text[])",
+            values: vec![(&new.id).into(), input.get().into()],
+        })?;
+    }
     if let Some(webhook) = &new.webhook {
         session
             .change(
@@ -168,32 +180,30 @@ pub(super) async fn insert(
     Ok(Created { workflow_id: new.id.clone(), state: State::Pending, version: 1, tasks, webhook_secret })
 }
 
-async fn row(
-    session: &dyn Session,
-    new: &NewWorkflow,
-    forked_from: Option<&str>,
-    tasks: i64,
-    by: By<'_>,
-) -> Result<(), Error> {
-    session
-        .change(
-            "-- workflow_add\n\
-             INSERT INTO workflow (id, name, type, state, version, created_at, changed_at, deadline_at, on_task_failure, parent_id, \
-             forked_from, needs_attention, budget_micros, cost_micros, tasks, tasks_open, tasks_parked, tasks_completed, tasks_dead, \
-             tasks_cancelled) VALUES ($1, $2, $3, 'pending', 1, $4, $4, $5, $6, $7, $8, false, $9, 0, $10, $10, 0, 0, 0, 0)",
-            &[
-                (&new.id).into(),
-                (&new.name).into(),
-                (&new.kind).into(),
-                by.now.into(),
-                new.deadline_at.into(),
-                new.on_task_failure.as_str().into(),
-                new.parent_id.as_ref().into(),
-                forked_from.into(),
-                new.budget.map_or(Value::Null, |budget| Value::Integer(budget.0)),
-                tasks.into(),
-            ],
-        )
-        .await
-        .map(drop)
+fn row(new: &NewWorkflow, forked_from: Option<&str>, tasks: i64, by: By<'_>) -> Later {
+    Later {
+        sql: "-- workflow_add\n\
+              INSERT INTO workflow (id, name, type, state, version, created_at, changed_at, deadline_at, on_task_failure, parent_id, \
+              forked_from, needs_attention, budget_micros, cost_micros, tasks, tasks_open, tasks_parked, tasks_completed, tasks_dead, \
+              tasks_cancelled) VALUES ($1, $2, $3, 'pending', 1, $4, $4, $5, $6, $7, $8, false, $9, 0, $10, $10, 0, 0, 0, 0)",
+        many: "-- workflows_add\n\
+               INSERT INTO workflow (id, name, type, state, version, created_at, changed_at, deadline_at, on_task_failure, parent_id, \
+               forked_from, needs_attention, budget_micros, cost_micros, tasks, tasks_open, tasks_parked, tasks_completed, tasks_dead, \
+               tasks_cancelled) SELECT id, name, type, 'pending', 1, at, at, deadline_at, policy, parent_id, forked_from, false, budget, 0, \
+               tasks, tasks, 0, 0, 0, 0 FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::timestamptz[], $6::text[], \
+               $7::text[], $8::text[], $9::bigint[], $10::bigint[]) \
+               AS new (id, name, type, at, deadline_at, policy, parent_id, forked_from, budget, tasks)",
+        values: vec![
+            (&new.id).into(),
+            (&new.name).into(),
+            (&new.kind).into(),
+            by.now.into(),
+            new.deadline_at.into(),
+            new.on_task_failure.as_str().into(),
+            new.parent_id.as_ref().into(),
+            forked_from.into(),
+            new.budget.map(|budget| budget.0).into(),
+            tasks.into(),
+        ],
+    }
 }

@@ -4,7 +4,7 @@ use std::ops::AddAssign;
 
 use serde_json::json;
 
-use super::super::{Row, Session, events, tasks::close};
+use super::super::{Row, Session, Value, events, tasks::close};
 use crate::{
     clock::Instant,
     domain::{
@@ -105,6 +105,42 @@ pub(in crate::adapters::records) async fn settle(
     Ok(flow)
 }
 
+/// A workflow that has begun just now.
+pub(in crate::adapters::records) struct Begun {
+    id: String,
+    kind: String,
+    version: i64,
+}
+
+/// Lets those workflows begin that wait for their first claim. One statement, because claims go side by side.
+pub(in crate::adapters::records) async fn begin(
+    session: &dyn Session,
+    ids: Vec<String>,
+    by: By<'_>,
+) -> Result<Vec<Begun>, Error> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let found = session
+        .rows(
+            "-- workflows_begin\n\
+             UPDATE workflow SET state = 'running', version = version + 1, changed_at = $2, started_at = COALESCE(started_at, $2) \
+             WHERE state = 'pending' AND id = ANY($1) RETURNING id, type, version",
+            &[Value::Texts(&ids), by.now.into()],
+        )
+        .await?;
+    found.into_iter().map(|mut row| Ok(Begun { id: row.text()?, kind: row.text()?, version: row.integer()? })).collect()
+}
+
+impl Begun {
+    /// Says so.
+    pub fn tell(&self, session: &dyn Session, by: By<'_>) -> Result<(), Error> {
+        let (before, state) = (State::Pending, State::Running);
+        let entered = Entered { id: &self.id, kind: &self.kind, version: self.version, before, state, reason: None };
+        tell(session, &entered, by)
+    }
+}
+
 /// When, and by whom.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::adapters::records) struct By<'a> {
@@ -196,34 +232,46 @@ impl Flow {
                 ],
             )
             .await?;
-        self.tell(session, before, reason, by).await
+        let entered = Entered { id: &self.id, kind: &self.kind, version: self.version, before, state, reason };
+        tell(session, &entered, by)
     }
+}
 
-    async fn tell(&self, session: &dyn Session, before: State, reason: Option<&str>, by: By<'_>) -> Result<(), Error> {
-        let kind = match self.state {
-            State::Running if before == State::Pending => "workflow_started",
-            State::Pending | State::Running => "workflow_resumed",
-            State::Paused => "workflow_paused",
-            State::Waiting => "workflow_waiting",
-            State::Cancelling => "workflow_cancelling",
-            State::Completed => "workflow_completed",
-            State::Failed => "workflow_failed",
-            State::Cancelled => "workflow_cancelled",
-            State::TimedOut => "workflow_timed_out",
-        };
-        let data = json!({"from": before.as_str(), "state": self.state.as_str(), "version": self.version, "type": self.kind, "reason": reason});
-        session.touch(Topic::Workflow(self.id.clone()));
-        let event = events::Event {
-            at: by.now,
-            entity: "workflow",
-            entity_id: &self.id,
-            workflow_id: Some(&self.id),
-            kind,
-            actor: by.actor,
-            data: Some(&data.to_string()),
-        };
-        events::write(session, &event).await
-    }
+/// That a workflow went from one state into another.
+fn tell(session: &dyn Session, entered: &Entered<'_>, by: By<'_>) -> Result<(), Error> {
+    let kind = match entered.state {
+        State::Running if entered.before == State::Pending => "workflow_started",
+        State::Pending | State::Running => "workflow_resumed",
+        State::Paused => "workflow_paused",
+        State::Waiting => "workflow_waiting",
+        State::Cancelling => "workflow_cancelling",
+        State::Completed => "workflow_completed",
+        State::Failed => "workflow_failed",
+        State::Cancelled => "workflow_cancelled",
+        State::TimedOut => "workflow_timed_out",
+    };
+    let data = json!({"from": entered.before.as_str(), "state": entered.state.as_str(), "version": entered.version, "type": entered.kind, "reason": entered.reason});
+    session.touch(Topic::Workflow(entered.id.to_owned()));
+    let event = events::Event {
+        at: by.now,
+        entity: "workflow",
+        entity_id: entered.id,
+        workflow_id: Some(entered.id),
+        kind,
+        actor: by.actor,
+        data: Some(&data.to_string()),
+    };
+    events::write(session, &event)
+}
+
+/// A workflow in another state than before.
+struct Entered<'a> {
+    id: &'a str,
+    kind: &'a str,
+    version: i64,
+    before: State,
+    state: State,
+    reason: Option<&'a str>,
 }
 
 const LEASED: &str = "-- workflow_leased\nSELECT 1 FROM task_run WHERE workflow_id = $1 AND state = 'leased' LIMIT 1";

@@ -32,6 +32,8 @@ pub(super) async fn fork(session: &dyn Session, flow: &Flow, id: &str, by: By<'_
     let old = tasks(session, &flow.id).await?;
     let new = workflow(session, flow, id).await?;
     let mut created = create::insert(session, &new, Some(&flow.id), by).await?;
+    // Its counts are changed further down.
+    session.flush().await?;
     for task in old.iter().filter(|task| task.completed) {
         copy(session, task, id).await?;
     }

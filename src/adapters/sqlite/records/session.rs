@@ -18,7 +18,7 @@ use rusqlite::{
 use super::failure;
 use crate::{
     adapters::{
-        records::{Cell, Row, Session, Step, Value, keepable},
+        records::{Cell, Hold, Kept, Later, Row, Session, Step, Value, keepable},
         sqlite::file::Call,
     },
     domain::json,
@@ -97,6 +97,21 @@ impl Session for SqliteSession<'_> {
 
     fn change<'a>(&'a self, sql: &'static str, values: &'a [Value<'a>]) -> BoxFuture<'a, Result<u64, Error>> {
         Box::pin(ready(self.write(sql, values)))
+    }
+
+    /// At once: here a statement is a call of a function.
+    fn later(&self, write: Later) -> Result<(), Error> {
+        let values: Vec<Value<'_>> = write.values.iter().map(Kept::value).collect();
+        self.write(write.sql, &values).map(drop)
+    }
+
+    fn flush(&self) -> BoxFuture<'_, Result<(), Error>> {
+        Box::pin(ready(Ok(())))
+    }
+
+    /// Transitions run one after the other.
+    fn hold<'a>(&'a self, _what: &'a str) -> BoxFuture<'a, Hold> {
+        Box::pin(ready(Hold::alone()))
     }
 
     fn touch(&self, topic: Topic) {

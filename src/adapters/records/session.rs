@@ -36,6 +36,10 @@ pub trait Session: Send + Sync {
     /// see [`Beside`](super::Beside). No transition may wait for a second hold while it has one.
     fn hold<'a>(&'a self, what: &'a str) -> BoxFuture<'a, Hold>;
 
+    /// The first of the transitions that run side by side gets the keys of all of them, to do `what` for all; the others get none, and what they
+    /// ask comes after it. One that runs alone is the first.
+    fn for_all(&self, what: &'static str) -> Option<Vec<String>>;
+
     /// Wakes who waits for this, once the transaction is committed; in other processes too.
     fn touch(&self, topic: Topic);
 }

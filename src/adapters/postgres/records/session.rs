@@ -1,10 +1,10 @@
 //! Statements of transitions in a transaction of PostgreSQL.
 
 use std::{
-    collections::{HashMap, hash_map::Entry},
+    collections::{HashMap, HashSet, hash_map::Entry},
     pin::pin,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::Poll,
@@ -44,9 +44,19 @@ pub(super) struct Transaction<'a> {
     work: &'a Work,
     /// Held while a statement is got ready and sent, so that one that has to be prepared is not overtaken.
     order: tokio::sync::Mutex<()>,
-    /// What steps that run side by side keep to themselves for a while.
-    holds: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
+    group: Mutex<Group>,
     end: Mutex<Option<End>>,
+}
+
+/// Steps that run side by side.
+#[derive(Default)]
+struct Group {
+    /// What they have to themselves.
+    keys: Vec<String>,
+    /// What one of them has done for all.
+    done: HashSet<&'static str>,
+    /// What each keeps to itself for a while.
+    holds: HashMap<String, Arc<tokio::sync::Mutex<()>>>,
 }
 
 /// A step's part in a transaction.
@@ -102,7 +112,7 @@ pub(super) fn is_parted(error: &Error) -> bool {
 
 impl<'a> Transaction<'a> {
     pub(super) fn new(work: &'a Work) -> Self {
-        Self { work, order: tokio::sync::Mutex::default(), holds: Mutex::default(), end: Mutex::default() }
+        Self { work, order: tokio::sync::Mutex::default(), group: Mutex::default(), end: Mutex::default() }
     }
 
     /// Why nothing more can be done here.
@@ -110,9 +120,13 @@ impl<'a> Transaction<'a> {
         self.end.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Steps have ended; those that come next run beside none of them.
-    pub(super) fn release_holds(&self) {
-        self.holds.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    /// Steps with these keys come next, and run beside none of those before.
+    pub(super) fn next_group(&self, keys: Vec<String>) {
+        *self.group() = Group { keys, ..Group::default() };
+    }
+
+    fn group(&self) -> MutexGuard<'_, Group> {
+        self.group.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Carries out what was put off.
@@ -357,15 +371,17 @@ impl Session for PostgresSession<'_> {
 
     fn hold<'a>(&'a self, what: &'a str) -> BoxFuture<'a, Hold> {
         Box::pin(async move {
-            let (others, is_first) = {
-                let mut holds = self.transaction.holds.lock().unwrap_or_else(PoisonError::into_inner);
-                match holds.entry(what.to_owned()) {
-                    Entry::Occupied(held) => (Arc::clone(held.get()), false),
-                    Entry::Vacant(free) => (Arc::clone(free.insert(Arc::default())), true),
-                }
+            let (others, is_first) = match self.transaction.group().holds.entry(what.to_owned()) {
+                Entry::Occupied(held) => (Arc::clone(held.get()), false),
+                Entry::Vacant(free) => (Arc::clone(free.insert(Arc::default())), true),
             };
             Hold::beside(others.lock_owned().await, is_first)
         })
+    }
+
+    fn for_all(&self, what: &'static str) -> Option<Vec<String>> {
+        let mut group = self.transaction.group();
+        group.done.insert(what).then(|| group.keys.clone())
     }
 
     fn touch(&self, topic: Topic) {

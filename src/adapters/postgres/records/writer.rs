@@ -287,6 +287,12 @@ fn groups(steps: &[Box<dyn Step>]) -> Vec<Vec<usize>> {
     groups
 }
 
+/// What the steps in these places have to themselves.
+fn keys(steps: &[Box<dyn Step>], group: &[usize]) -> Vec<String> {
+    let beside = group.iter().filter_map(|place| steps.get(*place)?.beside());
+    beside.flat_map(|beside| beside.keys.iter().cloned()).collect()
+}
+
 /// Group after group, each step from the beginning.
 fn run_all<'a>(work: &'a Work, batch: &'a Mutex<Batch>) -> BoxFuture<'a, Result<Ran, Error>> {
     Box::pin(async move {
@@ -305,6 +311,7 @@ fn run_all<'a>(work: &'a Work, batch: &'a Mutex<Batch>) -> BoxFuture<'a, Result<
                     return spoilt(&transaction, None, written);
                 }
             }
+            transaction.next_group(keys(steps, &group));
             let sessions: Vec<_> = group.iter().map(|_| PostgresSession::new(&transaction)).collect();
             let mut outcomes = run_group(&sessions, steps, &group).await;
             if transaction.end().is_some() {
@@ -333,7 +340,6 @@ fn run_all<'a>(work: &'a Work, batch: &'a Mutex<Batch>) -> BoxFuture<'a, Result<
                     Err(error) => return Ok(Ran::Spoilt(Some(*place), error)),
                 }
             }
-            transaction.release_holds();
         }
         Ok(Ran::ToCommit)
     })

@@ -87,7 +87,13 @@ pub(super) fn beside(asked: &Claim) -> Option<Beside> {
 
 async fn lease(session: &dyn Session, asked: &Claim) -> Result<Vec<ClaimedTask>, Error> {
     let able = agents::present(session, &asked.agent_id, &asked.session_id, &asked.agent_token, asked.now);
-    let (able, _) = try_join(able, due::promote(session, asked.now)).await?;
+    let promoted = async {
+        match session.for_all("task_runs_due") {
+            Some(_) => due::promote(session, asked.now).await.map(drop),
+            None => Ok(()),
+        }
+    };
+    let (able, ()) = try_join(able, promoted).await?;
     let sets = fitting_sets(session, &able).await?;
     let leased = match asked.queues.as_deref() {
         None => first_of(session, asked, None, &sets).await?,

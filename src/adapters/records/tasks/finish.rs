@@ -51,7 +51,7 @@ pub(in crate::adapters::records) fn with_failure(errors: &str, newest: KeptFailu
 pub(super) async fn finish(session: &dyn Session, asked: &Finish) -> Result<Result<Finished, LeaseRefused>, Error> {
     once(session, asked.key.as_ref(), asked.now, async {
         let task_id = asked.lease.task_id.as_str();
-        let mut held = held::lock(session, task_id).await?;
+        let mut held = held::lock_beside(session, task_id).await?;
         // Ends beside this one change the same workflow, and tasks that wait for both.
         let shared = held.as_ref().filter(|held| held.workflow_id.is_some() || held.has_dependents);
         let workflow_id = shared.map(|held| held.workflow_id.clone().unwrap_or_default());

@@ -2,7 +2,7 @@
 
 use futures_util::future::try_join;
 
-use super::super::Session;
+use super::super::{Session, Value};
 use crate::{
     clock::Instant,
     domain::{
@@ -46,13 +46,29 @@ impl Held {
 
 /// Locks the workflow of a task, and the task. None when it is over, or there is none.
 pub(super) async fn lock(session: &dyn Session, task_id: &str) -> Result<Option<Held>, Error> {
-    let id = [task_id.into()];
-    let workflow = session.rows(
-        "-- task_workflow_lock\n\
-         SELECT id FROM workflow WHERE id = (SELECT workflow_id FROM task WHERE id = $1) FOR UPDATE",
-        &id,
+    lock_with(session, task_id, vec![task_id.to_owned()]).await
+}
+
+/// The same for tasks that are worked on side by side: their workflows are locked together, in their order, so that no two transactions wait
+/// for each other.
+pub(super) async fn lock_beside(session: &dyn Session, task_id: &str) -> Result<Option<Held>, Error> {
+    match session.for_all("task_workflows_lock") {
+        Some(mut tasks) => {
+            tasks.push(task_id.to_owned());
+            lock_with(session, task_id, tasks).await
+        }
+        None => lock_alone(session, task_id).await,
+    }
+}
+
+async fn lock_with(session: &dyn Session, task_id: &str, tasks: Vec<String>) -> Result<Option<Held>, Error> {
+    let tasks = [Value::Texts(&tasks)];
+    let workflows = session.rows(
+        "-- task_workflows_lock\n\
+         SELECT id FROM workflow WHERE id IN (SELECT workflow_id FROM task WHERE id = ANY($1)) ORDER BY id FOR UPDATE",
+        &tasks,
     );
-    try_join(workflow, lock_alone(session, task_id)).await.map(|(_, held)| held)
+    try_join(workflows, lock_alone(session, task_id)).await.map(|(_, held)| held)
 }
 
 /// Locks a task without its workflow, for what changes neither.

@@ -100,13 +100,29 @@ async fn main() {
     }
     server.psql(name, QUEUE);
     let mut table = String::from("| measure | store | value | against |\n|---|---|---|---|\n");
-    creates(&mut table, &boards, &server, name, &home).await;
-    turns(&mut table, &boards, &server, name, &home).await;
-    wakes(&mut table, &home, &settings).await;
-    history(&mut table, &boards[0].1, &server, name).await;
+    // Some of them alone, to try something out, are not kept.
+    let only: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    let asked = |part: &str| only.is_empty() || only.iter().any(|one| one == part);
+    if asked("creates") {
+        creates(&mut table, &boards, &server, name, &home).await;
+    }
+    if asked("turns") {
+        turns(&mut table, &boards, &server, name, &home).await;
+    }
+    if asked("wakes") {
+        wakes(&mut table, &home, &settings).await;
+    }
+    if asked("history") {
+        history(&mut table, &boards[0].1, &server, name).await;
+    }
     drop(boards);
-    glances(&mut table, &server, &home).await;
+    if asked("glances") {
+        glances(&mut table, &server, &home).await;
+    }
     print!("{table}");
+    if !only.is_empty() {
+        return;
+    }
     fs::write(Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/results/work.md"), table).unwrap();
     fs::remove_dir_all(home).unwrap();
 }

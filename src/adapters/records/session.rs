@@ -22,6 +22,9 @@ pub trait Session: Send + Sync {
     /// Runs a statement that answers with the number of rows it wrote.
     fn change<'a>(&'a self, sql: &'static str, values: &'a [Value<'a>]) -> BoxFuture<'a, Result<u64, Error>>;
 
+    /// Runs a statement that does nothing but lock rows. A store with one writer need not, so it may be written in what PostgreSQL alone speaks.
+    fn lock<'a>(&'a self, sql: &'static str, values: &'a [Value<'a>]) -> BoxFuture<'a, Result<(), Error>>;
+
     /// Writes when nobody needs the outcome: at the end of the transaction at the latest, in this order. What the transition reads after that
     /// may not show it yet. When it fails, so does the transition.
     ///

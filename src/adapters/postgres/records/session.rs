@@ -351,6 +351,10 @@ impl Session for PostgresSession<'_> {
         })
     }
 
+    fn lock<'a>(&'a self, sql: &'static str, values: &'a [Value<'a>]) -> BoxFuture<'a, Result<(), Error>> {
+        Box::pin(async move { self.ask(sql, values, Wanted::Rows).await.map(drop) })
+    }
+
     fn later(&self, write: Later) -> Result<(), Error> {
         let values: Vec<Value<'_>> = write.values.iter().map(Kept::value).collect();
         keepable::check(&values)?;

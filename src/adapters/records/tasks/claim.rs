@@ -354,7 +354,7 @@ fn tell(session: &dyn Session, asked: &Claim, leased: &Leased<'_>, lease_until: 
     events::write(session, &event)
 }
 
-/// What came of the tasks that these waited for, by key or id.
+/// What came of the tasks that these waited for, by key or id. No join, which PostgreSQL would begin at either end.
 async fn dependency_results(
     session: &dyn Session,
     ids: &[String],
@@ -362,8 +362,9 @@ async fn dependency_results(
     let found = session
         .rows(
             "-- task_dependency_results\n\
-             SELECT d.task_id, t.id, t.key, t.result FROM task_dependency d JOIN task t ON t.id = d.depends_on \
-             WHERE d.task_id = ANY($1) AND t.ended = 'completed' AND t.result IS NOT NULL",
+             SELECT d.task_id, d.depends_on, (SELECT key FROM task WHERE id = d.depends_on), \
+             (SELECT result FROM task WHERE id = d.depends_on AND ended = 'completed') \
+             FROM task_dependency d WHERE d.task_id = ANY($1)",
             &[Value::Texts(ids)],
         )
         .await?;

@@ -63,12 +63,13 @@ pub(super) async fn lock_beside(session: &dyn Session, task_id: &str) -> Result<
 
 async fn lock_with(session: &dyn Session, task_id: &str, tasks: Vec<String>) -> Result<Option<Held>, Error> {
     let tasks = [Value::Texts(&tasks)];
-    let workflows = session.rows(
+    // An array is looked up by the index, however few tasks and workflows PostgreSQL takes there to be.
+    let workflows = session.lock(
         "-- task_workflows_lock\n\
-         SELECT id FROM workflow WHERE id IN (SELECT workflow_id FROM task WHERE id = ANY($1)) ORDER BY id FOR UPDATE",
+         SELECT id FROM workflow WHERE id = ANY(ARRAY(SELECT workflow_id FROM task WHERE id = ANY($1))) ORDER BY id FOR UPDATE",
         &tasks,
     );
-    try_join(workflows, lock_alone(session, task_id)).await.map(|(_, held)| held)
+    try_join(workflows, lock_alone(session, task_id)).await.map(|((), held)| held)
 }
 
 /// Locks a task without its workflow, for what changes neither.

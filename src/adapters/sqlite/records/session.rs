@@ -99,6 +99,10 @@ impl Session for SqliteSession<'_> {
         Box::pin(ready(self.write(sql, values)))
     }
 
+    fn lock<'a>(&'a self, _sql: &'static str, _values: &'a [Value<'a>]) -> BoxFuture<'a, Result<(), Error>> {
+        Box::pin(ready(Ok(())))
+    }
+
     /// At once: here a statement is a call of a function.
     fn later(&self, write: Later) -> Result<(), Error> {
         let values: Vec<Value<'_>> = write.values.iter().map(Kept::value).collect();

@@ -112,6 +112,13 @@ pub struct Condition {
     pub value: Json,
 }
 
+impl Condition {
+    /// The value is a list that holds lists.
+    pub fn is_list_of_lists(&self) -> bool {
+        self.value.get().strip_prefix('[').is_some_and(|first| first.trim_start().starts_with('['))
+    }
+}
+
 /// How a condition compares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operator {

@@ -68,11 +68,24 @@ fn without_place(error: Error) -> Error {
     }
 }
 
+/// A list for a column of lists is one of its values.
+fn operator(condition: &Condition, of_lists: bool) -> Result<Operator, Error> {
+    match condition.operator {
+        Operator::In if of_lists && condition.is_list_of_lists() => {
+            Err(Error::invalid("where", format!("`where.{}` takes one list: the column holds lists", condition.column))
+                .hint("ask for one list after the other"))
+        }
+        Operator::In if of_lists => Ok(Operator::Eq),
+        other => Ok(other),
+    }
+}
+
 fn statement<'a>(table: &Table, conditions: &'a [Condition]) -> Result<(String, Vec<&'a Condition>), Error> {
     let mut sent = format!("-- count\nSELECT pg_catalog.count(*) FROM {}", table.quoted());
     let mut values = Vec::new();
     for (place, condition) in conditions.iter().enumerate() {
-        let column = quoted(&table.column(&condition.column, "where")?.name);
+        let found = table.column(&condition.column, "where")?;
+        let column = quoted(&found.name);
         sent.push_str(if place == 0 { " WHERE " } else { " AND " });
         if condition.operator == Operator::IsNull {
             let not = if condition.value.get() == "false" { "NOT " } else { "" };
@@ -81,7 +94,7 @@ fn statement<'a>(table: &Table, conditions: &'a [Condition]) -> Result<(String, 
         }
         values.push(condition);
         let number = values.len();
-        sent.push_str(&match condition.operator {
+        sent.push_str(&match operator(condition, found.base.starts_with('_'))? {
             Operator::Eq => format!("{column} = ${number}"),
             Operator::Ne => format!("{column} <> ${number}"),
             Operator::Gt => format!("{column} > ${number}"),

@@ -184,7 +184,7 @@ async fn values_come_back_as_they_were_sent(board: &Harness) {
 async fn rows_are_counted_by_every_operator(board: &Harness) {
     items(board).await;
     let given = json!([
-        { "id": "apple", "price": 1, "stock": 5 }, { "id": "banana", "price": 2.5 }, { "id": "Cherry", "price": 10, "stock": 0 }
+        { "id": "apple", "price": 1, "stock": 5, "tags": ["a", "b"] }, { "id": "banana", "price": 2.5 }, { "id": "Cherry", "price": 10, "stock": 0 }
     ]);
     load(board, given, json!({})).await;
     for (condition, count) in [
@@ -201,6 +201,9 @@ async fn rows_are_counted_by_every_operator(board: &Harness) {
         (json!({ "stock": { "is_null": true } }), 1),
         (json!({ "stock": { "is_null": false } }), 2),
         (json!({ "stock": null }), 1),
+        (json!({ "tags": ["a", "b"] }), 1),
+        (json!({ "tags": { "eq": ["a", "b"] } }), 1),
+        (json!({ "tags": ["b"] }), 0),
     ] {
         let arguments = json!({ "table": "items", "where": condition });
         assert_eq!(board.answer("count_rows", &arguments.to_string()).await["count"], count, "{condition}");

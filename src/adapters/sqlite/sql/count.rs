@@ -47,7 +47,10 @@ fn clause(column: &Column, condition: &Condition, bound: &mut Vec<Value>) -> Res
         bound.push(comparable(json, column.column_type.as_ref()).map_err(wrong)?);
         Ok(format!("?{}", bound.len()))
     };
+    let of_lists = column.column_type.as_ref().is_some_and(|kind| kind.dimensions > 0);
     let sign = match condition.operator {
+        // A list for a column of lists is one of its values.
+        Operator::In if of_lists && !condition.is_list_of_lists() => "=",
         Operator::IsNull => {
             return Ok(format!("{name} IS {}NULL", if condition.value.get() == "true" { "" } else { "NOT " }));
         }

@@ -126,6 +126,15 @@ pub type First<C, F> = for<'a> fn(&'a Work, &'a C) -> BoxFuture<'a, Result<F, Er
 /// What comes after it in the same transaction.
 pub type Rest<C, F, T> = for<'a> fn(&'a Work, &'a C, F) -> BoxFuture<'a, (Result<T, Error>, End)>;
 
+/// A transaction, up to the point where its caller takes it over.
+struct Asked<'a, C, F> {
+    writes: Writes,
+    /// The longest time of a statement.
+    statement: Duration,
+    context: &'a C,
+    first: First<C, F>,
+}
+
 /// Why a transaction did not begin.
 enum NotBegun {
     /// The connection was of no use; another may be.
@@ -195,19 +204,8 @@ impl Pool {
         first: First<C, F>,
         rest: Rest<C, F, T>,
     ) -> Result<T, Error> {
-        self.0
-            .breaker
-            .run(async {
-                // Others may find it out at the same time, each by a statement of its own.
-                let pooled = self.0.pooled.load(Ordering::Relaxed);
-                match self.attempt(writes, statement, context, first, rest).await {
-                    Err(error) if !pooled && self.finds_itself_pooled(&error) => {
-                        self.attempt(writes, statement, context, first, rest).await
-                    }
-                    done => done,
-                }
-            })
-            .await
+        let asked = Asked { writes, statement, context, first };
+        self.again_when_pooled(|| self.attempt(&asked, rest)).await
     }
 
     /// Begins a transaction that the caller ends, and runs `first` in it, which may write: a transaction that did not begin takes nothing
@@ -222,28 +220,30 @@ impl Pool {
         context: &C,
         first: First<C, F>,
     ) -> Result<(Work, F), Error> {
+        let asked = Asked { writes, statement, context, first };
+        self.again_when_pooled(|| self.opened(&asked)).await
+    }
+
+    /// Through the breaker, and once more when it is by this that a pooler is found out.
+    async fn again_when_pooled<T, R: Future<Output = Result<T, Error>>>(
+        &self,
+        run: impl Fn() -> R,
+    ) -> Result<T, Error> {
         self.0
             .breaker
             .run(async {
+                // Others may find it out at the same time, each by a statement of its own.
                 let pooled = self.is_pooled();
-                match self.opened(writes, statement, context, first).await {
-                    Err(error) if !pooled && self.finds_itself_pooled(&error) => {
-                        self.opened(writes, statement, context, first).await
-                    }
+                match run().await {
+                    Err(error) if !pooled && self.finds_itself_pooled(&error) => run().await,
                     done => done,
                 }
             })
             .await
     }
 
-    async fn opened<C: Sync, F>(
-        &self,
-        writes: Writes,
-        statement: Duration,
-        context: &C,
-        first: First<C, F>,
-    ) -> Result<(Work, F), Error> {
-        let (work, found) = self.begin(writes, statement, context, first).await?;
+    async fn opened<C: Sync, F>(&self, asked: &Asked<'_, C, F>) -> Result<(Work, F), Error> {
+        let (work, found) = self.begin(asked).await?;
         match found {
             Ok(found) => Ok((work, found)),
             // Dropped: it is told to stop, and the connection closed.
@@ -260,17 +260,10 @@ impl Pool {
         self.0.pooled.load(Ordering::Relaxed)
     }
 
-    async fn attempt<C: Sync, F, T>(
-        &self,
-        writes: Writes,
-        statement: Duration,
-        context: &C,
-        first: First<C, F>,
-        rest: Rest<C, F, T>,
-    ) -> Result<T, Error> {
-        let (work, found) = self.begin(writes, statement, context, first).await?;
+    async fn attempt<C: Sync, F, T>(&self, asked: &Asked<'_, C, F>, rest: Rest<C, F, T>) -> Result<T, Error> {
+        let (work, found) = self.begin(asked).await?;
         let (done, end) = match found {
-            Ok(found) => rest(&work, context, found).await,
+            Ok(found) => rest(&work, asked.context, found).await,
             Err(error) => (Err(error), End::Rollback),
         };
         match (done, end) {
@@ -294,18 +287,12 @@ impl Pool {
         found
     }
 
-    async fn begin<C: Sync, F>(
-        &self,
-        writes: Writes,
-        statement: Duration,
-        context: &C,
-        first: First<C, F>,
-    ) -> Result<(Work, Result<F, Error>), Error> {
+    async fn begin<C: Sync, F>(&self, asked: &Asked<'_, C, F>) -> Result<(Work, Result<F, Error>), Error> {
         // Every old connection may have died unseen; a new one that fails is the truth. One more for a pooler that is found out.
         for _ in 0..=CONNECTIONS_MAX + 1 {
             let work = self.checkout().await?;
-            let begun = self.begun(&work, writes, statement);
-            match try_join(begun, async { Ok(first(&work, context).await) }).await {
+            let begun = self.begun(&work, asked.writes, asked.statement);
+            match try_join(begun, async { Ok((asked.first)(&work, asked.context).await) }).await {
                 Ok(((), found)) => return Ok((work, found)),
                 Err(NotBegun::Broken) => {}
                 // Not dropped: a pooler could pass the request to stop on to somebody else's session.

@@ -1,6 +1,6 @@
 //! Agents: who works here, and when they were last heard of.
 
-mod list;
+pub(super) mod list;
 
 use super::{
     Records, Session, Value,

@@ -8,7 +8,7 @@ pub(super) mod due;
 pub(super) mod enqueue;
 pub(super) mod expire;
 mod finish;
-mod held;
+pub(super) mod held;
 pub(super) mod manage;
 pub(super) mod show;
 mod update;

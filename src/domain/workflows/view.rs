@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{OnTaskFailure, State};
 use crate::{
     clock::Instant,
-    domain::{json::Json, money::Micros, tasks},
+    domain::{agents, json::Json, money::Micros, tasks},
 };
 
 /// A workflow.
@@ -185,7 +185,7 @@ pub struct Overview {
     /// What can be claimed, by queue.
     pub queues: Vec<QueueView>,
     /// Agents by status.
-    pub agents: BTreeMap<String, u64>,
+    pub agents: agents::Counts,
 }
 
 /// A queue that holds tasks to claim.

@@ -16,7 +16,10 @@ use super::{
 };
 use crate::{
     clock::Instant,
-    domain::workflows::view::{Overview, QueueView, WorkflowView},
+    domain::{
+        agents,
+        workflows::view::{Overview, QueueView, WorkflowView},
+    },
     error::Error,
     services::{
         board::{Answer, Glance},
@@ -75,7 +78,7 @@ pub struct StatusAnswer {
     #[serde(skip_serializing_if = "Option::is_none")]
     queues: Option<Vec<QueueRow>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    agents: Option<BTreeMap<String, u64>>,
+    agents: Option<BTreeMap<&'static str, u64>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     backends: Option<Vec<BackendView>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -255,12 +258,13 @@ impl From<Glance> for StatusAnswer {
 
 impl From<Overview> for StatusAnswer {
     fn from(overview: Overview) -> Self {
-        let mut agents: BTreeMap<String, u64> = overview.agents;
-        let total = agents.values().sum();
-        for state in ["idle", "busy", "lost"] {
-            agents.entry(state.to_owned()).or_default();
+        let mut counts: BTreeMap<&'static str, u64> =
+            overview.agents.into_iter().map(|(status, count)| (status.as_str(), count)).collect();
+        let total = counts.values().sum();
+        for status in [agents::Status::Idle, agents::Status::Busy, agents::Status::Lost] {
+            counts.entry(status.as_str()).or_default();
         }
-        agents.insert("total".to_owned(), total);
+        counts.insert("total", total);
         let queue = |queue: QueueView| QueueRow {
             queue: queue.queue,
             ready: queue.ready,
@@ -272,7 +276,7 @@ impl From<Overview> for StatusAnswer {
                 overview.tasks.into_iter().map(|(state, count)| (state.as_str(), count)).collect(),
             )),
             queues: Some(overview.queues.into_iter().map(queue).collect()),
-            agents: Some(agents),
+            agents: Some(counts),
             ..Self::NOTHING
         }
     }

@@ -2,32 +2,40 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::value::RawValue;
-
 use super::{names, status};
 use crate::{
-    adapters::records::{Row, Session, Value},
+    adapters::records::{Row, Session, Value, payload},
     domain::{
         agents::{AgentView, Counts, HeldTask},
-        json::{self, Json},
+        json,
     },
-    error::{Code, Error},
+    error::Error,
     ports::agents::List,
 };
+
+/// Agents with how they are shown: who holds a task is busy, whatever it says.
+macro_rules! agents_shown {
+    () => {
+        "(SELECT a.*, CASE WHEN a.status IN ('starting', 'idle') AND EXISTS (SELECT 1 \
+         FROM task_run r WHERE r.owner = a.id AND r.state = 'leased') THEN 'busy' ELSE a.status END AS shown FROM agent a) b"
+    };
+}
 
 /// Those that fit, and all of them counted.
 pub(super) async fn list(session: &dyn Session, asked: &List) -> Result<(Vec<AgentView>, Counts), Error> {
     // An unescaped quote after a comma begins an entry, the first one's bracket taken for a comma.
     let capability = asked.capability.as_ref().map(|name| format!(",{}", json::of(name)));
-    // Who holds a task is busy, whatever it says.
     let rows = session
         .rows(
-            "-- agent_list\n\
-             SELECT id, role, shown, version, capabilities, metadata, metrics, registered_at, heartbeat_at, tasks_completed, \
-             tasks_failed, busy_ms FROM (SELECT a.*, CASE WHEN a.status IN ('starting', 'idle') AND EXISTS (SELECT 1 \
-             FROM task_run r WHERE r.owner = a.id AND r.state = 'leased') THEN 'busy' ELSE a.status END AS shown FROM agent a) b \
-             WHERE role = coalesce($1, role) AND shown = coalesce($2, shown) \
-             AND coalesce(replace(',' || substr(capabilities, 2), $3, '') <> ',' || substr(capabilities, 2), 1 = 1) ORDER BY id LIMIT $4 OFFSET $5",
+            concat!(
+                "-- agent_list\n\
+                 SELECT id, role, shown, version, capabilities, metadata, metrics, registered_at, heartbeat_at, tasks_completed, \
+                 tasks_failed, busy_ms FROM ",
+                agents_shown!(),
+                " WHERE role = coalesce($1, role) AND shown = coalesce($2, shown) \
+                 AND coalesce(replace(',' || substr(capabilities, 2), $3, '') <> ',' || substr(capabilities, 2), 1 = 1) \
+                 ORDER BY id LIMIT $4 OFFSET $5"
+            ),
             &[
                 asked.role.as_ref().into(),
                 asked.status.map(|status| status.as_str()).into(),
@@ -53,8 +61,8 @@ fn agent(mut row: Row) -> Result<AgentView, Error> {
         status: status(&row.text()?)?,
         version: row.integer()?,
         capabilities: names(&row.text()?)?,
-        metadata: kept(row.text_or_none()?)?,
-        metrics: kept(row.text_or_none()?)?,
+        metadata: payload::json(&mut row)?,
+        metrics: payload::json(&mut row)?,
         registered_at: row.time()?,
         heartbeat_at: row.time()?,
         tasks_completed: row.integer()?,
@@ -83,21 +91,8 @@ async fn held(session: &dyn Session, ids: &[String]) -> Result<BTreeMap<String, 
 }
 
 /// All agents by how they are.
-async fn counts(session: &dyn Session) -> Result<Counts, Error> {
-    let rows = session
-        .rows(
-            "-- agent_counts\n\
-             SELECT shown, count(*) FROM (SELECT CASE WHEN a.status IN ('starting', 'idle') AND EXISTS (SELECT 1 \
-             FROM task_run r WHERE r.owner = a.id AND r.state = 'leased') THEN 'busy' ELSE a.status END AS shown FROM agent a) b \
-             GROUP BY shown",
-            &[],
-        )
-        .await?;
+pub(in crate::adapters::records) async fn counts(session: &dyn Session) -> Result<Counts, Error> {
+    let sql = concat!("-- agent_counts\nSELECT shown, count(*) FROM ", agents_shown!(), " GROUP BY shown");
+    let rows = session.rows(sql, &[]).await?;
     rows.into_iter().map(|mut row| Ok((status(&row.text()?)?, row.count()?))).collect()
-}
-
-fn kept(text: Option<String>) -> Result<Option<Json>, Error> {
-    text.map(RawValue::from_string)
-        .transpose()
-        .map_err(|error| Error::new(Code::Internal, "stored JSON cannot be read").cause(error))
 }

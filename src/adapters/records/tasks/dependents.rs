@@ -121,7 +121,8 @@ async fn waiting(session: &dyn Session, task_id: &str) -> Result<Vec<Waiting>, E
     Ok(waiting)
 }
 
-fn policy(word: &str) -> Result<OnDependencyFailure, Error> {
+/// Reads a stored policy.
+pub(in crate::adapters::records) fn policy(word: &str) -> Result<OnDependencyFailure, Error> {
     OnDependencyFailure::parse(word).ok_or_else(|| {
         Error::new(Code::Internal, "the record store holds a value that cannot be read")
             .cause(format!("`{word}` in column on_dependency_failure of task"))

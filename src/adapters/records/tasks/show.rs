@@ -146,8 +146,3 @@ fn last_error(errors: &str) -> Option<crate::domain::tasks::Failure> {
     let mut kept = serde_json::Deserializer::from_str(errors.strip_prefix('[')?).into_iter::<KeptFailure>();
     kept.next()?.ok().map(|kept| kept.failure)
 }
-
-/// Reads a stored state.
-pub(in crate::adapters::records) fn state(word: &str) -> Result<State, Error> {
-    held::state(word)
-}

@@ -4,8 +4,11 @@ use std::collections::HashMap;
 
 use super::{
     super::{
-        Row, Session, payload,
-        tasks::enqueue::{self, Existing},
+        Row, Session, agents, payload,
+        tasks::{
+            dependents,
+            enqueue::{self, Existing},
+        },
     },
     create,
     flow::{By, Delta, Flow, settle},
@@ -13,7 +16,7 @@ use super::{
 use crate::{
     domain::{
         money::Micros,
-        tasks::{Links, NewTask, OnDependencyFailure, Priority, State},
+        tasks::{Links, NewTask, Priority, State},
         workflows::{NewWorkflow, view::Created},
     },
     error::{Code, Error},
@@ -88,7 +91,6 @@ async fn tasks(session: &dyn Session, workflow_id: &str) -> Result<Vec<Old>, Err
 
 fn read(mut row: Row) -> Result<Old, Error> {
     let (id, ended) = (row.text()?, row.text_or_none()?);
-    let unreadable = |error| Error::new(Code::Internal, "stored capabilities cannot be read").cause(error);
     Ok(Old {
         completed: ended.as_deref() == Some(State::Completed.as_str()),
         id,
@@ -100,11 +102,11 @@ fn read(mut row: Row) -> Result<Old, Error> {
             queue: row.text()?,
             priority: Priority::new(row.integer()?).unwrap_or(Priority::NORMAL),
             input: payload::json(&mut row)?,
-            capabilities: serde_json::from_str::<Vec<String>>(&row.text()?).map_err(unreadable)?,
+            capabilities: agents::names(&row.text()?)?,
             run_at: None,
             attempts_max: row.integer()?,
             runtime_ms_max: row.integer_or_none()?,
-            on_dependency_failure: OnDependencyFailure::parse(&row.text()?).unwrap_or(OnDependencyFailure::Cancel),
+            on_dependency_failure: dependents::policy(&row.text()?)?,
             waits_for: Links::default(),
         },
     })

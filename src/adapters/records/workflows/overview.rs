@@ -1,8 +1,8 @@
 //! Everything at a glance.
 
-use futures_util::future::try_join_all;
+use futures_util::future::{try_join, try_join_all};
 
-use super::super::{Row, Session, tasks};
+use super::super::{Row, Session, agents, tasks::held};
 use crate::{
     clock::Instant,
     domain::{
@@ -16,22 +16,21 @@ use crate::{
 };
 
 /// Tasks and queues come from one look through one index, however many there are.
-const STATEMENTS: [&str; 4] = [
+const STATEMENTS: [&str; 3] = [
     "-- workflows_by_state\nSELECT state, count(*) FROM workflow GROUP BY state",
     "-- tasks_by_state\nSELECT state, held, queue, count(*), min(since) FROM task_run GROUP BY state, held, queue",
     "-- tasks_dead\nSELECT ended, count(*) FROM task WHERE ended = 'dead' GROUP BY ended",
-    "-- agents_by_status\n\
-     SELECT CASE WHEN status IN ('starting', 'idle') AND EXISTS (SELECT 1 FROM task_run r WHERE r.owner = agent.id AND r.state = 'leased') \
-     THEN 'busy' ELSE status END, count(*) FROM agent GROUP BY 1",
 ];
 /// Queues shown.
 const QUEUES_MAX: usize = 100;
 
 /// Counts by state, what can be claimed, and who is there.
 pub(super) async fn overview(session: &dyn Session, now: Instant) -> Result<Overview, Error> {
-    let mut answers = try_join_all(STATEMENTS.map(|sql| session.rows(sql, &[]))).await?.into_iter();
+    let answers = try_join_all(STATEMENTS.map(|sql| session.rows(sql, &[])));
+    let (answers, agents) = try_join(answers, agents::list::counts(session)).await?;
+    let mut answers = answers.into_iter();
     let mut next = || answers.next().unwrap_or_default();
-    let mut overview = Overview::default();
+    let mut overview = Overview { agents, ..Overview::default() };
     for mut row in next() {
         overview.workflows.insert(super::flow::state(&row.text()?)?, row.count()?);
     }
@@ -41,10 +40,7 @@ pub(super) async fn overview(session: &dyn Session, now: Instant) -> Result<Over
     overview.queues.sort_by(|a, b| a.queue.cmp(&b.queue));
     overview.queues.truncate(QUEUES_MAX);
     for mut row in next() {
-        overview.tasks.insert(tasks::show::state(&row.text()?)?, row.count()?);
-    }
-    for mut row in next() {
-        overview.agents.insert(row.text()?, row.count()?);
+        overview.tasks.insert(held::state(&row.text()?)?, row.count()?);
     }
     for state in workflows::State::ALL {
         overview.workflows.entry(state).or_default();
@@ -57,7 +53,7 @@ pub(super) async fn overview(session: &dyn Session, now: Instant) -> Result<Over
 
 /// Tasks of one queue in one state.
 fn add(overview: &mut Overview, mut row: Row, now: Instant) -> Result<(), Error> {
-    let (state, held) = (tasks::show::state(&row.text()?)?, row.bool()?);
+    let (state, held) = (held::state(&row.text()?)?, row.bool()?);
     let (queue, count, oldest) = (row.text()?, row.count()?, row.time()?);
     *overview.tasks.entry(state).or_default() += count;
     if state == State::Ready && !held {

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use futures_util::future::join_all;
+use futures_util::{StreamExt, stream::FuturesUnordered};
 use secrecy::ExposeSecret;
 
 use crate::{
@@ -24,9 +24,11 @@ const TIME: Duration = Duration::from_secs(10);
 /// A message that was taken and not settled within this time is taken again: its sender was killed.
 const TAKEN: Duration = Duration::from_secs(30);
 /// Messages on their way at once.
-const AT_ONCE: usize = 16;
-/// So often in one run. What is left then comes in the next.
-const ROUNDS_MAX: usize = 50;
+const AT_ONCE: usize = 64;
+/// Messages that one run sends. What is left then comes in the next.
+const RUN_MAX: u64 = 800;
+/// So long nobody looks for further messages while some are on their way: a receiver may be slow.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// Characters of why an attempt failed.
 const REASON_MAX: usize = 500;
 
@@ -58,30 +60,32 @@ impl Webhooks {
         self.store.fan_out(now).await
     }
 
-    /// Sends what is due, some at a time. How many were sent, whatever came of it.
+    /// Sends what is due. One that hangs holds up no other, as long as there are places. How many were sent, whatever came of it.
     ///
     /// # Errors
     /// When the store cannot be written; what was sent may be sent again.
     pub async fn deliver(&self) -> Result<u64, Error> {
         let mut sent = 0;
-        for _ in 0..ROUNDS_MAX {
-            let some = self.deliver_some(self.clock.now()).await?;
-            sent += some;
-            if some < AT_ONCE as u64 {
-                break;
+        let mut under_way = FuturesUnordered::new();
+        let mut failure = None;
+        let mut may_be_more = true;
+        while may_be_more || !under_way.is_empty() {
+            let places = AT_ONCE - under_way.len();
+            if may_be_more && places > 0 {
+                let now = self.clock.now();
+                let due = self.store.take_due(now, now.after(TAKEN), places).await?;
+                sent += due.len() as u64;
+                may_be_more = due.len() == places && sent < RUN_MAX;
+                under_way.extend(due.into_iter().map(|delivery| async move { self.one(&delivery).await }));
+            }
+            match tokio::time::timeout(LOOK_AGAIN, under_way.next()).await {
+                Ok(Some(Ok(()))) => {}
+                Ok(Some(Err(error))) => failure = Some(error),
+                Ok(None) => break,
+                Err(_elapsed) => may_be_more = sent < RUN_MAX,
             }
         }
-        Ok(sent)
-    }
-
-    async fn deliver_some(&self, now: Instant) -> Result<u64, Error> {
-        let due = self.store.take_due(now, now.after(TAKEN), AT_ONCE).await?;
-        let sent = join_all(due.iter().map(|delivery| self.one(delivery))).await;
-        let mut failure = None;
-        for settled in sent {
-            failure = settled.err().or(failure);
-        }
-        failure.map_or(Ok(due.len() as u64), Err)
+        failure.map_or(Ok(sent), Err)
     }
 
     async fn one(&self, delivery: &Delivery) -> Result<(), Error> {

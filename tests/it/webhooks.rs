@@ -179,6 +179,33 @@ async fn many_ends_are_told_in_one_run() {
 }
 
 #[tokio::test]
+async fn receivers_that_hang_hold_up_no_other() {
+    let hanging = Hook::start(&[Reply::Silence; 40]).await;
+    let quick = Hook::start(&[]).await;
+    let (board, _clock) = Harness::timed_with(|config| config.webhooks.hosts = local());
+    for n in 0..40 {
+        let url = if n == 39 { quick.url() } else { hanging.url() };
+        let create = serde_json::json!({"name": "n", "webhook_url": url}).to_string();
+        let created = board.answer("create_workflow", &create).await;
+        let complete = serde_json::json!({"workflow_id": created["workflow_id"], "outcome": "failed"}).to_string();
+        board.answer("complete_workflow", &complete).await;
+    }
+    let told = async {
+        while quick.received().is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::select! {
+        _ = board.app.jobs.run_once() => panic!("the run ends when the last one has been given up"),
+        () = told => {}
+    }
+    let file = Connection::open(board.home.path().join("callboard.db")).unwrap();
+    let count = "SELECT count(*) FROM webhook_delivery WHERE state = 'waiting'";
+    let given_up: i64 = file.query_row(count, [], |row| row.get(0)).unwrap();
+    assert_eq!(given_up, 0, "those that hang still do");
+}
+
+#[tokio::test]
 async fn one_key_signs_all_when_the_operator_sets_it() {
     let hook = Hook::start(&[]).await;
     let (board, _clock) = Harness::timed_with(|config| {

@@ -225,3 +225,23 @@ async fn the_total_cost_is_that_of_all_reports() {
         assert_eq!(costs, [&json!(0.5)], "{group_by}");
     }
 }
+
+#[tokio::test]
+async fn what_came_of_a_workflow_is_shown_with_its_time_cost_and_agents() {
+    let (board, clock) = Harness::timed();
+    let created =
+        board.answer("create_workflow", r#"{"name":"n","tasks":[{"key":"a"},{"key":"b"},{"key":"c"}]}"#).await;
+    for agent in ["one", "two", "two"] {
+        let claimed = board.answer("claim_tasks", &json!({"agent_id": agent}).to_string()).await;
+        clock.pass(std::time::Duration::from_millis(500));
+        let token = &claimed["tasks"][0]["lease_token"];
+        let finish = json!({"lease_token": token, "outcome": "completed", "cost": {"usd": 0.25}});
+        board.answer("finish_task", &finish.to_string()).await;
+    }
+    let result = json!({"workflow_id": created["workflow_id"], "outcome": "completed", "result": {"all": 3}});
+    board.answer("complete_workflow", &result.to_string()).await;
+    let asked = json!({"workflow_id": created["workflow_id"], "include": ["results"]}).to_string();
+    let workflow = board.answer("get_orchestration_status", &asked).await["workflow"].clone();
+    let shown = ["result", "execution_time", "total_cost", "agent_count"].map(|name| workflow[name].clone());
+    assert_eq!(shown, [json!({"all": 3}), json!(1.5), json!(0.75), json!(2)]);
+}

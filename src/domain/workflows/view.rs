@@ -60,6 +60,8 @@ pub struct Carried {
     pub result: Option<Json>,
     /// Why it failed.
     pub error: Option<String>,
+    /// Agents that worked on its tasks.
+    pub agents: Option<u64>,
 }
 
 /// A task.

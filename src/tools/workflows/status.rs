@@ -150,6 +150,12 @@ pub struct WorkflowRow {
     forked_from: Option<String>,
     task_counts: BTreeMap<&'static str, i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    execution_time: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    total_cost: Option<Usd>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    agent_count: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     input: Option<Any>,
@@ -219,11 +225,15 @@ impl From<Status> for StatusAnswer {
     fn from(status: Status) -> Self {
         let Status { found, events, unchanged, truncated } = status;
         let tasks = found.tasks;
+        let took = found.workflow.as_ref().and_then(seconds);
         let mut workflow = found.workflow.map(WorkflowRow::from);
         if let Some(row) = &mut workflow {
             row.input = found.carried.input.map(Any);
             row.result = found.carried.result.map(Any);
             row.error = found.carried.error;
+            row.agent_count = found.carried.agents;
+            row.total_cost = found.carried.agents.map(|_| row.cost_usd);
+            row.execution_time = found.carried.agents.and(took);
         }
         Self {
             workflow,
@@ -282,6 +292,14 @@ impl From<Overview> for StatusAnswer {
     }
 }
 
+/// How long one that has ended took from its start, in seconds.
+fn seconds(workflow: &WorkflowView) -> Option<f64> {
+    let ended = workflow.completed_at?;
+    #[expect(clippy::cast_precision_loss, reason = "milliseconds of a workflow")]
+    let seconds = ended.ms_since(workflow.started_at.unwrap_or(ended)) as f64 / 1_000.0;
+    Some(seconds)
+}
+
 impl From<WorkflowView> for WorkflowRow {
     fn from(workflow: WorkflowView) -> Self {
         let counts = workflow.counts;
@@ -319,6 +337,9 @@ impl From<WorkflowView> for WorkflowRow {
             parent_id: workflow.parent_id,
             forked_from: workflow.forked_from,
             task_counts,
+            execution_time: None,
+            total_cost: None,
+            agent_count: None,
             error: None,
             input: None,
             result: None,

@@ -117,8 +117,21 @@ fn read(mut row: Row) -> Result<WorkflowView, Error> {
 async fn carried_by(session: &dyn Session, id: &str) -> Result<Carried, Error> {
     let sql = "-- workflow_carried\nSELECT input, result, error FROM workflow_result WHERE workflow_id = $1";
     let found = session.rows(sql, &[id.into()]).await?;
-    let Some(mut row) = found.into_iter().next() else { return Ok(Carried::default()) };
-    Ok(Carried { input: payload::json(&mut row)?, result: payload::read(&mut row)?, error: row.text_or_none()? })
+    let mut carried = match found.into_iter().next() {
+        Some(mut row) => Carried {
+            input: payload::json(&mut row)?,
+            result: payload::read(&mut row)?,
+            error: row.text_or_none()?,
+            agents: None,
+        },
+        None => Carried::default(),
+    };
+    let sql = "-- workflow_agents\n\
+               SELECT count(DISTINCT COALESCE(r.owner, t.owner)) FROM task t LEFT JOIN task_run r ON r.task_id = t.id \
+               WHERE t.workflow_id = $1";
+    let counted = session.rows(sql, &[id.into()]).await?;
+    carried.agents = counted.into_iter().next().map(|mut row| row.count()).transpose()?;
+    Ok(carried)
 }
 
 /// Workflows, newest first.

@@ -1,5 +1,6 @@
 //! What every store of tasks must do: each row of the table of tasks, and what is said about order, keys and many at once.
 
+mod beside;
 mod claims;
 mod dependencies;
 mod many;
@@ -437,6 +438,7 @@ async fn holds(store: Arc<Records>, other: Arc<Records>) {
     dependencies::hold(store).await;
     claims::hold(store, &other).await;
     many::hold(store).await;
+    beside::hold(store).await;
 }
 
 #[tokio::test]

@@ -3,9 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use callboard::{
-    adapters::{records::Records, sqlite::records::RecordFile},
     clock::Instant,
-    config::Migrate,
     domain::json,
     ports::idempotency::{Begun, IdempotencyStore},
 };
@@ -45,9 +43,4 @@ async fn holds(store: Arc<dyn IdempotencyStore>, other_process: Arc<dyn Idempote
     assert_eq!(begun.iter().filter(|begun| matches!(begun, Begun::New)).count(), 1);
 }
 
-#[tokio::test]
-async fn sqlite() {
-    let home = tempfile::tempdir().unwrap();
-    let open = || Arc::new(Records::new(Arc::new(RecordFile::new(home.path().join("callboard.db"), Migrate::Auto))));
-    holds(open(), open()).await;
-}
+on_both_stores!(holds);

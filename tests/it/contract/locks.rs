@@ -3,7 +3,6 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use callboard::{
-    adapters::records::Records,
     clock::Instant,
     domain::{idempotency::Key, locks::Token},
     ports::{
@@ -12,8 +11,7 @@ use callboard::{
     },
 };
 
-use super::{records, sessions::process};
-use crate::support::postgres;
+use super::sessions::process;
 
 const NOW: Instant = Instant(1_780_000_000_000_000);
 const TTL: Duration = Duration::from_secs(30);
@@ -135,15 +133,4 @@ async fn holds<S: LockStore + SessionStore + 'static>(store: Arc<S>, other_proce
     }
 }
 
-#[tokio::test]
-async fn sqlite() {
-    let home = tempfile::tempdir().unwrap();
-    let open = records::in_file(home.path());
-    holds(Arc::new(Records::new(open())), Arc::new(Records::new(open()))).await;
-}
-
-#[tokio::test]
-async fn postgresql() {
-    let open = records::on_postgres(&postgres::shared().database());
-    holds(Arc::new(Records::new(open())), Arc::new(Records::new(open()))).await;
-}
+on_both_stores!(holds);

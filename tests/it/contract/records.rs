@@ -68,6 +68,11 @@ pub fn on_postgres(url: &str) -> Open {
     })
 }
 
+/// A store, and the same one as another process opens it.
+pub fn opened_twice(open: &Open) -> (Arc<Records>, Arc<Records>) {
+    (Arc::new(Records::new(open())), Arc::new(Records::new(open())))
+}
+
 async fn holds(open: Open) {
     let (one, other) = (Records::new(open()), Records::new(open()));
     what_is_committed_is_seen_by_others(&one, &other).await;

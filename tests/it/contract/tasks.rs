@@ -18,11 +18,7 @@ use callboard::{
     ports::tasks::{LeaseRefused, ManageRefused, TaskStore, Update},
 };
 
-use super::records;
-use crate::support::{
-    flows::{Board, LEASE_MS, Made, after_or, completed, failed, flow, json as text, task},
-    postgres,
-};
+use crate::support::flows::{Board, LEASE_MS, Made, after_or, completed, failed, flow, json as text, task};
 
 /// A workflow of one task.
 async fn alone(board: &Board, task: NewTask) -> Made {
@@ -441,15 +437,4 @@ async fn holds(store: Arc<Records>, other: Arc<Records>) {
     beside::hold(store).await;
 }
 
-#[tokio::test]
-async fn sqlite() {
-    let home = tempfile::tempdir().unwrap();
-    let open = records::in_file(home.path());
-    holds(Arc::new(Records::new(open())), Arc::new(Records::new(open()))).await;
-}
-
-#[tokio::test]
-async fn postgresql() {
-    let open = records::on_postgres(&postgres::shared().database());
-    holds(Arc::new(Records::new(open())), Arc::new(Records::new(open()))).await;
-}
+on_both_stores!(holds);

@@ -24,11 +24,7 @@ use callboard::{
     },
 };
 
-use super::records;
-use crate::support::{
-    flows::{Board, LEASE_MS, after, after_or, completed, failed, flow, json, key, task},
-    postgres,
-};
+use crate::support::flows::{Board, LEASE_MS, after, after_or, completed, failed, flow, json, key, task};
 
 async fn begins_with_its_first_claim_or_when_it_is_started(store: &Arc<Records>) {
     let board = Board::new(store, "begins");
@@ -442,15 +438,4 @@ async fn holds(store: Arc<Records>, other: Arc<Records>) {
     races::hold(store, other).await;
 }
 
-#[tokio::test]
-async fn sqlite() {
-    let home = tempfile::tempdir().unwrap();
-    let open = records::in_file(home.path());
-    holds(Arc::new(Records::new(open())), Arc::new(Records::new(open()))).await;
-}
-
-#[tokio::test]
-async fn postgresql() {
-    let open = records::on_postgres(&postgres::shared().database());
-    holds(Arc::new(Records::new(open())), Arc::new(Records::new(open()))).await;
-}
+on_both_stores!(holds);

@@ -1,5 +1,5 @@
-//! Callboard: one MCP server process that gives AI agents SQL, search and ETL through tool calls, over PostgreSQL and Elasticsearch or
-//! OpenSearch, or over an embedded store with no servers at all.
+//! Callboard: one MCP server process that gives AI agents SQL, search and ETL through tool calls, and workflows of tasks that they share, over
+//! PostgreSQL and Elasticsearch or OpenSearch, or over embedded stores with no servers at all.
 //!
 //! Read in this order: [`tools`] (what an agent sees), [`services`] (what it can ask for), [`domain`] (the rules), [`ports`] (what services need of
 //! the world), [`adapters`] (how the world does it), and [`mcp`] (the wire).

@@ -167,7 +167,7 @@ impl Locks {
         }
     }
 
-    /// How many wait for something here.
+    /// How many calls of this process wait for something, be it a lock or not.
     pub fn waiting(&self) -> tokio::sync::watch::Receiver<usize> {
         self.changes.count()
     }

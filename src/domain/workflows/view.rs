@@ -165,7 +165,7 @@ pub struct EventView {
     pub at: Instant,
     /// What happened.
     pub kind: String,
-    /// workflow, task, agent, session, lock.
+    /// workflow, task, agent, session, lock, webhook.
     pub entity: String,
     /// Which.
     pub entity_id: String,

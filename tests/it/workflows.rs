@@ -62,6 +62,11 @@ async fn no_answer_about_a_workflow_is_larger_than_an_answer_may_be() {
     // What was left out is shown when only it is asked for.
     let one = ask(json!({"task_id": last["task_id"]})).await;
     assert_eq!((one["task"]["result"].as_str().map(str::len), &one["truncated"]), (Some(300_000), &Value::Null));
+    // What is large keeps no row from being shown.
+    let large = heavy(&board, 40, 1_000_000).await;
+    let rows = ask(json!({"workflow_id": large, "include": ["tasks"]})).await;
+    assert_eq!(rows["tasks"].as_array().unwrap().len(), 40);
+    assert_eq!(rows["tasks"][1]["left_out"], json!(["question"]));
     // Nothing is cut without a word, and nothing small is cut.
     let rows = ask(json!({"workflow_id": id})).await;
     assert!(rows["truncated"].is_null() && rows["hint"].is_null());

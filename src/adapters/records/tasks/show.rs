@@ -64,7 +64,10 @@ struct Found {
 
 /// Fetches what tasks carry, in their order, as far as it fits.
 async fn carry(session: &dyn Session, asked: &ListTasks, found: &mut [Found]) -> Result<(), Error> {
-    let mut left = asked.carried_bytes_max;
+    // The rows themselves come first.
+    let rows = found.iter().map(|task| task.view.bytes()).sum();
+    let bytes_max = asked.carried_bytes_max.saturating_sub(rows);
+    let mut left = bytes_max;
     let mut wanted = Vec::new();
     for task in found.iter() {
         let stored = task.question + task.result + task.input;
@@ -81,7 +84,7 @@ async fn carry(session: &dyn Session, asked: &ListTasks, found: &mut [Found]) ->
         }
     }
     // What is compressed is larger than it was stored.
-    let mut left = asked.carried_bytes_max;
+    let mut left = bytes_max;
     let mut fits =
         |json: Option<Json>| json.filter(|json| json.get().len() <= left).inspect(|json| left -= json.get().len());
     for Found { view, question, result, input } in found {

@@ -288,6 +288,12 @@ async fn numbers_and_times_that_cannot_be() {
         ("update_task", json!({"lease_token": scene.token, "progress": -0.1}), "invalid", "progress"),
         ("update_task", json!({"lease_token": scene.token, "cost": {"usd": -1}}), "invalid", "cost"),
         (
+            "update_task",
+            json!({"lease_token": scene.token, "cost": {"input_tokens": 1_000_000_000_001_u64}}),
+            "invalid",
+            "cost.input_tokens",
+        ),
+        (
             "finish_task",
             json!({"lease_token": scene.token, "outcome": "failed", "retry_after_ms": 86_400_001}),
             "invalid",

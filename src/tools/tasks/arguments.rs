@@ -59,6 +59,9 @@ impl From<TaskArgument> for TaskRequest {
     }
 }
 
+/// Tokens of one report: a day's sum of millions of them still is a number that can be kept.
+const TOKENS_MAX: i64 = 1_000_000_000_000;
+
 /// What was spent.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -76,8 +79,8 @@ impl TryFrom<CostArgument> for Cost {
         let tokens = |argument: &'static str, count: Option<u64>| {
             i64::try_from(count.unwrap_or_default())
                 .ok()
-                .filter(|count| *count <= 1 << 50)
-                .ok_or_else(|| Error::invalid(argument, format!("`{argument}` is too large")))
+                .filter(|count| *count <= TOKENS_MAX)
+                .ok_or_else(|| Error::invalid(argument, format!("`{argument}` is at most {TOKENS_MAX}")))
         };
         Ok(Self {
             amount: cost.usd.map(|usd| usd.0).unwrap_or_default(),

@@ -38,6 +38,7 @@ mod many_processes;
 mod outage;
 mod panics;
 mod pooler;
+mod postgres_beside;
 mod postgres_commit;
 mod postgres_create;
 mod postgres_insert;

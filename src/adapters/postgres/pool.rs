@@ -281,7 +281,7 @@ impl Pool {
     }
 
     /// A statement is not there or there already: sessions are mixed, which is known from now on.
-    fn finds_itself_pooled(&self, error: &Error) -> bool {
+    pub(super) fn finds_itself_pooled(&self, error: &Error) -> bool {
         let found = matches!(failure::sqlstate(error), Some("26000" | "42P05"));
         self.0.pooled.fetch_or(found, Ordering::Relaxed);
         found

@@ -41,17 +41,16 @@ where
     R: From<Repeat> + Send,
 {
     let Some(key) = key else { return work.await };
-    match find(session, &key.key, &key.request_hash, now).await? {
-        Begun::New => {}
-        Begun::OtherRequest => return Ok(Err(Repeat::OtherRequest.into())),
-        Begun::Unfinished => return Ok(Err(Repeat::Unfinished.into())),
-        Begun::Answered(answer) => {
-            let unreadable =
-                |error| Error::new(Code::Internal, "the first answer to this key cannot be read").cause(error);
-            return serde_json::from_str(answer.get()).map(Ok).map_err(unreadable);
-        }
+    if let Some(answer) = first(session, key, now).await? {
+        return Ok(answer);
     }
     let answer = work.await?;
+    if answer.is_err()
+        && let Some(first) = first(session, key, now).await?
+    {
+        // What it was refused for may be its own first call, whose end was waited for.
+        return Ok(first);
+    }
     if let Ok(answer) = &answer {
         let kept = json::of(answer);
         // Where another process was first meanwhile, the key is there, and the transition is taken back and run again.
@@ -70,6 +69,24 @@ where
         })?;
     }
     Ok(answer)
+}
+
+/// What a call with this key is answered when it is not the first.
+async fn first<T, R>(session: &dyn Session, key: &Key, now: Instant) -> Result<Option<Result<T, R>>, Error>
+where
+    T: DeserializeOwned,
+    R: From<Repeat>,
+{
+    Ok(Some(match find(session, &key.key, &key.request_hash, now).await? {
+        Begun::New => return Ok(None),
+        Begun::OtherRequest => Err(Repeat::OtherRequest.into()),
+        Begun::Unfinished => Err(Repeat::Unfinished.into()),
+        Begun::Answered(answer) => {
+            let unreadable =
+                |error| Error::new(Code::Internal, "the first answer to this key cannot be read").cause(error);
+            Ok(serde_json::from_str(answer.get()).map_err(unreadable)?)
+        }
+    }))
 }
 
 /// Another process was first, after this one had looked. Taken back and run again, this transition finds what that one did.

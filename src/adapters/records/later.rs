@@ -14,6 +14,13 @@ pub struct Later {
     pub values: Vec<Kept>,
 }
 
+impl Later {
+    /// Whether it changes rows that are there, which others may want to change too.
+    pub fn is_change(&self) -> bool {
+        self.sql.lines().any(|line| line.starts_with("UPDATE"))
+    }
+}
+
 /// A value of its own, of a statement that is put off.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Kept {

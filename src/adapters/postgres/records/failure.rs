@@ -42,9 +42,9 @@ pub(super) fn of(error: Error) -> Error {
 }
 
 /// Whether another transaction was in the way, so that the same may succeed when it is run again: no row is there twice but by two that did
-/// not see each other.
+/// not see each other, and no prepared statement is missing but where a pooler hands out sessions.
 pub(super) fn is_collision(error: &Error) -> bool {
-    matches!(sqlstate(error), Some("40001" | "40P01" | "23505"))
+    matches!(sqlstate(error), Some("40001" | "40P01" | "23505" | "26000" | "42P05"))
 }
 
 /// The tables have gone, or were never there.

@@ -7,7 +7,8 @@ use crate::{
 };
 
 /// The statements for these, each with its values. Alike ones come together, each row in its place; different ones write different tables, so
-/// that their order does not matter.
+/// that their order does not matter. What changes rows leaves first: the next transaction of this process is under way already, may lock
+/// them, and then wait for this one.
 pub(super) fn statements(writes: &[Later]) -> Vec<(&'static str, Vec<Bound<'_>>)> {
     let mut alike: Vec<(&Later, Vec<&Later>)> = Vec::new();
     for write in writes {
@@ -16,6 +17,7 @@ pub(super) fn statements(writes: &[Later]) -> Vec<(&'static str, Vec<Bound<'_>>)
             None => alike.push((write, vec![write])),
         }
     }
+    alike.sort_by_key(|(first, _)| !first.is_change());
     alike.into_iter().map(|(first, all)| statement(first, &all)).collect()
 }
 

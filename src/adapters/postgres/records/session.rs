@@ -46,6 +46,8 @@ pub(super) struct Transaction<'a> {
     order: tokio::sync::Mutex<()>,
     group: Mutex<Group>,
     end: Mutex<Option<End>>,
+    /// Writes that were put off so far.
+    put_off: AtomicU64,
 }
 
 /// Steps that run side by side.
@@ -63,7 +65,8 @@ struct Group {
 pub(super) struct PostgresSession<'a> {
     transaction: &'a Transaction<'a>,
     touched: Mutex<Vec<Topic>>,
-    put_off: Mutex<Vec<Later>>,
+    /// With their places among those of the transaction.
+    put_off: Mutex<Vec<(u64, Later)>>,
     /// Statements that were sent and not answered: the step went on without them, or they are still under way.
     open: AtomicU64,
     /// It has written, or may have.
@@ -112,7 +115,8 @@ pub(super) fn is_parted(error: &Error) -> bool {
 
 impl<'a> Transaction<'a> {
     pub(super) fn new(work: &'a Work) -> Self {
-        Self { work, order: tokio::sync::Mutex::default(), group: Mutex::default(), end: Mutex::default() }
+        let (order, put_off) = (tokio::sync::Mutex::default(), AtomicU64::new(0));
+        Self { work, order, group: Mutex::default(), end: Mutex::default(), put_off }
     }
 
     /// Why nothing more can be done here.
@@ -130,9 +134,9 @@ impl<'a> Transaction<'a> {
     }
 
     /// Carries out what was put off.
-    pub(super) async fn write(&self, writes: &[Later]) -> Result<(), Error> {
+    pub(super) async fn write(&self, writes: &[Later]) -> Result<(), Failed> {
         for (sql, values) in put_off::statements(writes) {
-            self.ask(sql, &values, Wanted::Count).await.map_err(|failed| failed.error)?;
+            self.ask(sql, &values, Wanted::Count).await?;
         }
         Ok(())
     }
@@ -234,10 +238,11 @@ impl<'a> Transaction<'a> {
 }
 
 /// A statement failed, and the transaction with it.
-struct Failed {
+pub(super) struct Failed {
     /// All others failed because of it.
     is_first: bool,
-    error: Error,
+    /// What it means.
+    pub error: Error,
 }
 
 impl<'a> PostgresSession<'a> {
@@ -252,8 +257,8 @@ impl<'a> PostgresSession<'a> {
         }
     }
 
-    /// Topics that were touched, and writes that were put off.
-    pub(super) fn into_left(self) -> (Vec<Topic>, Vec<Later>) {
+    /// Topics that were touched, and writes that were put off, with their places among those of the transaction.
+    pub(super) fn into_left(self) -> (Vec<Topic>, Vec<(u64, Later)>) {
         let touched = self.touched.into_inner().unwrap_or_else(PoisonError::into_inner);
         (touched, self.put_off.into_inner().unwrap_or_else(PoisonError::into_inner))
     }
@@ -285,11 +290,13 @@ impl<'a> PostgresSession<'a> {
                 self.written.fetch_or(answer.has_written(sql), Ordering::Relaxed);
                 Ok(answer)
             }
-            Err(failed) => {
-                self.culprit.fetch_or(failed.is_first, Ordering::Relaxed);
-                Err(failed.error)
-            }
+            Err(failed) => Err(self.failed(failed)),
         }
+    }
+
+    fn failed(&self, failed: Failed) -> Error {
+        self.culprit.fetch_or(failed.is_first, Ordering::Relaxed);
+        failed.error
     }
 }
 
@@ -358,7 +365,8 @@ impl Session for PostgresSession<'_> {
     fn later(&self, write: Later) -> Result<(), Error> {
         let values: Vec<Value<'_>> = write.values.iter().map(Kept::value).collect();
         keepable::check(&values)?;
-        self.put_off.lock().unwrap_or_else(PoisonError::into_inner).push(write);
+        let place = self.transaction.put_off.fetch_add(1, Ordering::Relaxed);
+        self.put_off.lock().unwrap_or_else(PoisonError::into_inner).push((place, write));
         Ok(())
     }
 
@@ -369,7 +377,8 @@ impl Session for PostgresSession<'_> {
                 return Ok(());
             }
             self.written.store(true, Ordering::Relaxed);
-            self.transaction.write(&writes).await
+            let writes: Vec<Later> = writes.into_iter().map(|(_, write)| write).collect();
+            self.transaction.write(&writes).await.map_err(|failed| self.failed(failed))
         })
     }
 

@@ -260,6 +260,7 @@ impl Lane {
             }
             Err(Unsettled { error, is_taken_back: true }) => {
                 work.rollback_after_failure().await;
+                self.shared.pool.finds_itself_pooled(&error);
                 Err((steps, error))
             }
             Err(Unsettled { error, is_taken_back: false }) => {
@@ -306,9 +307,8 @@ fn run_all<'a>(work: &'a Work, batch: &'a Mutex<Batch>) -> BoxFuture<'a, Result<
         for group in groups(steps) {
             if !put_off.is_empty() {
                 // Those that come next read what these have written.
-                let written = transaction.write(&std::mem::take(put_off)).await;
-                if written.is_err() {
-                    return spoilt(&transaction, None, written);
+                if let Err(failed) = transaction.write(&std::mem::take(put_off)).await {
+                    return spoilt(&transaction, None, Err(failed.error));
                 }
             }
             transaction.next_group(keys(steps, &group));
@@ -325,12 +325,13 @@ fn run_all<'a>(work: &'a Work, batch: &'a Mutex<Batch>) -> BoxFuture<'a, Result<
                     outcome.unwrap_or(Ok(())),
                 );
             }
+            let mut writes = Vec::new();
             for ((place, session), outcome) in group.iter().zip(sessions).zip(outcomes) {
                 match outcome {
                     Ok(()) => {
-                        let (told, writes) = session.into_left();
+                        let (told, later) = session.into_left();
                         touched.extend(told);
-                        put_off.extend(writes);
+                        writes.extend(later);
                     }
                     Err(error) if session.is_unchanged() && !failure::is_collision(&error) => {
                         if let Some(failure) = failures.get_mut(*place) {
@@ -340,6 +341,9 @@ fn run_all<'a>(work: &'a Work, batch: &'a Mutex<Batch>) -> BoxFuture<'a, Result<
                     Err(error) => return Ok(Ran::Spoilt(Some(*place), error)),
                 }
             }
+            // The history is in the order of what was done, whoever did it.
+            writes.sort_by_key(|(place, _)| *place);
+            put_off.extend(writes.into_iter().map(|(_, write)| write));
         }
         Ok(Ran::ToCommit)
     })

@@ -1,0 +1,245 @@
+//! Callers who share a transaction of PostgreSQL, in orders that other transactions bring about.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Instant,
+};
+
+use callboard::{
+    adapters::{
+        postgres::records::RecordServer,
+        records::{Kept, Later, Records, Session},
+    },
+    background::Background,
+    config::Migrate,
+    domain::tasks::answers::ClaimedTask,
+    domain::workflows::OnTaskFailure,
+    error::{Code, Error},
+    ports::{
+        sessions::{Beat, SessionStore},
+        tasks::{Finish, TaskStore},
+        workflows::{History, Part, WorkflowStore},
+    },
+};
+use futures_util::poll;
+use tokio_postgres::{Client, NoTls};
+
+use crate::{
+    pooler::Pooler,
+    support::{
+        flows::{Board, completed, flow, key, task},
+        harness::database,
+        patience::PATIENCE,
+        postgres,
+    },
+};
+
+fn open(url: &str) -> Records {
+    let background = Background::default();
+    let store = RecordServer::new(&database(url), Migrate::Auto, Arc::default(), Arc::default(), background);
+    Records::new(Arc::new(store.unwrap()))
+}
+
+async fn client(url: &str) -> Client {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client
+}
+
+/// A store, somebody who is in its way, and somebody who sees who waits there.
+struct Bench {
+    board: Board,
+    blocker: Client,
+    watcher: Client,
+}
+
+impl Bench {
+    async fn new(url: &str, store: Records) -> Self {
+        let board = Board::new(&Arc::new(store), "beside");
+        // Its tables are made first.
+        board.store.next_due(None).await.unwrap();
+        Self { board, blocker: client(url).await, watcher: client(url).await }
+    }
+
+    async fn block(&self, sql: &str) {
+        self.blocker.batch_execute(&format!("BEGIN; {sql}")).await.unwrap();
+    }
+
+    async fn let_go(&self) {
+        self.blocker.batch_execute("ROLLBACK").await.unwrap();
+    }
+
+    /// The names of the statements that wait for locks, once there are so many.
+    async fn waiting(&self, count: usize) -> Vec<String> {
+        let started = Instant::now();
+        let sql = "SELECT DISTINCT split_part(query, E'\\n', 1) FROM pg_locks JOIN pg_stat_activity USING (pid) \
+                   WHERE NOT granted AND datname = current_database() ORDER BY 1";
+        loop {
+            let found = self.watcher.query(sql, &[]).await.unwrap();
+            if found.len() == count {
+                return found.iter().map(|row| row.get(0)).collect();
+            }
+            assert!(started.elapsed() < PATIENCE, "{} wait", found.len());
+        }
+    }
+
+    /// Claimed tasks of a new workflow.
+    async fn claimed(&self, count: usize) -> Vec<ClaimedTask> {
+        let tasks = (0..count).map(|number| task(&format!("t{number}"))).collect();
+        self.board.create(flow(OnTaskFailure::Continue, tasks)).await;
+        let claimed = self.board.claim("agent", count).await;
+        assert_eq!(claimed.len(), count);
+        claimed
+    }
+
+    /// What ends the turn at a task.
+    fn end(&self, task: &ClaimedTask) -> Finish {
+        let (lease, now) = (task.lease.clone(), self.board.now());
+        Finish { lease, outcome: completed(), cost: None, jitter: 0.0, key: None, now }
+    }
+}
+
+#[tokio::test]
+async fn the_history_is_in_the_order_of_what_was_done() {
+    let url = postgres::shared().database();
+    let bench = Bench::new(&url, open(&url)).await;
+    let store = &bench.board.store;
+    let (first, tasks) = (bench.claimed(1).await, bench.claimed(2).await);
+    bench
+        .watcher
+        .batch_execute("INSERT INTO callboard.idempotency VALUES ('beside', '', NULL, '2000-01-01')")
+        .await
+        .unwrap();
+    bench.block("SELECT FROM callboard.workflow FOR UPDATE").await;
+    let mut first = store.finish(bench.end(&first[0]));
+    assert!(poll!(&mut first).is_pending());
+    bench.waiting(1).await;
+    // These two come together; the first forgets what its key once was, and is overtaken.
+    let mut slow = store.finish(Finish { key: key("beside", "same"), ..bench.end(&tasks[0]) });
+    let mut fast = store.finish(bench.end(&tasks[1]));
+    assert!(poll!(&mut slow).is_pending() && poll!(&mut fast).is_pending());
+    bench.let_go().await;
+    let (first, slow, fast) = tokio::join!(first, slow, fast);
+    assert!(first.unwrap().is_ok() && slow.unwrap().is_ok() && fast.unwrap().is_ok());
+    let id = tasks[0].workflow_id.clone().unwrap();
+    let events = store.events(History { part: Part::Workflow { id, after: 0 }, most: 100 }).await.unwrap();
+    let kinds: Vec<&str> = events.iter().map(|event| event.kind.as_str()).collect();
+    assert_eq!(kinds[kinds.len() - 3..], ["task_completed", "task_completed", "workflow_completed"], "{kinds:?}");
+}
+
+#[tokio::test]
+async fn a_repeat_that_comes_while_the_first_is_being_committed_gets_its_answer() {
+    let url = postgres::shared().database();
+    let bench = Bench::new(&url, open(&url)).await;
+    let tasks = bench.claimed(1).await;
+    let end = || bench.board.store.finish(Finish { key: key("beside", "same"), ..bench.end(&tasks[0]) });
+    bench.block("INSERT INTO callboard.idempotency VALUES ('beside', '', NULL, now())").await;
+    let mut first = end();
+    assert!(poll!(&mut first).is_pending());
+    assert_eq!(bench.waiting(1).await, ["-- idempotency_keep"]);
+    let mut again = end();
+    assert!(poll!(&mut again).is_pending());
+    assert_eq!(bench.waiting(2).await, ["-- idempotency_keep", "-- task_workflows_lock"]);
+    bench.let_go().await;
+    let (first, again) = tokio::join!(first, again);
+    let (first, again) = (first.unwrap().unwrap(), again.unwrap());
+    assert_eq!(again.map(|end| end.workflow_state).unwrap(), first.workflow_state);
+}
+
+/// What is put off waits for nobody who waits for its own transaction.
+#[tokio::test]
+async fn transactions_of_one_process_do_not_wait_for_each_other_in_a_circle() {
+    let url = postgres::shared().database();
+    let bench = Bench::new(&url, open(&url)).await;
+    let store = &bench.board.store;
+    let tasks = bench.claimed(3).await;
+    // Its statements are prepared from now on, and leave together.
+    assert!(store.finish(bench.end(&tasks[2])).await.unwrap().is_ok());
+    bench.block("LOCK TABLE callboard.event IN SHARE MODE").await;
+    let mut first = store.finish(bench.end(&tasks[0]));
+    assert!(poll!(&mut first).is_pending());
+    assert_eq!(bench.waiting(1).await, ["-- event_add"]);
+    let now = bench.board.now();
+    let agents = vec!["agent".to_owned()];
+    let beat = Beat { session_id: "session".to_owned(), agents, tasks: Vec::new(), lease_until: now, now };
+    let mut beat = store.beat(beat);
+    let mut second = store.finish(bench.end(&tasks[1]));
+    assert!(poll!(&mut beat).is_pending() && poll!(&mut second).is_pending());
+    // The count of the agent that the first has finished a task of is under way already.
+    assert_eq!(bench.waiting(2).await, ["-- agent_seen", "-- event_add"]);
+    bench.let_go().await;
+    let (first, beat, second) = tokio::join!(first, beat, second);
+    assert!(first.unwrap().is_ok() && beat.is_ok() && second.unwrap().is_ok());
+}
+
+fn put_off(session: &dyn Session, key: &str) -> Result<(), Error> {
+    session.later(Later {
+        sql: "-- put_later\nINSERT INTO idempotency (key, request_hash, expires_at) VALUES ($1, $2, now())",
+        many: "-- put_later_all\n\
+               INSERT INTO idempotency (key, request_hash, expires_at) SELECT *, now() FROM unnest($1::text[], $2::text[])",
+        values: vec![key.into(), Kept::from("h")],
+    })
+}
+
+/// Why a flush failed is why the transition did, and a row that is there twice is tried again.
+#[tokio::test]
+async fn what_fails_before_its_time_fails_as_it_would_have() {
+    let records = open(&postgres::shared().database());
+    let put = |ran: &Arc<AtomicUsize>| {
+        records.transact(Arc::clone(ran), |session, ran| {
+            Box::pin(async move {
+                ran.fetch_add(1, Ordering::SeqCst);
+                put_off(session, "k")?;
+                session.flush().await
+            })
+        })
+    };
+    let ran = Arc::new(AtomicUsize::new(0));
+    put(&ran).await.unwrap();
+    assert_eq!(ran.swap(0, Ordering::SeqCst), 1);
+    let error = put(&ran).await.unwrap_err();
+    assert_eq!((error.code, error.message.as_str()), (Code::Internal, "the record store failed"));
+    assert!(ran.load(Ordering::SeqCst) > 1);
+}
+
+/// A pooler hands out another session, where the statement that leaves with the commit was never prepared.
+#[tokio::test]
+async fn what_is_put_off_goes_through_a_pooler() {
+    let url = postgres::shared().database();
+    let pooler = Pooler::start(2);
+    let url = pooler.url(&url);
+    let records = open(&url);
+    let mixed = records.transact(records.clone(), |session, records| {
+        Box::pin(async move {
+            // Another session becomes ours, too.
+            records
+                .look((), |session, ()| Box::pin(async move { session.rows("-- one\nSELECT 1", &[]).await.map(drop) }))
+                .await?;
+            put_off(session, "k0")?;
+            session.rows("-- pid\nSELECT pg_backend_pid()", &[]).await?.remove(0).integer()
+        })
+    });
+    let pid = mixed.await.unwrap();
+    let mut holders = Vec::new();
+    loop {
+        let holder = client(&url).await;
+        holder.batch_execute("BEGIN").await.unwrap();
+        let held: i32 = holder.query_typed("SELECT pg_backend_pid()", &[]).await.unwrap()[0].get(0);
+        holders.push(holder);
+        if i64::from(held) == pid {
+            break;
+        }
+    }
+    // Where that one was the second, the first lets the other session go.
+    if let [first, _] = holders.as_slice() {
+        first.batch_execute("ROLLBACK").await.unwrap();
+    }
+    // Through each of our connections, in the session where one of them prepared nothing.
+    for key in ["k1", "k2", "k3"] {
+        let put = records.transact(key, |session, key| Box::pin(async move { put_off(session, key) }));
+        put.await.unwrap();
+    }
+}

@@ -24,7 +24,7 @@ use callboard::{
         workflows::{History, Part, WorkflowStore},
     },
 };
-use futures_util::poll;
+use futures_util::{future::join_all, poll};
 use tokio_postgres::{Client, NoTls};
 
 use crate::{
@@ -34,6 +34,7 @@ use crate::{
         harness::database,
         patience::PATIENCE,
         postgres,
+        proxy::Proxy,
     },
 };
 
@@ -173,6 +174,35 @@ async fn transactions_of_one_process_do_not_wait_for_each_other_in_a_circle() {
     bench.let_go().await;
     let (first, beat, second) = tokio::join!(first, beat, second);
     assert!(first.unwrap().is_ok() && beat.is_ok() && second.unwrap().is_ok());
+}
+
+/// Statements wait behind each other in one connection; whether its server still answers is asked once for all of them.
+#[tokio::test]
+async fn callers_who_wait_together_do_not_all_knock_at_the_server() {
+    let server = postgres::shared();
+    let url = server.database();
+    let proxy = Proxy::to(server.port);
+    let store = open(&url.replace(&format!(":{}/", server.port), &format!(":{}/", proxy.port())));
+    let bench = Arc::new(Bench::new(&url, store).await);
+    let first = bench.claimed(1).await;
+    // What is not prepared yet keeps the others from being sent.
+    bench.board.finish(&first[0].lease, completed()).await.unwrap();
+    let tasks = bench.claimed(60).await;
+    bench.block("SELECT FROM callboard.workflow FOR UPDATE").await;
+    let before = proxy.connections();
+    let calls = Arc::clone(&bench);
+    let ends =
+        tokio::spawn(async move { join_all(tasks.iter().map(|task| calls.board.store.finish(calls.end(task)))).await });
+    bench.waiting(1).await;
+    let started = Instant::now();
+    while proxy.connections() == before {
+        assert!(started.elapsed() < PATIENCE, "nobody asks whether the server answers");
+        tokio::task::yield_now().await;
+    }
+    bench.let_go().await;
+    assert!(ends.await.unwrap().into_iter().all(|end| end.unwrap().is_ok()));
+    let knocks = proxy.connections() - before;
+    assert!(knocks < 20, "{knocks}");
 }
 
 fn put_off(session: &dyn Session, key: &str) -> Result<(), Error> {

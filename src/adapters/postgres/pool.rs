@@ -8,6 +8,7 @@
 //! transaction mode hands other sessions' statements out under our names, so each session is marked, BEGIN fails where the mark is not
 //! ours, and from then on nothing stays prepared.
 
+mod greeting;
 mod work;
 
 use std::{
@@ -28,6 +29,7 @@ use futures_util::{
 use tokio::time::timeout;
 use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage};
 
+use self::greeting::Greeting;
 pub use self::work::Work;
 use super::{address::Address, connect::Connector, failure, tls::Tls};
 use crate::{
@@ -66,6 +68,7 @@ struct Shared {
     in_path: AtomicBool,
     /// For a login beside the connections.
     config: Config,
+    greeting: Greeting,
     habits: Habits,
 }
 
@@ -172,8 +175,9 @@ impl Pool {
         let breaker = Breaker::new(background.clone(), move || look(probe.clone(), tls_of_probe.clone()));
         // It tells sessions apart and keeps nothing secret.
         let mark = ids::new(ids::Kind::Sessions);
-        let (pooled, in_path) = (AtomicBool::new(false), AtomicBool::new(false));
-        Ok(Self(Arc::new(Shared { connections, tls, breaker, background, mark, pooled, in_path, config, habits })))
+        let (pooled, in_path, greeting) = (AtomicBool::new(false), AtomicBool::new(false), Greeting::default());
+        let shared = Shared { connections, tls, breaker, background, mark, pooled, in_path, config, greeting, habits };
+        Ok(Self(Arc::new(shared)))
     }
 
     /// Asks `questions` of ours in a transaction that cannot write, with `statement` as the longest time of a statement.
@@ -353,16 +357,10 @@ impl Shared {
         if let Ok(answer) = timeout(PATIENCE, &mut sent).await {
             return Ok(answer);
         }
-        let lets_in = within(ANSWER_TIME.saturating_sub(PATIENCE), greets(&self.config, &self.tls).boxed());
-        tokio::pin!(lets_in);
         tokio::select! {
             biased;
             answer = &mut sent => return Ok(answer),
-            greeted = &mut lets_in => match greeted {
-                Some(Ok(())) => {}
-                Some(Err(error)) => return Err(failure::no_connection(error)),
-                None => return Err(failure::unreachable_because("no answer in time")),
-            }
+            greeted = self.greeting.of(&self.config, &self.tls) => greeted?,
         }
         timeout(wait, sent).await.map_err(|_elapsed| in_use())
     }
@@ -370,14 +368,6 @@ impl Shared {
 
 fn in_use() -> Error {
     Error::new(Code::Busy, "all connections to the database are in use").retry_after(Duration::from_millis(500))
-}
-
-/// Whether the server lets anybody in. A pooler does also when none of its connections is free.
-async fn greets(config: &Config, tls: &Tls) -> Result<(), tokio_postgres::Error> {
-    match tls {
-        Tls::Plain => config.connect(NoTls).await.map(|_| ()),
-        Tls::Rustls(connector) => config.connect(connector.clone()).await.map(|_| ()),
-    }
 }
 
 /// One look at the server: a login of its own.

@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
         mpsc as blocking,
     },
     thread,
@@ -39,6 +39,7 @@ const COMMIT: &[u8] = b"COMMIT\0";
 pub struct Proxy {
     port: u16,
     orders: mpsc::Sender<(Mode, blocking::Sender<()>)>,
+    taken: Arc<AtomicUsize>,
 }
 
 impl Proxy {
@@ -46,11 +47,18 @@ impl Proxy {
     pub fn to(port: u16) -> Self {
         let (orders, incoming) = mpsc::channel(1);
         let (ready, is_ready) = blocking::channel();
+        let taken = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&taken);
         thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(serve(port, incoming, ready));
+            runtime.block_on(serve(port, incoming, ready, &count));
         });
-        Self { port: is_ready.recv().unwrap(), orders }
+        Self { port: is_ready.recv().unwrap(), orders, taken }
+    }
+
+    /// Connections so far.
+    pub fn connections(&self) -> usize {
+        self.taken.load(Ordering::SeqCst)
     }
 
     /// Where to connect.
@@ -101,7 +109,12 @@ impl Proxy {
     }
 }
 
-async fn serve(to: u16, mut orders: mpsc::Receiver<(Mode, blocking::Sender<()>)>, ready: blocking::Sender<u16>) {
+async fn serve(
+    to: u16,
+    mut orders: mpsc::Receiver<(Mode, blocking::Sender<()>)>,
+    ready: blocking::Sender<u16>,
+    taken: &AtomicUsize,
+) {
     let port = Port::take();
     let mut listener = Some(listen(&port).await);
     ready.send(port.number()).unwrap();
@@ -121,6 +134,7 @@ async fn serve(to: u16, mut orders: mpsc::Receiver<(Mode, blocking::Sender<()>)>
                 done.send(()).ok();
             }
             client = accept(listener.as_ref()) => {
+                taken.fetch_add(1, Ordering::SeqCst);
                 connections.spawn(connection(client, to, mode.subscribe()));
             }
         }

@@ -11,17 +11,20 @@ use std::{
 use callboard::{
     adapters::{
         postgres::records::RecordServer,
-        records::{Kept, Later, Records, Session},
+        records::{Beside, Kept, Kind, Later, Records, Session, Value},
     },
     background::Background,
     config::Migrate,
-    domain::tasks::answers::ClaimedTask,
-    domain::workflows::OnTaskFailure,
+    domain::{
+        money::Micros,
+        tasks::{NewTask, answers::ClaimedTask},
+        workflows::{NewWorkflow, OnTaskFailure},
+    },
     error::{Code, Error},
     ports::{
         sessions::{Beat, SessionStore},
-        tasks::{Finish, TaskStore},
-        workflows::{History, Part, WorkflowStore},
+        tasks::{Claim, Finish, TaskStore},
+        workflows::{Create, History, Part, WorkflowStore},
     },
 };
 use futures_util::{future::join_all, poll};
@@ -30,7 +33,7 @@ use tokio_postgres::{Client, NoTls};
 use crate::{
     pooler::Pooler,
     support::{
-        flows::{Board, completed, flow, key, task},
+        flows::{Board, completed, flow, fresh, json, key, task},
         harness::database,
         patience::PATIENCE,
         postgres,
@@ -272,4 +275,93 @@ async fn what_is_put_off_goes_through_a_pooler() {
         let put = records.transact(key, |session, key| Box::pin(async move { put_off(session, key) }));
         put.await.unwrap();
     }
+}
+
+/// Where nothing can stay prepared, each value says what it is, also where many rows have none.
+#[tokio::test]
+async fn many_at_once_go_through_a_pooler() {
+    let url = postgres::shared().database();
+    let pooler = Pooler::start(1);
+    let through = pooler.url(&url);
+    let others = open(&through);
+    others.next_due(None).await.unwrap();
+    let bench = Bench::new(&url, open(&through)).await;
+    // By now the session was another store's, so that both know of the pooler.
+    others.next_due(None).await.unwrap();
+    let (store, now) = (&bench.board.store, bench.board.now());
+    for told in [0, 3, 6] {
+        let create = |number: usize| {
+            let tells = number < told;
+            let workflow = NewWorkflow {
+                input: tells.then(|| json("[1]")),
+                deadline_at: tells.then(|| now.plus_ms(1_000)),
+                budget: tells.then_some(Micros(5)),
+                ..flow(
+                    OnTaskFailure::Continue,
+                    vec![NewTask { id: fresh("tk"), queue: "beside".to_owned(), ..task("t") }],
+                )
+            };
+            let key = key(&format!("create-{told}-{number}"), "same");
+            store.create(Create { workflow, active_max: 10_000, key, now })
+        };
+        let made = join_all((0..6).map(create)).await;
+        assert!(made.iter().all(|made| made.as_ref().is_ok_and(Result::is_ok)), "{made:?}");
+        let claim = |number: usize| {
+            let key = key(&format!("claim-{told}-{number}"), "same");
+            store.claim(Claim { key, ..bench.board.claim_of(&format!("agent{}", number % 4), 1) })
+        };
+        let claimed = join_all((0..6).map(claim)).await;
+        let claimed: Vec<ClaimedTask> =
+            claimed.into_iter().flat_map(|claimed| claimed.unwrap().unwrap().tasks).collect();
+        assert_eq!(claimed.len(), 6);
+        let finish = |task: &ClaimedTask| {
+            let key = key(&format!("finish-{}", task.task_id), "same");
+            store.finish(Finish { key, ..bench.end(task) })
+        };
+        let ends = join_all(claimed.iter().map(finish)).await;
+        assert!(ends.iter().all(|end| end.as_ref().is_ok_and(Result::is_ok)), "{ends:?}");
+    }
+    let counted = "SELECT sum(tasks_completed)::int8, (SELECT count(*) FROM callboard.workflow WHERE budget_micros = 5 \
+                   AND deadline_at IS NOT NULL), (SELECT count(*) FROM callboard.workflow_result WHERE input = '[1]'), \
+                   (SELECT count(*) FROM callboard.idempotency), (SELECT count(*) FROM callboard.event \
+                   WHERE type = 'workflow_completed') FROM callboard.agent";
+    let row = bench.watcher.query_one(counted, &[]).await.unwrap();
+    let counts: Vec<i64> = (0..5).map(|place| row.get(place)).collect();
+    assert_eq!(counts, [18, 9, 9, 54, 18]);
+}
+
+struct Locker {
+    key: String,
+    ran: Arc<AtomicUsize>,
+}
+
+/// Who locks for all of them may wait for the sake of another, and is not alone to blame.
+#[tokio::test]
+async fn a_lock_that_one_of_many_does_not_get_costs_the_others_one_wait() {
+    let url = postgres::shared().database();
+    let bench = Bench::new(&url, open(&url)).await;
+    let keys: Vec<String> = (0..5).map(|number| format!("k{number}")).collect();
+    let rows = "INSERT INTO callboard.idempotency SELECT 'k' || n, '', NULL, now() FROM generate_series(0, 4) n";
+    bench.watcher.batch_execute(rows).await.unwrap();
+    bench.block("SELECT FROM callboard.idempotency WHERE key = 'k4' FOR UPDATE").await;
+    let ran = Arc::new(AtomicUsize::new(0));
+    let lock = |key: &String| {
+        let beside = Beside::of(Kind::Finish, [Some(key.as_str())]);
+        let locker = Locker { key: key.clone(), ran: Arc::clone(&ran) };
+        bench.board.store.transact_beside(beside, locker, |session, asked| {
+            Box::pin(async move {
+                if asked.key == "k3" {
+                    asked.ran.fetch_add(1, Ordering::SeqCst);
+                }
+                let Some(keys) = session.for_all("lock") else { return Ok(()) };
+                let sql = "-- lock_all\nSELECT key FROM idempotency WHERE key = ANY($1) ORDER BY key FOR UPDATE";
+                session.lock(sql, &[Value::Texts(&keys)]).await
+            })
+        })
+    };
+    let ends = join_all(keys.iter().map(lock)).await;
+    let codes: Vec<Option<Code>> = ends.into_iter().map(|end| end.err().map(|error| error.code)).collect();
+    assert_eq!(codes, [None, None, None, None, Some(Code::Busy)]);
+    assert_eq!(ran.load(Ordering::SeqCst), 2, "with the others, and alone");
+    bench.let_go().await;
 }

@@ -47,6 +47,11 @@ pub(super) fn is_collision(error: &Error) -> bool {
     matches!(sqlstate(error), Some("40001" | "40P01" | "23505" | "26000" | "42P05"))
 }
 
+/// A lock was not to be had in time.
+pub(super) fn is_held_by_others(error: &Error) -> bool {
+    sqlstate(error) == Some("55P03")
+}
+
 /// The tables have gone, or were never there.
 pub(super) fn is_unmade(error: &Error) -> bool {
     matches!(sqlstate(error), Some("42P01" | "3F000"))

@@ -359,7 +359,14 @@ impl Session for PostgresSession<'_> {
     }
 
     fn lock<'a>(&'a self, sql: &'static str, values: &'a [Value<'a>]) -> BoxFuture<'a, Result<(), Error>> {
-        Box::pin(async move { self.ask(sql, values, Wanted::Rows).await.map(drop) })
+        Box::pin(async move {
+            let locked = self.ask(sql, values, Wanted::Rows).await.map(drop);
+            if locked.as_ref().is_err_and(failure::is_held_by_others) {
+                // It may have waited for the sake of another, and for whose nobody knows.
+                self.culprit.store(false, Ordering::Relaxed);
+            }
+            locked
+        })
     }
 
     fn later(&self, write: Later) -> Result<(), Error> {

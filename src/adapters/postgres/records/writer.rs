@@ -316,14 +316,11 @@ fn run_all<'a>(work: &'a Work, batch: &'a Mutex<Batch>) -> BoxFuture<'a, Result<
             let mut outcomes = run_group(&sessions, steps, &group).await;
             if transaction.end().is_some() {
                 // All that failed after the first failed because of it.
-                let place = sessions.iter().position(PostgresSession::is_culprit);
-                let outcome =
-                    place.and_then(|place| outcomes.get_mut(place)).map(|outcome| std::mem::replace(outcome, Ok(())));
-                return spoilt(
-                    &transaction,
-                    place.and_then(|place| group.get(place).copied()),
-                    outcome.unwrap_or(Ok(())),
-                );
+                let culprit = sessions.iter().position(PostgresSession::is_culprit);
+                let told = culprit.or_else(|| outcomes.iter().position(Result::is_err));
+                let outcome = told.and_then(|place| outcomes.get_mut(place)).map(|one| std::mem::replace(one, Ok(())));
+                let place = culprit.and_then(|place| group.get(place).copied());
+                return spoilt(&transaction, place, outcome.unwrap_or(Ok(())));
             }
             let mut writes = Vec::new();
             for ((place, session), outcome) in group.iter().zip(sessions).zip(outcomes) {

@@ -37,8 +37,10 @@ struct Counted {
 
 /// Processes that may make workflows at the same time without passing the bound.
 const SHARED_BY: i64 = 16;
-/// Workflows that one of them makes between two counts, at the most.
+/// Workflows that one of them makes between two counts, at the most; more where there is room for very many.
 const ROOM_MAX: i64 = 256;
+/// Of very much room one of them takes this part: before a count is forgotten, nothing near all the rest can be made.
+const PART_OF_ROOM: i64 = 512;
 /// With less left than all of them could make uncounted, each one is counted, and they go one after the other.
 const MARGIN: i64 = SHARED_BY * ROOM_MAX;
 /// How long a count holds.
@@ -61,7 +63,7 @@ impl Room {
         *room = Some(Counted {
             active_max,
             until: now.plus_ms(COUNTED_MS),
-            left: ((left - MARGIN) / SHARED_BY).clamp(0, ROOM_MAX),
+            left: ((left - MARGIN) / SHARED_BY).clamp(0, ROOM_MAX.max(left / PART_OF_ROOM)),
         });
     }
 }

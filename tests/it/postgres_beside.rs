@@ -35,7 +35,7 @@ use crate::{
     support::{
         flows::{Board, completed, flow, fresh, json, key, task},
         harness::database,
-        patience::PATIENCE,
+        patience::{A_SECOND, PATIENCE},
         postgres,
         proxy::Proxy,
     },
@@ -364,4 +364,31 @@ async fn a_lock_that_one_of_many_does_not_get_costs_the_others_one_wait() {
     assert_eq!(codes, [None, None, None, None, Some(Code::Busy)]);
     assert_eq!(ran.load(Ordering::SeqCst), 2, "with the others, and alone");
     bench.let_go().await;
+}
+
+/// Those who wait for their statement to be prepared are told with the first of them.
+#[tokio::test]
+async fn a_server_that_falls_silent_under_many_is_told_to_all_at_once() {
+    let server = postgres::shared();
+    let url = server.database();
+    let proxy = Arc::new(Proxy::to(server.port));
+    let records = open(&url.replace(&format!(":{}/", server.port), &format!(":{}/", proxy.port())));
+    records.next_due(None).await.unwrap();
+    let keys: Vec<String> = (0..12).map(|number| format!("k{number}")).collect();
+    let ask = |key: &String| {
+        let beside = Beside::of(Kind::Finish, [Some(key.as_str())]);
+        records.transact_beside(beside, Arc::clone(&proxy), |session, proxy| {
+            Box::pin(async move {
+                session.rows("-- before\nSELECT 1", &[]).await?;
+                if session.for_all("hang").is_some() {
+                    proxy.hang();
+                }
+                session.rows("-- after\nSELECT 2", &[]).await.map(drop)
+            })
+        })
+    };
+    let started = Instant::now();
+    let ends = join_all(keys.iter().map(ask)).await;
+    assert!(ends.iter().all(|end| end.as_ref().is_err_and(|error| error.code == Code::Unavailable)), "{ends:?}");
+    assert!(started.elapsed() < A_SECOND, "{:?}", started.elapsed());
 }

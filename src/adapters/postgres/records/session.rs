@@ -208,6 +208,10 @@ impl<'a> Transaction<'a> {
         wanted: Wanted,
     ) -> Result<Result<Answer, Error>, Error> {
         let order = self.order.lock().await;
+        if self.end().is_some() {
+            // A server that has fallen silent is not waited for by one after the other.
+            return Ok(Err(Error::new(Code::Internal, "the record store's transaction had failed before")));
+        }
         let statement = match self.work.answered(self.work.prepared(sql, &[]), STATEMENT_TIME).await? {
             Ok(statement) => statement,
             Err(error) => return Ok(Err(error)),

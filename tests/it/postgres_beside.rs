@@ -392,3 +392,26 @@ async fn a_server_that_falls_silent_under_many_is_told_to_all_at_once() {
     assert!(ends.iter().all(|end| end.as_ref().is_err_and(|error| error.code == Code::Unavailable)), "{ends:?}");
     assert!(started.elapsed() < A_SECOND, "{:?}", started.elapsed());
 }
+
+/// Due tasks are made ready once for all who claim together; for one of them a moment later there may be more.
+#[tokio::test]
+async fn each_claim_gets_what_is_due_at_its_own_time() {
+    let url = postgres::shared().database();
+    let bench = Bench::new(&url, open(&url)).await;
+    let store = &bench.board.store;
+    let first = bench.claimed(1).await;
+    let run_at = Some(bench.board.now().plus_ms(5));
+    store.enqueue(bench.board.enqueue(None, vec![NewTask { run_at, ..task("soon") }])).await.unwrap().unwrap();
+    bench.block("SELECT FROM callboard.workflow FOR UPDATE").await;
+    let mut first = store.finish(bench.end(&first[0]));
+    assert!(poll!(&mut first).is_pending());
+    bench.waiting(1).await;
+    let early = Claim { queues: Some(vec!["another".to_owned()]), ..bench.board.claim_of("agent", 1) };
+    bench.board.pass_ms(10);
+    let (mut early, mut late) = (store.claim(early), store.claim(bench.board.claim_of("agent", 1)));
+    assert!(poll!(&mut early).is_pending() && poll!(&mut late).is_pending());
+    bench.let_go().await;
+    let (first, early, late) = tokio::join!(first, early, late);
+    assert!(first.unwrap().is_ok());
+    assert_eq!((early.unwrap().unwrap().tasks.len(), late.unwrap().unwrap().tasks.len()), (0, 1));
+}

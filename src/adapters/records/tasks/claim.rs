@@ -89,17 +89,17 @@ async fn lease(session: &dyn Session, asked: &Claim) -> Result<Vec<ClaimedTask>,
     let able = agents::present(session, &asked.agent_id, &asked.session_id, &asked.agent_token, asked.now);
     let promoted = async {
         match session.for_all("task_runs_due") {
-            Some(_) => due::promote(session, asked.now).await.map(drop),
-            None => Ok(()),
+            Some(_) => due::promote(session, asked.now).await.map(|_| true),
+            None => Ok(false),
         }
     };
-    let (able, ()) = try_join(able, promoted).await?;
+    let (able, promoted) = try_join(able, promoted).await?;
     let sets = fitting_sets(session, &able).await?;
-    let leased = match asked.queues.as_deref() {
-        None => first_of(session, asked, None, &sets).await?,
-        Some([queue]) => first_of(session, asked, Some(queue), &sets).await?,
-        Some(queues) => first_of_all(session, asked, queues, &sets).await?,
-    };
+    let mut leased = first_of_those(session, asked, &sets).await?;
+    // Whoever made due tasks ready for all may have come a moment earlier.
+    if leased.is_empty() && !promoted && due::promote(session, asked.now).await? > 0 {
+        leased = first_of_those(session, asked, &sets).await?;
+    }
     if leased.is_empty() {
         return Ok(Vec::new());
     }
@@ -137,6 +137,15 @@ async fn fitting_sets(session: &dyn Session, able: &[String]) -> Result<Vec<i64>
         }
     }
     Ok(sets)
+}
+
+/// The first tasks of the queues that are asked for.
+async fn first_of_those<'a>(session: &dyn Session, asked: &'a Claim, sets: &[i64]) -> Result<Vec<Leased<'a>>, Error> {
+    match asked.queues.as_deref() {
+        None => first_of(session, asked, None, sets).await,
+        Some([queue]) => first_of(session, asked, Some(queue), sets).await,
+        Some(queues) => first_of_all(session, asked, queues, sets).await,
+    }
 }
 
 /// The first tasks of one order: of a queue, or of all.

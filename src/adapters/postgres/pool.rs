@@ -83,6 +83,8 @@ pub struct Habits {
     pub conditions: &'static str,
     /// Settings as commands.
     pub commands: &'static str,
+    /// More of them, for those that write.
+    pub writing_commands: &'static str,
     /// Names without a schema never mean what is in our own.
     pub keeps_out: bool,
 }
@@ -98,6 +100,7 @@ const FOR_QUERIES: Habits = Habits {
      AND pg_catalog.version() LIKE '%linux%' \
      THEN pg_catalog.set_config('client_connection_check_interval', '2s', true) END",
     commands: "SET LOCAL work_mem = '32MB'",
+    writing_commands: "",
     keeps_out: true,
 };
 
@@ -421,7 +424,7 @@ fn out_of_path() -> String {
 fn begin_text(writes: Writes, statement: Duration, habits: &Habits, in_path: bool, mark: Option<&String>) -> String {
     let (access, rows) = match writes {
         Writes::No => (habits.reading, ""),
-        Writes::Yes => (habits.writing, ""),
+        Writes::Yes => (habits.writing, habits.writing_commands),
         Writes::Rows => {
             (habits.writing, ";SET LOCAL TimeZone = 'UTC';SET CONSTRAINTS ALL IMMEDIATE;SAVEPOINT callboard_unit")
         }

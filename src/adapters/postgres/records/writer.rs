@@ -1,8 +1,10 @@
-//! Group commit: callers that wait while a transaction is carried out are taken together in the next, one after the other.
+//! Group commit: callers that wait while a transaction is carried out are taken together in the next; those that do the same side by side,
+//! all others one after the other.
 //!
 //! Two lanes, each with a connection: while one waits for the disk, the other carries out the next transaction. Only one carries out
-//! statements at a time, so that transactions of one process never wait for each other in a circle. There are no savepoints: when a step has
-//! to be taken back, the transaction is, and goes again without that step, which then is alone in one of its own.
+//! statements at a time, so that transactions of one process hardly ever wait for each other in a circle: what leaves with a commit, and
+//! steps that were put aside, run beside the other lane. There are no savepoints: when a step has to be taken back, the transaction is, and
+//! goes again without that step, which then is alone in one of its own.
 
 use std::{
     panic::AssertUnwindSafe,

@@ -31,6 +31,19 @@ use crate::{
 /// Leases that are asked for at once, after the first.
 const TOGETHER: usize = 16;
 
+/// The statement that leases one task: agent, session, secret, end and now are its values from the second on.
+macro_rules! lease {
+    ($name:literal, $task:literal) => {
+        concat!(
+            $name,
+            "UPDATE task_run SET state = 'leased', fence = fence + 1, attempt = attempt + 1, owner = $2, session_id = $3, \
+             secret = $4, lease_until = $5, runs_until = NULL, claimed_at = $6, since = $6 WHERE task_id = ",
+            $task,
+            " RETURNING task_id, workflow_id, fence, attempt"
+        )
+    };
+}
+
 /// What a claim found.
 pub(super) enum Found {
     /// Tasks.
@@ -179,18 +192,16 @@ async fn next<'a>(
     sets: &[i64],
     secret: &'a str,
 ) -> Result<Option<Leased<'a>>, Error> {
-    let any = "-- task_claim_any\n\
-        UPDATE task_run SET state = 'leased', fence = fence + 1, attempt = attempt + 1, owner = $2, session_id = $3, secret = $4, \
-        lease_until = $5, runs_until = NULL, claimed_at = $6, since = $6 \
-        WHERE task_id = (SELECT task_id FROM task_run WHERE state = 'ready' AND NOT held AND capability_set = ANY($1) \
-        ORDER BY sort_key, task_id LIMIT 1 FOR UPDATE SKIP LOCKED) \
-        RETURNING task_id, workflow_id, fence, attempt";
-    let of_queue = "-- task_claim\n\
-        UPDATE task_run SET state = 'leased', fence = fence + 1, attempt = attempt + 1, owner = $2, session_id = $3, secret = $4, \
-        lease_until = $5, runs_until = NULL, claimed_at = $6, since = $6 \
-        WHERE task_id = (SELECT task_id FROM task_run WHERE state = 'ready' AND NOT held AND queue = $7 \
-        AND capability_set = ANY($1) ORDER BY sort_key, task_id LIMIT 1 FOR UPDATE SKIP LOCKED) \
-        RETURNING task_id, workflow_id, fence, attempt";
+    let any = lease!(
+        "-- task_claim_any\n",
+        "(SELECT task_id FROM task_run WHERE state = 'ready' AND NOT held AND capability_set = ANY($1) \
+         ORDER BY sort_key, task_id LIMIT 1 FOR UPDATE SKIP LOCKED)"
+    );
+    let of_queue = lease!(
+        "-- task_claim\n",
+        "(SELECT task_id FROM task_run WHERE state = 'ready' AND NOT held AND queue = $7 AND capability_set = ANY($1) \
+         ORDER BY sort_key, task_id LIMIT 1 FOR UPDATE SKIP LOCKED)"
+    );
     let values = [
         Value::Integers(sets),
         (&asked.agent_id).into(),
@@ -242,10 +253,7 @@ async fn this<'a>(
 ) -> Result<Option<Leased<'a>>, Error> {
     let found = session
         .rows(
-            "-- task_lease\n\
-             UPDATE task_run SET state = 'leased', fence = fence + 1, attempt = attempt + 1, owner = $2, session_id = $3, secret = $4, \
-             lease_until = $5, runs_until = NULL, claimed_at = $6, since = $6 WHERE task_id = $1 AND state = 'ready' \
-             RETURNING task_id, workflow_id, fence, attempt",
+            lease!("-- task_lease\n", "$1 AND state = 'ready'"),
             &[
                 id.into(),
                 (&asked.agent_id).into(),

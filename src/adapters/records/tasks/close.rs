@@ -20,14 +20,15 @@ pub(in crate::adapters::records) struct Ended<'a> {
     pub errors: Option<&'a str>,
 }
 
+const LEAVE: &str = "-- task_run_end\nDELETE FROM task_run WHERE task_id = $1";
+
 /// Takes a task out of its queue for good; false when it was not in it any more.
 pub(in crate::adapters::records) async fn end(
     session: &dyn Session,
     ended: &Ended<'_>,
     by: By<'_>,
 ) -> Result<bool, Error> {
-    let sql = "-- task_run_end\nDELETE FROM task_run WHERE task_id = $1";
-    if session.change(sql, &[ended.task_id.into()]).await? == 0 {
+    if session.change(LEAVE, &[ended.task_id.into()]).await? == 0 {
         return Ok(false);
     }
     carry(session, ended, by).await?;
@@ -40,9 +41,8 @@ pub(in crate::adapters::records) async fn end_held(
     ended: &Ended<'_>,
     by: By<'_>,
 ) -> Result<(), Error> {
-    let sql = "-- task_run_end\nDELETE FROM task_run WHERE task_id = $1";
     let id = [ended.task_id.into()];
-    try_join(session.change(sql, &id), carry(session, ended, by)).await.map(drop)
+    try_join(session.change(LEAVE, &id), carry(session, ended, by)).await.map(drop)
 }
 
 /// What is known of a task that is over.

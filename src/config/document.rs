@@ -59,6 +59,7 @@ In `callboard.toml` a key is the name in lower case, without `callboard_` (`max_
 `callboard config schema` prints its JSON Schema. Of several names for one setting the first that is set wins, ours first. Secrets can also stand in a file\n\
 named by `NAME_FILE`, or in `/secrets/NAME`; they are never flags, and never shown.\n\n\
 An unknown key, flag or `CALLBOARD_…` variable, and a value that cannot be read, stop the start with exit code 2, the nearest name and what is accepted.\n\
+(`CALLBOARD_BUILD_…` and `CALLBOARD_TEST_…` belong to this project's build and tests and mean nothing here.)\n\
 An empty value, or a literal `${NAME}` that a client did not fill in, means not set.\n";
 
 const TAIL: &str = "\n## Several databases\n\n\

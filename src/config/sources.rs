@@ -165,7 +165,8 @@ fn secret(name: &str) -> bool {
 fn from_environment(environment: &Environment) -> Result<Vec<(String, String, Source)>, Error> {
     let mut values = Vec::new();
     for (name, value) in &environment.variables {
-        if name.starts_with("CALLBOARD_") && !known(name) && !service_link(environment, name) {
+        let meant = name.starts_with("CALLBOARD_") && !of_project(name) && !service_link(environment, name);
+        if meant && !known(name) {
             return Err(unknown("variable", name, table::SETTINGS.iter().flat_map(Setting::names)));
         }
         if !known(name) {
@@ -190,6 +191,11 @@ fn from_environment(environment: &Environment) -> Result<Vec<(String, String, So
         }
     }
     Ok(values)
+}
+
+/// Whether a variable is for this project's build or tests: `cargo run` hands on what `build.rs` sets.
+fn of_project(name: &str) -> bool {
+    table::OF_PROJECT.iter().any(|prefix| name.starts_with(prefix))
 }
 
 /// Whether Kubernetes has set a variable for a service whose name begins with `callboard`: `X_SERVICE_HOST` comes with `X_SERVICE_PORT…` and `X_PORT…`.

@@ -138,6 +138,9 @@ pub const MORE_DATABASES: &str = "DATABASE_URL_";
 /// What a database holds is `DATABASE_DESC_<NAME>`.
 pub const DATABASE_DESCRIPTIONS: &str = "DATABASE_DESC_";
 
+/// How names begin that this project's build and tests read; they are no settings, and no typos of one.
+pub const OF_PROJECT: [&str; 2] = ["CALLBOARD_BUILD_", "CALLBOARD_TEST_"];
+
 const HOUR_MS: u64 = 3_600_000;
 
 const fn setting(

@@ -1,5 +1,5 @@
 //! Servers that cannot outlive the tests: a small shell waits on a pipe that closes when this process ends, however it ends, then stops the
-//! server and removes its directory.
+//! server and removes its directory. A server that ends by itself leaves its status in a file, and its log, until then.
 
 use std::{
     fs::File,
@@ -9,6 +9,9 @@ use std::{
 };
 
 use super::patience::START;
+
+/// The file in a server's directory that says with which status it has ended.
+const ENDED: &str = "ended";
 
 /// A running server with a directory of its own.
 pub struct Guarded {
@@ -28,9 +31,15 @@ impl Guarded {
     /// Starts `line` (a shell command) in `dir`, its output going to `dir/log`.
     pub fn start(dir: PathBuf, line: &str) -> Self {
         let log = File::create(dir.join("log")).unwrap();
+        // What runs beside it reads nothing, unless it is told to.
         let script = format!(
-            "{line} & server=$!; cat >/dev/null; kill $server 2>/dev/null; wait $server 2>/dev/null; rm -rf '{}'",
-            dir.display()
+            "exec 3<&0\n\
+             {{ {line}\n}} 3<&- & server=$!\n\
+             {{ cat <&3 >/dev/null; [ -e '{ended}' ] || kill $server; }} 2>/dev/null & guard=$!\n\
+             wait $server; echo $? >'{ended}.new' && mv '{ended}.new' '{ended}'\n\
+             wait $guard; rm -rf '{dir}'",
+            ended = dir.join(ENDED).display(),
+            dir = dir.display()
         );
         let shell = Command::new("sh")
             .args(["-c", &script])
@@ -47,9 +56,12 @@ impl Guarded {
     pub fn wait_until(&mut self, mut ready: impl FnMut() -> bool) {
         let started = Instant::now();
         while !ready() {
-            let ended = self.shell.try_wait().unwrap().is_some();
-            if ended || started.elapsed() > START {
-                panic!("not ready after {:?}: {}\n{}", started.elapsed(), self.line, tail(&self.dir.join("log")));
+            let log = || tail(&self.dir.join("log"));
+            if let Ok(status) = std::fs::read_to_string(self.dir.join(ENDED)) {
+                panic!("ended with status {} at its start: {}\n{}", status.trim(), self.line, log());
+            }
+            if started.elapsed() > START {
+                panic!("not ready after {:?}: {}\n{}", started.elapsed(), self.line, log());
             }
             std::thread::sleep(Duration::from_millis(20));
         }

@@ -106,7 +106,8 @@ impl Priority {
             "normal" | "medium" => Some(Self(5)),
             "high" => Some(Self(7)),
             "critical" | "urgent" => Some(Self(9)),
-            other => other.parse().ok().and_then(Self::new),
+            // A sign or a leading zero is no level.
+            other => other.parse().ok().filter(|_| other.len() == 1).and_then(Self::new),
         }
     }
 
@@ -191,6 +192,9 @@ pub struct Failure {
     pub code: Option<String>,
     /// In words.
     pub message: String,
+    /// False: no further attempt mends it. Otherwise the code and the attempts left decide.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub retryable: Option<bool>,
     /// Wait so long before the next attempt, in milliseconds.
     #[serde(skip)]
     pub retry_after_ms: Option<u64>,

@@ -1,10 +1,9 @@
 //! The choke point: every call of every tool passes `call_tool`, and nothing else stands between the wire and a tool.
 
-mod bounds;
 mod heard;
 mod key;
 
-use std::{cell::Cell, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{borrow::Cow, cell::Cell, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
 #[expect(deprecated, reason = "older clients still ask for it")]
@@ -28,7 +27,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use self::{bounds::Bounds, heard::Caller, key::Key};
+use self::{heard::Caller, key::Key};
 use super::{
     clean,
     envelope::envelope,
@@ -47,7 +46,12 @@ use crate::{
     error::{Code, Error},
     ids,
     services::idempotency::{self, Held, Start},
-    tools::{Keyed, Tools, answer::FAILURE, arguments::RawArguments, keeps_its_key, schema},
+    tools::{
+        Keyed, Tools,
+        answer::FAILURE,
+        arguments::{RawArguments, Shapes},
+        keeps_its_key, schema,
+    },
 };
 
 /// How long a client of 2026-07-28 may keep the list of tools, which changes only with the server's settings.
@@ -63,7 +67,7 @@ struct Shared {
     router: ToolRouter<Tools>,
     /// What tools/list answers, in a stable order.
     catalogue: Vec<Tool>,
-    bounds: Bounds,
+    shapes: Shapes,
     permits: Semaphore,
     waiting: Semaphore,
     /// From the moment a call arrives, also while it waits for its turn.
@@ -79,7 +83,7 @@ impl Server {
         let mut router = crate::tools::router(&app.toolsets);
         let mut catalogue: Vec<Tool> = router.list_all().into_iter().map(schema::portable).collect();
         catalogue.sort_by_key(|tool| crate::tools::position(&tool.name));
-        let bounds = Bounds::of(&catalogue);
+        let shapes = Shapes::of(&catalogue);
         // `database` chooses among several.
         let unused: &[&str] = if app.sql.databases().len() == 1 { &["database"] } else { &[] };
         catalogue.iter_mut().for_each(|tool| schema::slim(tool, unused));
@@ -96,7 +100,7 @@ impl Server {
         Self(Arc::new(Shared {
             tools: Tools { app },
             router,
-            bounds,
+            shapes,
             catalogue,
             permits: Semaphore::new(limits.calls_in_flight_max),
             waiting: Semaphore::new(limits.calls_in_flight_max + limits.calls_waiting_max),
@@ -168,11 +172,13 @@ impl Server {
         let Some(tool) = self.0.router.get(&request.name) else {
             return Err(self.unknown(&request.name));
         };
-        let mut caller = Caller::default();
-        if let Some(RawArguments(arguments)) = context.extensions.get() {
-            self.0.bounds.check(&request.name, arguments)?;
-            caller = Caller::of(&request.name, arguments);
-        }
+        let arguments = RawArguments::of(&request, &context.extensions);
+        let arguments = match self.0.shapes.tidy(&request.name, &arguments.0)? {
+            Cow::Borrowed(same) if same.len() == arguments.0.len() => arguments,
+            tidied => RawArguments(tidied.as_ref().into()),
+        };
+        let caller = Caller::of(&request.name, &arguments.0);
+        context.extensions.insert(arguments);
         let _permit = self.turn(&context, deadline).await?;
         let writes = tool.annotations.as_ref().and_then(|hints| hints.read_only_hint) != Some(true);
         let held = match writes.then(|| Key::of(&request, &context)).flatten() {

@@ -21,6 +21,7 @@ use crate::{
 pub struct RegisterAgent {
     /// What it is for, e.g. writer.
     #[serde(alias = "agent_type", alias = "type", alias = "agent_role")]
+    #[schemars(extend("x-aliases" = ["agent_type", "type", "agent_role"]))]
     role: String,
     /// Its own id (default: a new one).
     agent_id: Option<String>,
@@ -28,6 +29,7 @@ pub struct RegisterAgent {
     capabilities: Option<Lenient<Vec<String>>>,
     /// model, port, process_id, …
     #[serde(alias = "configuration", alias = "config")]
+    #[schemars(extend("x-aliases" = ["configuration", "config"]))]
     metadata: Option<Object>,
     /// Default idle.
     status: Option<String>,
@@ -52,6 +54,7 @@ pub struct RegisterAnswer {
 #[serde(deny_unknown_fields)]
 pub struct ListAgents {
     #[serde(alias = "agent_type", alias = "type", alias = "agent_role")]
+    #[schemars(extend("x-aliases" = ["agent_type", "type", "agent_role"]))]
     role: Option<String>,
     /// One that they must have.
     capability: Option<String>,
@@ -111,6 +114,7 @@ pub struct UpdateAgent {
     metrics: Option<Object>,
     /// Replaces the old.
     #[serde(alias = "configuration", alias = "config")]
+    #[schemars(extend("x-aliases" = ["configuration", "config"]))]
     metadata: Option<Object>,
     /// Refused when it is another.
     expected_version: Option<i64>,

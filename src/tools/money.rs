@@ -59,7 +59,7 @@ impl JsonSchema for Level {
         "Level".into()
     }
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": ["integer", "string"] })
+        json_schema!({ "type": "integer", "minimum": 0, "maximum": 9 })
     }
     fn inline_schema() -> bool {
         true

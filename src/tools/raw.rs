@@ -13,12 +13,21 @@ use crate::domain::json::Json as Text;
 #[serde(transparent)]
 pub struct Any(pub Text);
 
+impl Any {
+    /// `{}` or `[]`: what models write for an argument that they mean to leave out.
+    pub fn is_hollow(&self) -> bool {
+        let text: String = self.0.get().split_whitespace().collect();
+        text == "{}" || text == "[]"
+    }
+}
+
 impl JsonSchema for Any {
     fn schema_name() -> Cow<'static, str> {
         "Any".into()
     }
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({})
+        // Models write an object best; what is no object is taken all the same.
+        json_schema!({ "type": "object", "x-keeps": "containers" })
     }
     fn inline_schema() -> bool {
         true

@@ -6,12 +6,18 @@ use rmcp::model::{JsonObject, Tool};
 use serde_json::{Map, Value, json};
 
 /// Levels of references within references.
-const NESTING_MAX: usize = 8;
+const NESTING_MAX: usize = 16;
+
+/// Says which empty values are values: `containers` ({} and []) or `everything`. Only this server reads it.
+pub const KEEPS: &str = "x-keeps";
+/// Other names of an argument. Only this server reads it.
+pub const ALIASES: &str = "x-aliases";
 
 /// Arguments whose names say all: the instructions tell of them once for all tools.
 const KNOWN: [&str; 3] = ["idempotency_key", "cursor", "database"];
 
-/// A tool as it is served: no `format: uint32` (hosts warn about it), no `["string","null"]` (absent is enough), no references, no line breaks
+/// A tool as it is served ([decision 19](../../docs/decisions/0019-schemas-that-every-provider-takes.md)): every object has properties, every
+/// property one type, no `format: uint32` (hosts warn about it), no `["string","null"]` (absent is enough), no references, no line breaks
 /// in descriptions, no `$schema` and no `title` in every schema, no bound that goes without saying (bytes a model pays for).
 pub fn portable(mut tool: Tool) -> Tool {
     tool.input_schema = Arc::new(input(&tool.input_schema));
@@ -29,8 +35,8 @@ fn input(schema: &JsonObject) -> JsonObject {
     object.remove("$schema");
     object.remove("title");
     object.remove("description");
-    // What is unknown is refused by name all the same.
     object.remove("additionalProperties");
+    object.entry("properties").or_insert_with(|| json!({}));
     object.values_mut().for_each(|part| clean(part, &definitions, NESTING_MAX));
     if let Some(Value::Object(properties)) = object.get_mut("properties") {
         for (name, part) in properties {
@@ -42,19 +48,30 @@ fn input(schema: &JsonObject) -> JsonObject {
     object
 }
 
-/// Leaves out what goes without saying, once bounds are known to who holds them: that numbers do not begin below 0 or 1, and arguments that
-/// this server has no use for. They are accepted all the same.
+/// Leaves out what goes without saying, once bounds are known to who holds them: that numbers do not begin below 0 or 1, what only this server
+/// reads, and arguments that it has no use for. They are accepted all the same.
 pub fn slim(tool: &mut Tool, unused: &[&str]) {
     let mut schema = JsonObject::clone(&tool.input_schema);
     if let Some(Value::Object(properties)) = schema.get_mut("properties") {
         properties.retain(|name, _| !unused.contains(&name.as_str()));
-        for part in properties.values_mut().filter_map(Value::as_object_mut) {
-            if part.get("minimum").and_then(Value::as_i64).is_some_and(|least| (0..=1).contains(&least)) {
-                part.remove("minimum");
-            }
-        }
     }
+    schema.values_mut().for_each(slim_part);
     tool.input_schema = Arc::new(schema);
+}
+
+fn slim_part(part: &mut Value) {
+    match part {
+        Value::Object(members) => {
+            members.remove(KEEPS);
+            members.remove(ALIASES);
+            if members.get("minimum").and_then(Value::as_i64).is_some_and(|least| (0..=1).contains(&least)) {
+                members.remove("minimum");
+            }
+            members.values_mut().for_each(slim_part);
+        }
+        Value::Array(items) => items.iter_mut().for_each(slim_part),
+        _ => {}
+    }
 }
 
 /// Only that it is an object: a failure's envelope is held against the same schema by some clients, models read answers and not their
@@ -62,6 +79,7 @@ pub fn slim(tool: &mut Tool, unused: &[&str]) {
 fn output() -> JsonObject {
     let mut outline = Map::new();
     outline.insert("type".to_owned(), json!("object"));
+    outline.insert("properties".to_owned(), json!({}));
     outline
 }
 
@@ -87,12 +105,28 @@ fn clean(schema: &mut Value, definitions: &Map<String, Value>, nesting: usize) {
             if let Some(Value::String(text)) = object.get_mut("description") {
                 *text = one_line(text);
             }
+            if object.get("default").is_some_and(Value::is_null) {
+                object.remove("default");
+            }
+            open(object);
             if nesting > 0 {
                 object.values_mut().for_each(|part| clean(part, definitions, nesting - 1));
             }
         }
         Value::Array(items) if nesting > 0 => items.iter_mut().for_each(|part| clean(part, definitions, nesting - 1)),
         _ => {}
+    }
+}
+
+/// Says of an object that has no properties of its own that it takes any. What an object with properties does not know is refused by name all
+/// the same, so that this need not be said.
+fn open(object: &mut JsonObject) {
+    if object.get("additionalProperties").is_some_and(Value::is_boolean) {
+        object.remove("additionalProperties");
+    }
+    if object.get("type").is_some_and(|kind| kind == "object") && !object.contains_key("properties") {
+        object.insert("properties".to_owned(), json!({}));
+        object.insert("additionalProperties".to_owned(), json!(true));
     }
 }
 

@@ -35,18 +35,20 @@ pub struct SearchDocuments {
     /// Default 10.
     #[schemars(range(min = 0, max = 10_000))]
     #[serde(alias = "limit")]
+    #[schemars(extend("x-aliases" = ["limit"]))]
     size: Option<u64>,
     /// from + size ≤ 10000.
     #[schemars(range(min = 0, max = 10_000))]
     from: Option<u64>,
     #[schemars(with = "Option<Object>")]
     #[serde(alias = "aggregations")]
+    #[schemars(extend("x-aliases" = ["aggregations"]))]
     aggs: Option<Any>,
     /// {"fields":{"name":{}}}, or true.
     #[schemars(with = "Option<Object>")]
     highlight: Option<Any>,
     /// `next.search_after`.
-    #[schemars(with = "Option<Vec<Any>>")]
+    #[schemars(with = "Option<Vec<String>>")]
     search_after: Option<Any>,
     /// Default 24000.
     #[schemars(range(min = 1, max = 1_048_576))]

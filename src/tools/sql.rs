@@ -26,7 +26,8 @@ use crate::{
 pub struct ExecuteQuery {
     /// One SELECT, WITH, VALUES or TABLE; values as $1, $2.
     query: String,
-    /// For $1, $2.
+    /// For $1, $2: text, or any JSON.
+    #[schemars(with = "Option<Vec<String>>")]
     params: Option<Lenient<Vec<Any>>>,
     /// Default 200.
     #[schemars(range(min = 1, max = 10_000))]
@@ -67,7 +68,8 @@ struct ColumnView {
 pub struct ExplainQuery {
     /// As for execute_query.
     query: String,
-    /// For $1, $2.
+    /// For $1, $2: text, or any JSON.
+    #[schemars(with = "Option<Vec<String>>")]
     params: Option<Lenient<Vec<Any>>>,
     /// Which database, where several are set.
     database: Option<String>,

@@ -14,7 +14,7 @@ use self::{
 use super::{
     Json, Keyed, Parameters, ToolError, Tools,
     money::Level,
-    raw::{Any, Lenient, Object},
+    raw::{Any, Lenient},
 };
 use crate::{
     domain::{
@@ -32,11 +32,11 @@ use crate::{
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EnqueueTasks {
-    /// 1 to 100 tasks, as in create_workflow; depends_on may also name tasks of the workflow.
-    #[schemars(with = "Vec<Object>")]
+    /// 1 to 100; depends_on may also name tasks of the workflow.
     tasks: Lenient<Vec<TaskArgument>>,
     /// The workflow they join (default: none).
     #[serde(alias = "task_id")]
+    #[schemars(extend("x-aliases" = ["task_id"]))]
     workflow_id: Option<String>,
     #[expect(dead_code, reason = "read at the choke point, for every tool that writes")]
     idempotency_key: Option<String>,
@@ -85,14 +85,15 @@ pub struct ClaimAnswer {
 pub struct UpdateTask {
     lease_token: String,
     /// 0 to 1.
+    #[schemars(range(min = 0.0, max = 1.0))]
     progress: Option<f64>,
     message: Option<String>,
-    /// What a later attempt can go on from.
+    /// What a later attempt can go on from (any JSON).
     checkpoint: Option<Any>,
-    /// Spent since the last report: {usd, model, input_tokens, output_tokens}.
-    #[schemars(with = "Option<Object>")]
+    /// Spent since the last report.
     cost: Option<Lenient<CostArgument>>,
     /// A question: parks the task until it is answered (manage_tasks), and ends your lease.
+    #[schemars(with = "Option<String>")]
     need_input: Option<Any>,
     #[expect(dead_code, reason = "read at the choke point, for every tool that writes")]
     idempotency_key: Option<String>,
@@ -113,15 +114,14 @@ pub struct UpdateAnswer {
 pub struct FinishTask {
     lease_token: String,
     outcome: OutcomeArgument,
-    /// What came of it; given to tasks that wait for it.
+    /// What came of it (any JSON); given to tasks that wait for it.
     result: Option<Any>,
-    /// With failed: text, or {code, message}; codes invalid, denied, not_found, budget are never retried.
+    /// With failed; a text is taken for its message.
     error: Option<FailureArgument>,
     /// Wait so long before the next attempt.
     #[schemars(range(min = 0, max = 86_400_000))]
     retry_after_ms: Option<u64>,
     /// Spent since the last report.
-    #[schemars(with = "Option<Object>")]
     cost: Option<Lenient<CostArgument>>,
     #[expect(dead_code, reason = "read at the choke point, for every tool that writes")]
     idempotency_key: Option<String>,
@@ -151,8 +151,7 @@ pub struct FinishAnswer {
 #[serde(deny_unknown_fields)]
 pub struct ManageTasks {
     action: ManageAction,
-    /// {state, queue, workflow_id, agent_id}; dead letters are state dead.
-    #[schemars(with = "Option<Object>")]
+    /// Dead letters are state dead.
     filter: Option<Lenient<FilterArgument>>,
     /// Task ids instead: all change, or none.
     ids: Option<Lenient<Vec<String>>>,
@@ -160,7 +159,8 @@ pub struct ManageTasks {
     dry_run: Option<bool>,
     /// With reprioritize.
     priority: Option<Level>,
-    /// With answer.
+    /// With answer: text, or any JSON.
+    #[schemars(with = "Option<String>", extend("x-keeps" = "containers"))]
     answer: Option<Any>,
     #[schemars(range(min = 1, max = 10_000))]
     limit: Option<u64>,
@@ -180,9 +180,11 @@ enum ManageAction {
     Answer,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(inline)]
 struct FilterArgument {
+    #[schemars(extend("enum" = State::ALL.map(State::as_str)))]
     state: Option<String>,
     queue: Option<String>,
     workflow_id: Option<String>,
@@ -348,7 +350,9 @@ impl TryFrom<FinishTask> for FinishRequest {
         };
         let outcome = match outcome {
             OutcomeArgument::Completed if error.is_some() => return Err(wrong("error", "failed")),
-            OutcomeArgument::Failed if result.is_some() => return Err(wrong("result", "completed")),
+            OutcomeArgument::Failed if result.as_ref().is_some_and(|result| !result.is_hollow()) => {
+                return Err(wrong("result", "completed"));
+            }
             OutcomeArgument::Completed => Outcome::Completed { result: result.map(|result| result.0) },
             OutcomeArgument::Released => Outcome::Released,
             OutcomeArgument::Failed => {

@@ -14,13 +14,17 @@ use self::{
     status::{GetStatus, StatusAnswer, WorkflowRow},
 };
 use super::{Json, Keyed, Parameters, ToolError, Tools, raw::Any};
-use crate::{domain::json, services::workflows::request::ListRequest};
+use crate::{
+    domain::{json, workflows::State},
+    services::workflows::request::ListRequest,
+};
 
 /// Arguments of list_workflows.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ListWorkflows {
-    /// A state, or open.
+    /// open: any that has not ended.
+    #[schemars(extend("enum" = listed_states()))]
     state: Option<String>,
     r#type: Option<String>,
     /// RFC 3339.
@@ -30,6 +34,11 @@ pub struct ListWorkflows {
     #[schemars(range(min = 1, max = 10_000))]
     limit: Option<u64>,
     cursor: Option<String>,
+}
+
+/// What list_workflows takes for a state.
+fn listed_states() -> Vec<&'static str> {
+    State::ALL.into_iter().map(State::as_str).chain(["open"]).collect()
 }
 
 /// Answer of list_workflows.

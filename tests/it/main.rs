@@ -11,6 +11,7 @@
 )]
 
 mod agents;
+mod arguments;
 mod boundaries;
 mod breaker;
 mod cli;
@@ -55,6 +56,7 @@ mod protocol;
 mod readme;
 mod record_store;
 mod resources;
+mod schemas;
 mod search_body;
 mod search_real;
 mod secrets;

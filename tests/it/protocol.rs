@@ -206,8 +206,6 @@ const SAY_ALL: [&str; 22] = [
     "type",
     "workflow_id",
 ];
-/// Arguments that take any JSON.
-const ANYTHING: [&str; 8] = ["answer", "checkpoint", "default", "error", "input", "need_input", "payload", "result"];
 
 #[test]
 fn the_list_of_tools_is_small_stable_and_portable() {
@@ -218,8 +216,6 @@ fn the_list_of_tools_is_small_stable_and_portable() {
         again["id"] = list["id"].clone();
         again
     });
-    let text = list["result"].to_string();
-    assert!(text.len() <= 24 * 1024, "{} bytes", text.len());
     for tool in list["result"]["tools"].as_array().unwrap() {
         let name = tool["name"].as_str().unwrap();
         assert!(name.len() <= 40 && !name.contains("__"), "{name}");
@@ -227,23 +223,13 @@ fn the_list_of_tools_is_small_stable_and_portable() {
         for hint in ["readOnlyHint", "destructiveHint", "idempotentHint", "openWorldHint"] {
             assert!(tool["annotations"][hint].is_boolean(), "{name}: {hint}");
         }
-        for schema in ["inputSchema", "outputSchema"] {
-            assert_eq!(tool[schema]["type"], "object", "{name}");
-            let text = tool[schema].to_string();
-            for word in ["$ref", "$defs", "$schema", "anyOf", "oneOf", "allOf", "uint"] {
-                assert!(!text.contains(word), "{name} {schema}: {word} in {text}");
-            }
-        }
         assert!(tool["outputSchema"].get("required").is_none(), "{name}: failures are held against it too");
         for (argument, schema) in tool["inputSchema"]["properties"].as_object().into_iter().flatten() {
             assert!(
                 SAY_ALL.contains(&argument.as_str()) || schema["description"].is_string(),
                 "{name}.{argument} has no description"
             );
-            assert!(
-                ANYTHING.contains(&argument.as_str()) || schema["type"].is_string() || schema["type"].is_array(),
-                "{name}.{argument} has no type"
-            );
+            assert!(schema["type"].is_string(), "{name}.{argument} has no type");
         }
     }
 }

@@ -145,8 +145,8 @@ async fn the_history_of_what_is_not_there_names_the_argument() {
 async fn what_is_wrong_inside_a_list_is_named_by_its_place() {
     let board = Harness::embedded();
     for (task, message) in [
-        (json!({"priority": 10}), "`tasks[1].priority` takes 0 to 9, or low, normal, high, critical"),
-        (json!({"delay_ms": -1}), "`tasks[1].delay_ms` takes a whole number that is not negative, not integer `-1`"),
+        (json!({"priority": 10}), "`tasks[1].priority` is 10; it takes 0 to 9"),
+        (json!({"delay_ms": -1}), "`tasks[1].delay_ms` is -1; it takes 0 or more"),
         (
             json!({"on_dependency_failure": "x"}),
             "`tasks[1].on_dependency_failure` is `x`; it takes cancel, continue, park",

@@ -14,7 +14,7 @@ const FOR_GOOD: [&str; 4] = ["invalid", "denied", "not_found", "budget"];
 /// What a failure leads to.
 pub fn verdict(run: &Run, failure: &Failure) -> Verdict {
     let for_good = failure.code.as_deref().is_some_and(|code| FOR_GOOD.contains(&code));
-    if for_good || run.attempt >= run.attempts_max {
+    if for_good || failure.retryable == Some(false) || run.attempt >= run.attempts_max {
         return Verdict::Die;
     }
     Verdict::Retry { wait_ms: wait_ms(run.attempt, failure.retry_after_ms) }

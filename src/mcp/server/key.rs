@@ -23,16 +23,12 @@ impl Key {
         struct Keyed {
             idempotency_key: Option<String>,
         }
-        let arguments = match (context.extensions.get::<RawArguments>(), &request.arguments) {
-            (Some(raw), _) => raw.0.to_string(),
-            (None, Some(map)) => serde_json::to_string(map).ok()?,
-            (None, None) => return None,
-        };
+        let arguments = RawArguments::of(request, &context.extensions).0;
         let given = serde_json::from_str::<Keyed>(&arguments).ok().and_then(|keyed| keyed.idempotency_key);
         let key = given.or_else(|| {
             let tool_use = context.meta.0.0.get(TOOL_USE)?.as_str()?;
             (1..=TOOL_USE_LENGTH_MAX).contains(&tool_use.len()).then(|| format!("claudecode:{tool_use}"))
         })?;
-        Some(Self { key, arguments })
+        Some(Self { key, arguments: arguments.to_string() })
     }
 }

@@ -24,6 +24,7 @@ pub struct InsertData {
     table: String,
     /// {column: value}.
     #[serde(alias = "data")]
+    #[schemars(extend("x-aliases" = ["data"]))]
     row: Object,
     /// Columns (default: the primary key).
     returning: Option<Lenient<Vec<String>>>,
@@ -50,6 +51,7 @@ pub struct BulkInsert {
     table: String,
     /// Up to 100,000 [{column: value}]. A missing column keeps the default or old value.
     #[serde(alias = "data")]
+    #[schemars(extend("x-aliases" = ["data"]))]
     rows: Lenient<Vec<Object>>,
     /// A row whose key exists (default error).
     on_conflict: Option<ConflictChoice>,
@@ -119,8 +121,7 @@ struct RejectView {
 pub struct CreateTable {
     /// `name` or `schema.name`.
     table: String,
-    /// [{name, type, nullable, default, comment}]; type e.g. text, varchar(50), bigint, numeric(10,2), boolean, timestamptz, jsonb, uuid, text[].
-    #[schemars(with = "Vec<Object>")]
+    /// In their order.
     columns: Lenient<Vec<NewColumn>>,
     /// Its columns.
     primary_key: Option<Lenient<Vec<String>>>,
@@ -144,7 +145,8 @@ struct NewColumn {
     r#type: String,
     /// Default true.
     nullable: Option<bool>,
-    /// A constant.
+    /// A constant; JSON of any type.
+    #[schemars(with = "Option<String>", extend("x-keeps" = "everything"))]
     default: Option<Any>,
     comment: Option<String>,
 }

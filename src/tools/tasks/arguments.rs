@@ -1,7 +1,7 @@
 //! Tasks, costs and failures as callers write them.
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::{Deserialize, Deserializer, de::Error as _};
 
 use super::super::{
     money::{Level, Usd},
@@ -18,24 +18,45 @@ use crate::{
 };
 
 /// A task of create_workflow and enqueue_tasks.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(inline)]
 pub struct TaskArgument {
+    /// Its name among these tasks.
     key: Option<String>,
     title: Option<String>,
     description: Option<String>,
     queue: Option<String>,
+    /// Default 5.
     priority: Option<Level>,
+    /// Keys.
     depends_on: Option<Lenient<Vec<String>>>,
     #[serde(alias = "capabilities")]
+    #[schemars(extend("x-aliases" = ["capabilities"]))]
     required_capabilities: Option<Lenient<Vec<String>>>,
     #[serde(alias = "parameters")]
+    #[schemars(extend("x-aliases" = ["parameters"]))]
     input: Option<Any>,
     delay_ms: Option<u64>,
+    /// RFC 3339, instead of delay_ms.
     run_at: Option<String>,
+    /// Default 5.
     max_attempts: Option<u64>,
     max_runtime_ms: Option<u64>,
+    /// When a task it depends on dies (default cancel).
+    #[schemars(with = "Option<DependencyPolicy>")]
     on_dependency_failure: Option<OnDependencyFailure>,
+}
+
+/// The words of [`OnDependencyFailure`].
+#[derive(JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+#[expect(dead_code, reason = "only its schema is used")]
+enum DependencyPolicy {
+    Cancel,
+    Continue,
+    Park,
 }
 
 impl From<TaskArgument> for TaskRequest {
@@ -63,8 +84,9 @@ impl From<TaskArgument> for TaskRequest {
 const TOKENS_MAX: i64 = 1_000_000_000_000;
 
 /// What was spent.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(inline)]
 pub struct CostArgument {
     usd: Option<Usd>,
     model: Option<String>,
@@ -91,21 +113,40 @@ impl TryFrom<CostArgument> for Cost {
     }
 }
 
-/// What went wrong: a text, or {code, message}.
-pub struct FailureArgument(Json);
+/// What went wrong: a text, or an object.
+pub struct FailureArgument(Told);
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(inline)]
+struct Told {
+    message: String,
+    /// invalid, denied, not_found, budget: never retried.
+    code: Option<String>,
+    /// false: never retried.
+    retryable: Option<bool>,
+}
 
 impl<'de> Deserialize<'de> for FailureArgument {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        <Json as Deserialize>::deserialize(deserializer).map(Self)
+        let value = <Json as Deserialize>::deserialize(deserializer)?;
+        match value.get().trim_start().as_bytes().first() {
+            Some(b'"') => {
+                let message = serde_json::from_str(value.get()).map_err(D::Error::custom)?;
+                Ok(Self(Told { code: None, message, retryable: None }))
+            }
+            Some(b'{') => Lenient::<Told>::deserialize(&*value).map(|told| Self(told.0)).map_err(D::Error::custom),
+            _ => Err(D::Error::custom("expected a text, or an object with message, code, retryable")),
+        }
     }
 }
 
 impl JsonSchema for FailureArgument {
     fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Failure".into()
+        Told::schema_name()
     }
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({})
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        Told::json_schema(generator)
     }
     fn inline_schema() -> bool {
         true
@@ -116,31 +157,18 @@ impl FailureArgument {
     /// Reads it.
     ///
     /// # Errors
-    /// `invalid` when it is neither a text nor an object with a message.
-    pub fn read(&self, retry_after_ms: Option<u64>) -> Result<Failure, Error> {
-        #[derive(Deserialize)]
-        #[serde(deny_unknown_fields)]
-        struct Told {
-            code: Option<String>,
-            message: String,
-        }
+    /// `invalid` when something of it is too long, or the wait is.
+    pub fn read(self, retry_after_ms: Option<u64>) -> Result<Failure, Error> {
         const RETRY_MS_MAX: u64 = 86_400_000;
         if let Some(asked) = retry_after_ms.filter(|asked| *asked > RETRY_MS_MAX) {
             let message = format!("`retry_after_ms` is {asked}; it takes 0 to {RETRY_MS_MAX}");
             return Err(Error::invalid("retry_after_ms", message));
         }
-        let text = self.0.get();
-        let told = match serde_json::from_str::<String>(text) {
-            Ok(message) => Told { code: None, message },
-            Err(_) => serde_json::from_str(text).map_err(|error| {
-                Error::invalid("error", "`error` is neither a text nor an object")
-                    .hint("e.g. \"no answer\", or {\"code\": \"invalid\", \"message\": \"no such page\"}")
-                    .cause(error)
-            })?,
-        };
+        let Told { code, message, retryable } = self.0;
         Ok(Failure {
-            code: told.code.map(|code| text::name("error.code", &code)).transpose()?,
-            message: text::bounded("error", &told.message, text::PARAGRAPH_MAX)?,
+            code: code.map(|code| text::name("error.code", &code)).transpose()?,
+            message: text::bounded("error", &message, text::PARAGRAPH_MAX)?,
+            retryable,
             retry_after_ms,
         })
     }

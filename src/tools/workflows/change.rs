@@ -23,14 +23,16 @@ use crate::{
 pub struct CreateWorkflow {
     /// What it is about.
     #[serde(alias = "task")]
+    #[schemars(extend("x-aliases" = ["task"]))]
     name: String,
     /// Kind of work, for figures.
     #[serde(alias = "orchestrator_type")]
+    #[schemars(extend("x-aliases" = ["orchestrator_type"]))]
     r#type: Option<String>,
-    /// [{key, title, description, queue, priority 0-9, depends_on [keys], required_capabilities, input, delay_ms or run_at, max_attempts, max_runtime_ms, on_dependency_failure cancel|continue|park}]
-    #[schemars(with = "Option<Vec<Object>>")]
+    /// Agents claim them as they become ready.
     tasks: Option<Lenient<Vec<TaskArgument>>>,
     #[serde(alias = "config")]
+    #[schemars(extend("x-aliases" = ["config"]))]
     input: Option<Any>,
     /// Times out after this.
     #[schemars(range(min = 1))]
@@ -72,6 +74,7 @@ pub struct CreateAnswer {
 #[serde(deny_unknown_fields)]
 pub struct CompleteWorkflow {
     #[serde(alias = "task_id")]
+    #[schemars(extend("x-aliases" = ["task_id"]))]
     workflow_id: String,
     outcome: Outcome,
     result: Option<Any>,
@@ -97,6 +100,7 @@ enum Outcome {
 #[serde(deny_unknown_fields)]
 pub struct ControlWorkflow {
     #[serde(alias = "task_id")]
+    #[schemars(extend("x-aliases" = ["task_id"]))]
     workflow_id: String,
     action: ActionArgument,
     /// With signal: its name; workers get it from update_task.

@@ -157,7 +157,7 @@ async fn a_worker_may_say_how_long_to_wait(store: &Arc<Records>) {
     let board = Board::new(store, "retry_after");
     alone(&board, task("a")).await;
     let lease = board.one().await.lease;
-    let failure = Failure { code: None, message: "busy".into(), retry_after_ms: Some(77_000) };
+    let failure = Failure { code: None, message: "busy".into(), retryable: None, retry_after_ms: Some(77_000) };
     let finished = board.finish(&lease, Outcome::Failed(failure)).await.unwrap();
     assert_eq!(finished.next_run_at, Some(board.now().plus_ms(77_000)));
     board.pass_ms(77_000);
@@ -182,7 +182,7 @@ async fn the_last_twenty_failures_are_kept(store: &Arc<Records>) {
     let made = alone(&board, NewTask { attempts_max: 22, ..task("a") }).await;
     for n in 0..22 {
         let lease = board.one().await.lease;
-        let failure = Failure { code: None, message: format!("failure {n}"), retry_after_ms: Some(0) };
+        let failure = Failure { code: None, message: format!("failure {n}"), retryable: None, retry_after_ms: Some(0) };
         board.finish(&lease, Outcome::Failed(failure)).await.unwrap();
     }
     let id = made.tasks[0].clone();

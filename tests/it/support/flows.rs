@@ -117,6 +117,7 @@ pub fn failed(code: &str) -> Outcome {
     Outcome::Failed(Failure {
         code: Some(code.to_owned()),
         message: "it did not work".to_owned(),
+        retryable: None,
         retry_after_ms: None,
     })
 }

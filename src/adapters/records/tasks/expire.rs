@@ -101,6 +101,7 @@ async fn end(session: &dyn Session, task_id: &str, task: &Held, state: State, by
         failure: Failure {
             code: Some("stalled".to_owned()),
             message: "its workers went silent too often".to_owned(),
+            retryable: None,
             retry_after_ms: None,
         },
         agent_id: task.owner.clone(),

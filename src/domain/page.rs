@@ -83,6 +83,6 @@ impl Cursor {
     }
 }
 
-fn fingerprint(question: &str) -> String {
+pub(super) fn fingerprint(question: &str) -> String {
     URL_SAFE_NO_PAD.encode(Sha256::digest(question).get(..9).unwrap_or_default())
 }

@@ -1,6 +1,7 @@
 //! Search engines: what can be asked of one, and what it answers.
 
 pub mod access;
+pub mod after;
 pub mod body;
 pub mod export;
 pub mod ids;
@@ -10,6 +11,7 @@ use std::time::Duration;
 use super::{json::Json, page::Bounds};
 
 pub use access::Patterns;
+pub use after::{After, Place};
 
 /// What to look for.
 #[derive(Debug, Clone)]
@@ -41,8 +43,8 @@ pub struct Search {
     pub aggregations: Option<Json>,
     /// Elasticsearch's `highlight`, or true for all text fields.
     pub highlight: Option<Json>,
-    /// The sort values of the last hit before.
-    pub search_after: Option<Json>,
+    /// Where the page begins; `None`: with the first hit.
+    pub after: Option<After>,
     /// How long the engine may take.
     pub timeout: Duration,
 }

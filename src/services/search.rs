@@ -7,7 +7,10 @@ use crate::{
     domain::{
         json::Json,
         page::Cursor,
-        search::{Document, Engine, Found, IndexSummary, Indexed, Mapping, NewDocuments, Query, Search, access, body},
+        search::{
+            After, Document, Engine, Found, Hit, IndexSummary, Indexed, Mapping, NewDocuments, Place, Query, Search,
+            access, after, body,
+        },
     },
     error::{Code, Error},
     ports::search::SearchEngine,
@@ -47,7 +50,7 @@ pub struct SearchRequest {
     pub aggregations: Option<Json>,
     /// Elasticsearch's `highlight`, or true.
     pub highlight: Option<Json>,
-    /// Sort values of the last hit before.
+    /// Where the page begins, as an answer before gave it.
     pub search_after: Option<Json>,
     /// Bytes to answer.
     pub bytes_max: Option<u64>,
@@ -59,8 +62,8 @@ pub struct Answered {
     pub found: Found,
     /// Fewer hits than asked for are here, because of their size.
     pub truncated: bool,
-    /// Where the rest begins, by sort values.
-    pub next_search_after: Option<Json>,
+    /// Where the rest begins, behind the last hit.
+    pub next_search_after: Option<String>,
     /// Where the rest begins, by count, when the order has no sort values.
     pub next_from: Option<usize>,
 }
@@ -98,20 +101,26 @@ impl SearchService {
             .hint("page with `search_after`, or use bulk_export for everything"));
         }
         let bytes_max = self.limits.bytes(request.bytes_max)?;
+        let indices = self.readable(&request.index)?;
+        let sort = request.sort.map(body::read_sort).transpose()?;
+        let question = after::question(&indices, sort.as_ref());
+        let after =
+            part("search_after", request.search_after)?.map(|given| after::read(&given, &question)).transpose()?;
         let search = Search {
-            indices: self.readable(&request.index)?,
+            indices,
             query: request.query.read()?,
             fields: request.fields,
-            sort: request.sort.map(body::read_sort).transpose()?,
+            sort,
             size,
-            from,
+            // A caller that goes on repeats the call, with the `from` of its first page.
+            from: if matches!(after, Some(After::Hit(_))) { 0 } else { from },
             aggregations: part("aggs", request.aggregations)?,
             highlight: part("highlight", request.highlight)?,
-            search_after: part("search_after", request.search_after)?,
+            after,
             timeout: self.limits.statement_time(None)?,
         };
         let found = self.engine.search(&search).await.map_err(|error| self.visible(error))?;
-        Ok(cut(found, size, from, bytes_max))
+        Ok(cut(found, &search, &question, bytes_max))
     }
 
     /// A document by its id.
@@ -274,7 +283,7 @@ fn window(argument: &'static str, asked: Option<u64>) -> Result<Option<usize>, E
     }
 }
 
-fn cut(mut found: Found, size: usize, from: usize, bytes_max: usize) -> Answered {
+fn cut(mut found: Found, search: &Search, question: &str, bytes_max: usize) -> Answered {
     let mut bytes = 0;
     let fit = found.hits.iter().take_while(|hit| {
         bytes += hit.document.get().len() + hit.highlight.as_ref().map_or(0, |part| part.get().len()) + 64;
@@ -283,10 +292,25 @@ fn cut(mut found: Found, size: usize, from: usize, bytes_max: usize) -> Answered
     // One hit is always given, however large: an answer without progress helps nobody.
     let keep = fit.count().max(1).min(found.hits.len());
     let truncated = keep < found.hits.len();
-    let full = found.hits.len() == size && size > 0;
+    let full = found.hits.len() == search.size && search.size > 0;
     found.hits.truncate(keep);
-    let more = truncated || found.more.unwrap_or(full && (from + keep) as u64 != found.total);
-    let next_search_after = if more { found.hits.last().and_then(|hit| hit.sort.clone()) } else { None };
-    let next_from = (more && next_search_after.is_none()).then_some(from + keep);
-    Answered { found, truncated, next_search_after, next_from }
+    let more = truncated || found.more.unwrap_or(full && (search.from + keep) as u64 != found.total);
+    let next_search_after = if more { end_of(&found.hits, search.after.as_ref()) } else { None };
+    let next_from = (more && next_search_after.is_none()).then_some(search.from + keep);
+    Answered { found, truncated, next_search_after: next_search_after.map(|place| place.encode(question)), next_from }
+}
+
+/// The place of the last hit. The hits that share its sort values may have begun on the page before.
+fn end_of(hits: &[Hit], after: Option<&After>) -> Option<Place> {
+    let sort = hits.last()?.sort.clone()?;
+    let tied = |other: &Json| other.get() == sort.get();
+    let ids = hits.iter().rev().take_while(|hit| hit.sort.as_ref().is_some_and(tied)).map(|hit| hit.id.clone());
+    let mut given: Vec<String> = ids.collect();
+    if given.len() == hits.len()
+        && let Some(After::Hit(before)) = after
+        && tied(&before.sort)
+    {
+        given.extend(before.given.iter().cloned());
+    }
+    Some(Place { sort, given })
 }

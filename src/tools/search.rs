@@ -72,7 +72,7 @@ pub struct SearchAnswer {
 #[derive(Serialize, JsonSchema)]
 struct NextHits {
     #[serde(skip_serializing_if = "Option::is_none")]
-    search_after: Option<Any>,
+    search_after: Option<[String; 1]>,
     #[serde(skip_serializing_if = "Option::is_none")]
     from: Option<usize>,
 }
@@ -299,7 +299,7 @@ impl From<Answered> for SearchAnswer {
         };
         let Answered { found, truncated, next_search_after, next_from } = answered;
         let next = (next_search_after.is_some() || next_from.is_some())
-            .then_some(NextHits { search_after: next_search_after.map(Any), from: next_from });
+            .then_some(NextHits { search_after: next_search_after.map(|place| [place]), from: next_from });
         Self {
             total: found.total,
             total_relation: if found.total_is_exact { "eq" } else { "gte" },

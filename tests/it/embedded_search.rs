@@ -52,7 +52,6 @@ async fn words_find_documents_best_first() {
     assert_eq!(ids(&answer), ["p-001", "p-005"]);
     assert!(answer["hits"][0]["score"].as_f64().unwrap() > 0.0);
     let after = &answer["next"]["search_after"];
-    assert_eq!(after[1], "p-005");
     let rest = search(&board, json!({"text":"wireless","size":2,"search_after":after})).await;
     assert_eq!(ids(&rest), ["p-003"]);
     assert_eq!(rest["next"], Value::Null);

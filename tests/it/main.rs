@@ -58,6 +58,7 @@ mod record_store;
 mod resources;
 mod schemas;
 mod search_body;
+mod search_pages;
 mod search_real;
 mod secrets;
 mod settings;

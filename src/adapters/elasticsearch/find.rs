@@ -1,8 +1,8 @@
 //! Searching and counting: the body that is sent, and the answer read back.
 //!
 //! Pages go on by sort values, so every search ends its order with `_index` and `_seq_no`: both are cheap everywhere (`_id` is refused by
-//! Elasticsearch, and where it is allowed it takes the heap). Two documents can still tie when they are in different shards of one index,
-//! so a page never ends inside a group of ties.
+//! Elasticsearch, and where it is allowed it takes the heap). Documents in different shards of one index can still tie, so a page begins with
+//! the whole group of ties in which the one before ended, and what was given of it is passed over.
 
 use std::time::Duration;
 
@@ -18,15 +18,13 @@ use super::{
 use crate::{
     domain::{
         json::{self, Json},
-        search::{Found, Hit, Query, Search},
+        search::{After, Found, Hit, Query, Search},
     },
-    error::{Code, Error},
+    error::Error,
 };
 
 /// Beyond the engine's own time-out, for the answer to arrive.
 const ARRIVAL: Duration = Duration::from_millis(900);
-/// Documents of a tied group that are looked for at the most; an index has no more shards than that in practice.
-const TIES_MAX: usize = 128;
 /// What engines page through without a cursor.
 const WINDOW_MAX: usize = 10_000;
 
@@ -79,65 +77,33 @@ pub(super) struct WireHit {
     pub(super) sort: Option<Box<RawValue>>,
 }
 
-/// The order of a search, with what makes it total.
-struct Order {
-    json: String,
-    /// Ends in our own keys.
-    is_total: bool,
-}
-
 pub(super) async fn search(wire: &Wire, target: &str, search: &Search) -> Result<Found, Error> {
-    let order = order(search)?;
-    let one_more = search.size.saturating_add(1).min(WINDOW_MAX.saturating_sub(search.from));
-    let Some(total_order) = order.as_ref().filter(|order| order.is_total) else {
-        return Ok(found(page_of(wire, target, search, order.as_ref(), search.size).await?, None));
-    };
-    let mut searched = page_of(wire, target, search, order.as_ref(), one_more.max(search.size)).await?;
-    let shards = searched._shards.total;
+    let order = Order::of(search)?;
+    // One more tells whether hits follow.
+    let size = if search.size == 0 { 0 } else { search.size.saturating_add(1).saturating_add(order.given.len()) };
+    let size = size.min(WINDOW_MAX.saturating_sub(search.from));
+    let mut searched = page_of(wire, target, search, &order, size).await?;
     let hits = &mut searched.hits.hits;
-    if hits.len() < search.size || hits.len() == search.size && one_more > search.size {
-        return Ok(found(searched, Some(false)));
-    }
-    if one_more <= search.size {
-        // The window of the engine ends here: what follows the last hit cannot be seen, so its group may go on.
-        if shards > 1
-            && search.from as u64 + hits.len() as u64 != searched.hits.total.as_ref().map_or(0, |total| total.value)
-        {
-            let keep = end_of_group(hits, search.size - 1).max(1);
-            hits.truncate(keep);
-            return Ok(found(searched, Some(true)));
+    let full = size > 0 && hits.len() == size;
+    hits.retain(|hit| !order.was_given(hit));
+    let more = match hits.len() {
+        found if found > search.size => true,
+        // The engine's window ended the page.
+        found if full => {
+            order.after.is_some()
+                || (search.from + found) as u64 != searched.hits.total.as_ref().map_or(0, |total| total.value)
         }
-        return Ok(found(searched, None));
-    }
-    let mut keep = end_of_group(hits, search.size);
-    if keep == 0 {
-        // One group of ties fills the page: the whole group is answered, so that the next page begins behind it.
-        let page = search.size.saturating_add(TIES_MAX).min(WINDOW_MAX.saturating_sub(search.from));
-        searched = page_of(wire, target, search, Some(total_order), page).await?;
-        keep = first_group(&searched.hits.hits);
-    }
-    let more = keep < searched.hits.hits.len();
-    searched.hits.hits.truncate(keep);
+        _ => false,
+    };
+    hits.truncate(search.size);
     Ok(found(searched, Some(more)))
-}
-
-/// How many of the first `most` hits can be given without cutting a group of ties in two.
-fn end_of_group(hits: &[WireHit], most: usize) -> usize {
-    let key = |at: usize| hits.get(at).and_then(|hit| hit.sort.as_deref()).map(RawValue::get);
-    (1..=most).rev().find(|end| key(end - 1) != key(*end)).unwrap_or(0)
-}
-
-fn first_group(hits: &[WireHit]) -> usize {
-    let key = |hit: &WireHit| hit.sort.as_deref().map(|sort| sort.get().to_owned());
-    let first = hits.first().and_then(key);
-    hits.iter().take_while(|hit| key(hit) == first).count()
 }
 
 async fn page_of(
     wire: &Wire,
     target: &str,
     search: &Search,
-    order: Option<&Order>,
+    order: &Order<'_>,
     size: usize,
 ) -> Result<Searched, Error> {
     let mut body = Lines::default();
@@ -148,11 +114,11 @@ async fn page_of(
     body.own("track_total_hits", "true");
     body.own("timeout", &format!("\"{}ms\"", search.timeout.as_millis()));
     source(&mut body, &search.fields);
-    if let Some(order) = order {
+    if size > 0 {
         body.own("sort", &order.json);
     }
-    if let Some(after) = &search.search_after {
-        body.own("search_after", after.get());
+    if let Some(after) = &order.after {
+        body.own("search_after", after);
     }
     query(&mut body, &search.query);
     if let Some(aggregations) = &search.aggregations {
@@ -247,31 +213,74 @@ fn hit(hit: WireHit) -> Hit {
     }
 }
 
-/// The order asked for, or by relevance, made total by our own keys at its end.
-fn order(search: &Search) -> Result<Option<Order>, Error> {
-    // An index that never held a document knows neither.
-    const TIE_BREAK: &str =
-        r#"{"_index":{"order":"asc","unmapped_type":"keyword"}},{"_seq_no":{"order":"asc","unmapped_type":"long"}}"#;
-    if search.size == 0 {
-        return Ok(None);
-    }
-    let (mut keys, count) = match &search.sort {
-        Some(sort) => keys(sort)?,
-        None => ("\"_score\"".to_owned(), 1),
-    };
-    let given = match &search.search_after {
-        Some(after) => Some(values(after)?),
-        None => None,
-    };
-    // Sort values of the caller's own making go with the caller's own order.
-    let is_total = given.is_none_or(|given| given == count + 2) && !keys.contains("_shard_doc");
-    if is_total {
-        if !keys.is_empty() {
-            keys.push(',');
+/// The order of a search, made total but for documents that tie in different shards, and where in it a page begins.
+struct Order<'a> {
+    /// `sort`.
+    json: String,
+    /// `search_after`: before the group of ties in which the page before ended.
+    after: Option<String>,
+    /// Sort values of that group.
+    group: &'a str,
+    /// `_id`s of that group that were given already.
+    given: &'a [String],
+}
+
+impl<'a> Order<'a> {
+    /// The order asked for, or by relevance, with our own keys at its end.
+    fn of(search: &'a Search) -> Result<Self, Error> {
+        // An index that never held a document knows neither.
+        const TIE_BREAK: &str = r#"{"_index":{"order":"asc","unmapped_type":"keyword"}},{"_seq_no":{"order":"asc","unmapped_type":"long"}}"#;
+        let (keys, count) = match &search.sort {
+            Some(sort) => keys(sort)?,
+            None => ("\"_score\"".to_owned(), 1),
+        };
+        let mut order = Self { json: format!("[{keys},{TIE_BREAK}]"), after: None, group: "", given: &[] };
+        match search.after.as_ref().filter(|_| search.size > 0) {
+            Some(After::Hit(place)) => {
+                order.after = Some(before(&place.sort, count + 2)?);
+                (order.group, order.given) = (place.sort.get(), &place.given);
+            }
+            Some(After::Values(own)) => order.after = Some(behind(own, count)?),
+            None => {}
         }
-        keys.push_str(TIE_BREAK);
+        Ok(order)
     }
-    Ok(Some(Order { json: format!("[{keys}]"), is_total }))
+
+    fn was_given(&self, hit: &WireHit) -> bool {
+        hit.sort.as_deref().is_some_and(|sort| sort.get() == self.group) && self.given.contains(&hit.id)
+    }
+}
+
+/// The sort values just before a group of ties: those of the group, one lower in `_seq_no`.
+fn before(group: &Json, count: usize) -> Result<String, Error> {
+    let refuse = || {
+        Error::invalid("search_after", "`search_after` is not what an answer of this search gave")
+            .hint("pass `next.search_after` exactly as the answer before gave it")
+    };
+    let mut values: Vec<&RawValue> = serde_json::from_str(group.get()).map_err(|error| refuse().cause(error))?;
+    let number = values.pop().and_then(|number| number.get().parse::<i64>().ok()).ok_or_else(refuse)?;
+    if values.len() + 1 != count {
+        return Err(refuse());
+    }
+    let values: String = values.into_iter().map(|value| format!("{},", value.get())).collect();
+    Ok(format!("[{values}{}]", number.saturating_sub(1)))
+}
+
+/// The sort values behind all documents with the caller's own: whatever their index and number.
+fn behind(own: &Json, count: usize) -> Result<String, Error> {
+    let values: Vec<&RawValue> = serde_json::from_str(own.get())
+        .map_err(|error| Error::invalid("search_after", "`search_after` takes a list of sort values").cause(error))?;
+    if values.len() != count {
+        let given = values.len();
+        return Err(Error::invalid(
+            "search_after",
+            format!("`search_after` holds {given} values and the sort has {count}"),
+        )
+        .hint("pass `next.search_after` exactly as the answer before gave it, or one value for each key of `sort`"));
+    }
+    let values: String = values.into_iter().map(|value| format!("{},", value.get())).collect();
+    // The last letter there is, as JSON escapes it.
+    Ok(format!(r#"[{values}"\udbff\udfff",{}]"#, i64::MAX))
 }
 
 /// The keys of a sort (a name, an object, or a list of those), as the inside of a JSON array, and how many there are.
@@ -299,16 +308,6 @@ fn keys(sort: &Json) -> Result<(String, usize), Error> {
         return Ok(("\"_score\"".to_owned(), 1));
     }
     Ok((items.iter().map(|item| item.get()).collect::<Vec<_>>().join(","), count))
-}
-
-fn values(after: &Json) -> Result<usize, Error> {
-    let values: Vec<&RawValue> = serde_json::from_str(after.get()).map_err(|error| {
-        Error::new(Code::Invalid, "`search_after` takes a list of sort values")
-            .argument("search_after")
-            .hint("pass `next.search_after` exactly as the previous answer gave it")
-            .cause(error)
-    })?;
-    Ok(values.len())
 }
 
 /// A search sent as it is, for exports.

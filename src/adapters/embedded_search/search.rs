@@ -19,7 +19,7 @@ use super::{
 use crate::{
     domain::{
         json::{self, Json},
-        search::{Export, Found, Hit, Query, Search, access},
+        search::{After, Export, Found, Hit, Query, Search, access},
     },
     error::{Code, Error},
 };
@@ -83,10 +83,10 @@ pub(super) fn search(place: &Place<'_>, search: &Search) -> Result<Found, Error>
     let (snapshot, shards) = place.derived.shards(place.store, &select, place.alive)?;
     let sort = read("sort", search.sort.as_ref())?;
     let order = Order::read(sort.as_ref(), &shards)?;
-    let after = match read("search_after", search.search_after.as_ref())? {
-        Some(after) if !after.is_null() => Some(order.read_after(&after)?),
-        _ => None,
-    };
+    // The order is total here: nothing ties with a hit.
+    let after = read("search_after", search.after.as_ref().map(After::values))?
+        .map(|after| order.read_after(&after))
+        .transpose()?;
     let highlight = search.highlight.as_ref().map(Highlight::read).transpose()?.flatten();
     let wanted = read("aggs", search.aggregations.as_ref())?;
     let wanted = wanted.as_ref().map(aggregate::read).transpose()?;

@@ -8,7 +8,7 @@ use callboard::{
     domain::{
         json::Json,
         ops::State,
-        search::{Export, Found, NewDocuments, Query, Search},
+        search::{After, Export, Found, NewDocuments, Place, Query, Search},
     },
     error::Code,
     ports::search::SearchEngine,
@@ -119,7 +119,7 @@ fn looking_for(index: &str, query: Query) -> Search {
         from: 0,
         aggregations: None,
         highlight: None,
-        search_after: None,
+        after: None,
         timeout: CALL_TIME,
     }
 }
@@ -218,8 +218,8 @@ async fn pages_by_sort_values_give_every_hit_once(engine: Engine) {
                 break;
             }
             assert_ne!(found.more, Some(false), "{count} of {}", found.total);
-            search.search_after = found.hits.last().unwrap().sort.clone();
-            assert!(search.search_after.is_some());
+            let last = found.hits.last().unwrap();
+            search.after = Some(After::Hit(Place { sort: last.sort.clone().unwrap(), given: vec![last.id.clone()] }));
         }
         assert_eq!(seen.len() as u64, count);
     }

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::{
     descriptor::Input,
-    lines::{LINE_BYTES_MAX, Line, Lines},
+    lines::{Line, Lines},
     message::{Id, Incoming, Refusal},
     traffic::Traffic,
 };
@@ -137,11 +137,7 @@ impl Stdio {
                 Ok(text) => self.accept(text),
                 Err(refusal) => self.refuse(&refusal),
             },
-            Some(Line::Oversize) => self.refuse(&Refusal {
-                id: None,
-                code: ErrorCode::INVALID_REQUEST,
-                message: format!("the line is longer than {LINE_BYTES_MAX} bytes, the most that one message takes"),
-            }),
+            Some(Line::Oversize(ids)) => message::oversize(&ids).iter().for_each(|refusal| self.refuse(refusal)),
             None if self.lines.ended() => return false,
             None => tokio::select! {
                 read = self.input.read(&mut self.lines) => if !matches!(read, Ok(1..)) { self.lines.end() },

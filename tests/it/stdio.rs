@@ -141,6 +141,8 @@ fn what_is_no_message_is_refused_with_its_id() {
         (r#"{"jsonrpc":"2.0","id":null,"method":"ping"}"#, Value::Null),
         (r#"{"jsonrpc":"2.0","id":{},"method":"ping"}"#, Value::Null),
         (r#"{"jsonrpc":"2.0","id":1,"id":2,"method":"ping"}"#, Value::Null),
+        (r#"{"jsonrpc":"2.0","method":"ping","method":"ping","id":3}"#, json!(3)),
+        (r#"{"jsonrpc":"2.0","params":{"id":1},"params":{},"method":"ping","id":"four"}"#, json!("four")),
     ];
     let mut board = Binary::serve();
     for (line, id) in cases {
@@ -172,6 +174,73 @@ fn a_line_over_the_limit_is_refused_and_not_kept() {
     board.send_bytes(b"\n");
     board.send(PING);
     assert_eq!(board.message()["id"], 7);
+}
+
+/// One line of more than 200 MiB: what stands before and behind the long text in it.
+fn send_long(board: &mut Binary, before: &str, behind: &str) {
+    let chunk = vec![b'x'; 1 << 20];
+    board.send_bytes(before.as_bytes());
+    for _ in 0..200 {
+        board.send_bytes(&chunk);
+    }
+    board.send_bytes(behind.as_bytes());
+}
+
+#[test]
+fn a_line_over_the_limit_is_answered_by_its_own_id() {
+    let mut board = Binary::serve();
+    board.answer("get_server_info", "{}");
+    let before = board.resident_kib();
+    let call = r#""method":"tools/call","params":{"name":"count_rows","arguments":{"id":9,"table":""#;
+    for (first, last, ids) in [
+        (format!(r#"{{"jsonrpc":"2.0","id":41,{call}"#), r#""}}}"#, vec![json!(41)]),
+        (format!(r#"{{"jsonrpc":"2.0",{call}"#), r#""}},"id":"l\"ast"}"#, vec![json!("l\"ast")]),
+        (format!(r#"{{"jsonrpc":"2.0",{call}\",\"id\":5,\""#), r#""},"id":8},"id":42,"x":{"id":7}}"#, vec![json!(42)]),
+        (
+            format!(r#"[{{"jsonrpc":"2.0","id":1,"method":"ping"}},{{"id":"b",{call}"#),
+            r#""}}}]"#,
+            vec![json!(1), json!("b")],
+        ),
+        (format!(r#"{{"jsonrpc":"2.0","id":1,"id":2,{call}"#), r#""}}}"#, vec![Value::Null]),
+        (format!(r#"{{"jsonrpc":"2.0","id":null,{call}"#), r#""}}}"#, vec![Value::Null]),
+        (format!(r#"{{"jsonrpc":"2.0",{call}"#), r#""}}}"#, vec![Value::Null]),
+        (r#"{"jsonrpc":"2.0","id":1,"result":{"t":""#.to_owned(), r#""}}"#, vec![Value::Null]),
+    ] {
+        send_long(&mut board, &first, &format!("{last}\n"));
+        for id in ids {
+            let answer = board.message();
+            assert_eq!((code(&answer), &answer["id"]), (-32600, &id), "{first} … {last}");
+            let message = "the line is longer than 16777216 bytes, the most that one message takes";
+            assert_eq!(answer["error"]["message"], message);
+        }
+        board.send(PING);
+        assert_eq!(board.message(), json!({"jsonrpc": "2.0", "id": 7, "result": {}}));
+    }
+    let after = board.resident_kib();
+    assert!(after < before + 48 * 1024, "{before} KiB before, {after} KiB after eight lines of 200 MiB");
+    // Cut off by the end of input.
+    send_long(&mut board, &format!(r#"{{"jsonrpc":"2.0","id":43,{call}"#), "");
+    board.end_input();
+    board.wait();
+    let rest = board.rest();
+    assert_eq!(
+        rest.iter().map(|answer| (code(answer), answer["id"].clone())).collect::<Vec<_>>(),
+        [(-32600, json!(43))]
+    );
+}
+
+#[test]
+fn a_line_of_just_the_limit_is_served() {
+    let mut board = Binary::serve();
+    for ending in ["\n", "\r\n"] {
+        for (bytes, code) in [(16 << 20, Value::Null), ((16 << 20) + 1, json!(-32600))] {
+            let (first, last) = (r#"{"jsonrpc":"2.0","id":5,"method":"ping","x":""#, "\"}");
+            let text = "x".repeat(bytes - first.len() - last.len());
+            board.send_bytes(format!("{first}{text}{last}{ending}").as_bytes());
+            let answer = board.message();
+            assert_eq!((&answer["id"], &answer["error"]["code"]), (&json!(5), &code), "{bytes} {ending:?}");
+        }
+    }
 }
 
 #[test]

@@ -1,6 +1,10 @@
 //! Bytes become lines. A line over the limit is thrown away as it comes, so memory stays flat.
 
+pub mod ids;
+
 use std::ops::Range;
+
+use self::ids::Ids;
 
 /// The longest line that is read, without its line break.
 pub const LINE_BYTES_MAX: usize = 16 << 20;
@@ -14,8 +18,8 @@ const KEPT_BYTES: usize = 1 << 20;
 pub enum Line {
     /// Its bytes, without white space around them; never empty.
     Text(Vec<u8>),
-    /// It was longer than [`LINE_BYTES_MAX`]. Said once, as soon as it is known.
-    Oversize,
+    /// It was longer than [`LINE_BYTES_MAX`]: the ids of the requests in it, as JSON. Said once, as soon as they are known.
+    Oversize(Vec<Box<str>>),
 }
 
 /// Splits what was read into lines.
@@ -26,9 +30,19 @@ pub struct Lines {
     start: usize,
     /// How far the buffer was searched for a line break.
     searched: usize,
-    /// The rest of an oversize line is being thrown away.
-    skipping: bool,
+    skipping: Skipping,
     ended: bool,
+}
+
+/// Whether the rest of an oversize line is being thrown away.
+#[derive(Default)]
+enum Skipping {
+    #[default]
+    No,
+    /// It is read for ids.
+    Reading(Ids),
+    /// All is said.
+    Said,
 }
 
 impl Lines {
@@ -74,11 +88,11 @@ impl Lines {
             let line = self.start..self.searched + found;
             self.searched = line.end + 1;
             self.start = self.searched;
-            if std::mem::take(&mut self.skipping) {
-                continue;
-            }
-            if line.len() > LINE_BYTES_MAX {
-                return Some(Line::Oversize);
+            match std::mem::take(&mut self.skipping) {
+                Skipping::Said => continue,
+                Skipping::Reading(ids) => return Some(self.oversize(ids, line)),
+                Skipping::No if self.is_too_long(&line) => return Some(self.oversize(Ids::default(), line)),
+                Skipping::No => {}
             }
             if let Some(text) = self.trimmed(line) {
                 return Some(Line::Text(text));
@@ -86,19 +100,43 @@ impl Lines {
         }
     }
 
+    /// A carriage return is a part of the line break.
+    fn is_too_long(&self, line: &Range<usize>) -> bool {
+        let longest = LINE_BYTES_MAX + usize::from(self.buffer.get(..line.end).is_some_and(|all| all.ends_with(b"\r")));
+        line.len() > longest
+    }
+
+    /// The end of a line that is not kept.
+    fn oversize(&self, mut ids: Ids, rest: Range<usize>) -> Line {
+        ids.pass(self.buffer.get(rest).unwrap_or_default());
+        Line::Oversize(ids.end())
+    }
+
     fn unfinished(&mut self) -> Option<Line> {
         let line = self.start..self.buffer.len();
-        if line.len() > LINE_BYTES_MAX || self.skipping {
-            self.buffer = Vec::new();
-            self.start = 0;
-            self.searched = 0;
-            return (!std::mem::replace(&mut self.skipping, true)).then_some(Line::Oversize);
+        if matches!(self.skipping, Skipping::No) {
+            if self.is_too_long(&line) {
+                self.skipping = Skipping::Reading(Ids::default());
+            } else if self.ended {
+                self.start = self.buffer.len();
+                return self.trimmed(line).map(Line::Text);
+            } else {
+                return None;
+            }
         }
-        if !self.ended {
-            return None;
+        if let Skipping::Reading(ids) = &mut self.skipping {
+            ids.pass(self.buffer.get(line).unwrap_or_default());
         }
-        self.start = self.buffer.len();
-        self.trimmed(line).map(Line::Text)
+        self.buffer = Vec::new();
+        self.start = 0;
+        self.searched = 0;
+        match std::mem::replace(&mut self.skipping, Skipping::Said) {
+            Skipping::Reading(ids) if ids.is_hopeless() || self.ended => Some(Line::Oversize(ids.end())),
+            before => {
+                self.skipping = before;
+                None
+            }
+        }
     }
 
     /// Without white space and byte order mark.

@@ -11,6 +11,7 @@ use rmcp::model::{
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
+use super::lines::{LINE_BYTES_MAX, ids::Ids};
 use crate::{mcp::pressure::Pressure, tools::arguments::RawArguments};
 
 /// Messages in one batch.
@@ -163,7 +164,8 @@ pub fn read(text: &str) -> Incoming {
             return Incoming::Refused(match serde_json::from_str::<serde::de::IgnoredAny>(text) {
                 Err(error) => not_json(place(&error)),
                 Ok(_) if text.starts_with('{') => {
-                    invalid(None, format!("not a JSON-RPC message: {}", sentence(&error)))
+                    let id = Ids::of(text).first().and_then(|id| Id::read(id));
+                    invalid(id, format!("not a JSON-RPC message: {}", sentence(&error)))
                 }
                 Ok(_) => invalid(None, "not a JSON-RPC message: it must be an object"),
             });
@@ -171,6 +173,17 @@ pub fn read(text: &str) -> Incoming {
         Err(error) => return Incoming::Refused(not_json(place(&error))),
     };
     message(&head).unwrap_or_else(Incoming::Refused)
+}
+
+/// What is answered to a line that is too long: to each request in it, where they could be told.
+pub fn oversize(ids: &[Box<str>]) -> Vec<Refusal> {
+    let refusal = |id: Option<Id>| {
+        invalid(id, format!("the line is longer than {LINE_BYTES_MAX} bytes, the most that one message takes"))
+    };
+    match ids {
+        [] => vec![refusal(None)],
+        ids => ids.iter().map(|id| refusal(Id::read(id))).collect(),
+    }
 }
 
 fn batch(text: &str) -> Incoming {

@@ -12,6 +12,8 @@ const NESTING_MAX: usize = 16;
 pub const KEEPS: &str = "x-keeps";
 /// Other names of an argument. Only this server reads it.
 pub const ALIASES: &str = "x-aliases";
+/// Says that a text is a value of an object as it stands. Only this server reads it.
+pub const TAKES_TEXT: &str = "x-takes-text";
 
 /// Arguments whose names say all: the instructions tell of them once for all tools.
 const KNOWN: [&str; 3] = ["idempotency_key", "cursor", "database"];
@@ -64,6 +66,7 @@ fn slim_part(part: &mut Value) {
         Value::Object(members) => {
             members.remove(KEEPS);
             members.remove(ALIASES);
+            members.remove(TAKES_TEXT);
             if members.get("minimum").and_then(Value::as_i64).is_some_and(|least| (0..=1).contains(&least)) {
                 members.remove("minimum");
             }

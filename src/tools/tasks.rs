@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     domain::{
+        names::nearest,
         tasks::{
             Outcome, State,
             answers::{Change, Finished, Managed, TaskFilter, Updated},
@@ -383,6 +384,7 @@ impl ManageTasks {
             State::parse(word).ok_or_else(|| {
                 let words: Vec<&str> = State::ALL.into_iter().map(State::as_str).collect();
                 Error::invalid("filter.state", format!("`{word}` is no state of a task"))
+                    .did_you_mean(nearest(word, words.iter().copied()))
                     .hint(format!("it takes {}", words.join(", ")))
             })
         });

@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use rmcp::model::Tool;
 use serde_json::Value;
 
-use super::super::schema::{ALIASES, KEEPS};
+use super::super::schema::{ALIASES, KEEPS, TAKES_TEXT};
 
 /// The arguments of all tools.
 pub struct Shapes(HashMap<String, Shape>);
@@ -16,6 +16,8 @@ pub(super) struct Shape {
     /// It may be left out.
     pub(super) optional: bool,
     pub(super) keeps: Keeps,
+    /// A text is a value of it, also one that holds an object.
+    pub(super) takes_text: bool,
     pub(super) range: Option<Range>,
 }
 
@@ -73,7 +75,8 @@ impl Shape {
             _ => Keeps::Nothing,
         };
         let kind = if keeps == Keeps::Nothing { Kind::of(schema) } else { Kind::Anything };
-        Self { kind, optional, keeps, range: Range::of(schema) }
+        let takes_text = schema.get(TAKES_TEXT).is_some_and(|takes| takes == true);
+        Self { kind, optional, keeps, takes_text, range: Range::of(schema) }
     }
 
     /// Something inside of it may have to be changed.

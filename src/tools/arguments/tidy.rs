@@ -92,7 +92,7 @@ impl Shape {
             return Ok(Tidied::AsItIs);
         }
         let inner = word(value).map(|text| text.trim().to_owned());
-        if inner.as_deref() == Some("null") {
+        if inner.as_deref() == Some("null") && !self.takes_text {
             return Ok(Tidied::LeftOut);
         }
         let bare = inner.as_deref().unwrap_or(value);
@@ -143,7 +143,7 @@ impl Shape {
         begin: char,
         tidy: impl FnOnce(&str) -> Result<Option<String>, Error>,
     ) -> Result<Tidied, Error> {
-        let unwrapped = if value.starts_with('"') {
+        let unwrapped = if value.starts_with('"') && !self.takes_text {
             let inner = serde_json::from_str::<String>(value).unwrap_or_default();
             let inner = inner.trim();
             let holds = inner.starts_with(begin) && serde_json::from_str::<&RawValue>(inner).is_ok();

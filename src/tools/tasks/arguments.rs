@@ -118,7 +118,7 @@ pub struct FailureArgument(Told);
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(inline)]
+#[schemars(inline, extend("x-takes-text" = true))]
 struct Told {
     message: String,
     /// invalid, denied, not_found, budget: never retried.
@@ -132,8 +132,10 @@ impl<'de> Deserialize<'de> for FailureArgument {
         let value = <Json as Deserialize>::deserialize(deserializer)?;
         match value.get().trim_start().as_bytes().first() {
             Some(b'"') => {
-                let message = serde_json::from_str(value.get()).map_err(D::Error::custom)?;
-                Ok(Self(Told { code: None, message, retryable: None }))
+                let message: String = serde_json::from_str(value.get()).map_err(D::Error::custom)?;
+                // Some hosts send objects so; another object is what somebody's program said of the failure.
+                let told = serde_json::from_str(&message).ok().filter(|_| message.trim_start().starts_with('{'));
+                Ok(Self(told.unwrap_or(Told { code: None, message, retryable: None })))
             }
             Some(b'{') => Lenient::<Told>::deserialize(&*value).map(|told| Self(told.0)).map_err(D::Error::custom),
             _ => Err(D::Error::custom("expected a text, or an object with message, code, retryable")),

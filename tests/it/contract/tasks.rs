@@ -175,6 +175,25 @@ async fn some_failures_are_for_good(store: &Arc<Records>) {
         assert_eq!(refused, LeaseRefused::Lost { state: State::Dead, fence: 2, agent_id: None });
         board.look(&made.id).await;
     }
+    // What the worker says of it can end it, and cannot go on against the code.
+    let said = [
+        (None, false, State::Dead),
+        (Some("flaky"), false, State::Dead),
+        (Some("invalid"), true, State::Dead),
+        (Some("flaky"), true, State::RetryWait),
+    ];
+    for (code, retryable, state) in said {
+        let made = alone(&board, task("said")).await;
+        let lease = board.one().await.lease;
+        let code = code.map(str::to_owned);
+        let failure = Failure { code, message: "m".into(), retryable: Some(retryable), retry_after_ms: Some(600_000) };
+        assert_eq!(board.finish(&lease, Outcome::Failed(failure.clone())).await.unwrap().state, state);
+        let (_, tasks) = board.look(&made.id).await;
+        assert_eq!(
+            (tasks[0].attempts, tasks[0].error.as_ref()),
+            (1, Some(&Failure { retry_after_ms: None, ..failure }))
+        );
+    }
 }
 
 async fn the_last_twenty_failures_are_kept(store: &Arc<Records>) {

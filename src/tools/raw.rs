@@ -34,6 +34,14 @@ impl JsonSchema for Any {
     }
 }
 
+/// The largest whole number that every client keeps as it is.
+const CARRIED_MAX: u64 = (1 << 53) - 1;
+
+/// A number that every client can carry; one that some cannot is a text of its digits.
+pub fn carried<S: serde::Serializer>(number: &u64, serializer: S) -> Result<S::Ok, S::Error> {
+    if *number <= CARRIED_MAX { serializer.serialize_u64(*number) } else { serializer.collect_str(number) }
+}
+
 /// A JSON object, kept as its text. A JSON string that holds an object is taken as that object, because some hosts send it so.
 #[derive(Debug, Clone, Serialize)]
 #[serde(transparent)]
@@ -120,4 +128,21 @@ fn unwrapped(text: Text) -> Text {
         .filter(|inner| inner.trim_start().starts_with(['{', '[']))
         .and_then(|inner| RawValue::from_string(inner.trim().to_owned()).ok())
         .unwrap_or(text)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_number_beyond_what_clients_carry_is_a_text() {
+        #[derive(serde::Serialize)]
+        struct Versioned(#[serde(serialize_with = "super::carried")] u64);
+        for (number, json) in [
+            (7, "7"),
+            (9_007_199_254_740_991, "9007199254740991"),
+            (9_007_199_254_740_992, r#""9007199254740992""#),
+            (9_223_372_036_854_775_806, r#""9223372036854775806""#),
+        ] {
+            assert_eq!(serde_json::to_string(&Versioned(number)).unwrap(), json);
+        }
+    }
 }

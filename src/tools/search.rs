@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Json, Parameters, ToolError, Tools,
-    raw::{Any, Lenient, Object},
+    raw::{self, Any, Lenient, Object},
 };
 use crate::{
     domain::search::{self, IndexSummary, Mapping},
@@ -108,6 +108,8 @@ pub struct DocumentAnswer {
     id: String,
     #[serde(rename = "_index")]
     index: String,
+    /// Other systems may have set it (`version_type=external`).
+    #[serde(serialize_with = "raw::carried")]
     version: u64,
     untrusted: bool,
     document: Any,

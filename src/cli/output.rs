@@ -16,6 +16,12 @@ pub fn line(text: &str) {
     write(&format!("{text}\n"));
 }
 
+/// Writes to stderr what a reader of stdout need not parse.
+pub fn note(text: &str) {
+    // Nobody is left to tell.
+    let _ = std::io::stderr().write_all(redact(text).as_bytes());
+}
+
 /// How wide the terminal is; a comfortable width where there is none.
 pub fn terminal_width() -> usize {
     const WIDTH_DEFAULT: usize = 120;

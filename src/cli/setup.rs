@@ -1,7 +1,10 @@
 //! `callboard setup`: puts the server into a client's settings, keeping what is there.
 
 mod clients;
+mod entry;
+mod file;
 mod jsonc;
+mod list;
 mod toml_file;
 mod yaml;
 
@@ -13,16 +16,14 @@ use super::{GOOD, output};
 use crate::{
     config::{Environment, Flags},
     error::{Code, Error},
+    redaction::redact,
 };
 pub use clients::Client;
 use clients::Shape;
+use entry::{Change, Entry, Existing};
 
-/// What is started, whoever starts it.
-#[derive(Debug, Clone)]
-pub struct Entry {
-    command: String,
-    args: Vec<String>,
-}
+/// What the server is called in a client's settings.
+const NAME: &str = "callboard";
 
 /// Whether a client knows this server.
 #[derive(Debug, Serialize)]
@@ -35,7 +36,7 @@ pub struct ClientEntry {
     pub exists: bool,
     /// It has an entry for this server.
     pub entry: bool,
-    /// Why the file cannot be read.
+    /// Why the file cannot be read, or its entry cannot work.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
 }
@@ -44,138 +45,174 @@ impl ClientEntry {
     /// For people.
     pub fn state_text(&self) -> String {
         match (&self.problem, self.entry, self.exists) {
-            (Some(problem), ..) => format!("{problem} ({})", self.path.display()),
+            (Some(problem), ..) => format!("PROBLEM: {problem} ({})", self.path.display()),
             (None, true, _) => format!("has an entry ({})", self.path.display()),
             (None, false, true) => {
                 format!("no entry ({}); `callboard setup {}` adds it", self.path.display(), self.client)
             }
-            (None, false, false) => "not found".to_owned(),
+            (None, false, false) => "no settings file".to_owned(),
         }
     }
 }
 
+/// A client's file as it would be.
+struct Plan {
+    text: String,
+    /// What the entry that is there keeps; none where there is no entry yet.
+    kept: Option<Existing>,
+    change: Change,
+}
+
 /// Writes the entry, or only prints it.
 pub fn run(client: Client, print: bool, environment: &Environment, flags: &Flags) -> Result<u8, Error> {
-    let entry = Entry::of_this_program(flags);
+    let entry = Entry::of_this_program(flags)?;
+    let path = client.path(environment);
     if print {
-        output::line(client.document(&entry).trim_end());
+        show(client, path.as_deref(), &entry, flags);
         return Ok(GOOD);
     }
-    let path = client.path(environment).ok_or_else(|| {
+    let path = path.ok_or_else(|| {
         Error::new(Code::Invalid, "there is no home directory to find the client's settings in")
             .hint(format!("`callboard setup {} --print` shows the entry", client.name()))
     })?;
-    let old = read(&path)?;
-    let new = changed(client, &entry, old.as_deref()).map_err(|error| broken(client, &path, &error))?;
-    if old.as_deref() == Some(new.as_str()) {
-        output::line(&format!("{} has the entry already: {}", client.name(), path.display()));
+    let old = file::read(&path)?;
+    let plan = plan(client, &entry, flags, old.as_deref()).map_err(|error| broken(client, &path, &error))?;
+    if old.as_deref() == Some(plan.text.as_str()) {
+        output::line(&format!("Nothing changed: {} already starts callboard ({}).", client.name(), path.display()));
+        output::write(&redact(&told(&plan)));
         return Ok(GOOD);
     }
-    let backup = write(&path, old.as_deref(), &new)?;
+    let backup = file::write(&path, old.as_deref(), &plan.text)?;
     output::line(&format!("{} now starts callboard: {}", client.name(), path.display()));
+    output::write(&redact(&told(&plan)));
     if let Some(backup) = backup {
-        output::line(&format!("the file as it was: {}", backup.display()));
+        output::line(&format!("The file as it was: {}", backup.display()));
+    }
+    if let Some(project) =
+        client.project_path(environment).filter(|project| *project != path && has_entry(client, project))
+    {
+        output::line(&format!(
+            "In this directory {} has an entry of its own, which was not changed: {}",
+            client.name(),
+            project.display()
+        ));
     }
     output::line("Restart the client. Settings such as DATABASE_URL go into the entry's environment.");
     Ok(GOOD)
+}
+
+/// Prints the entry on stdout; what it would do to the file that is there goes to stderr.
+fn show(client: Client, path: Option<&Path>, entry: &Entry, flags: &Flags) {
+    let planned = path.map(|path| (path, file::read(path).map_err(|error| error.message.clone())));
+    let planned = planned.map(|(path, old)| (path, old.and_then(|old| plan(client, entry, flags, old.as_deref()))));
+    let mut shown = entry.clone();
+    if let Some((path, Ok(plan))) = &planned
+        && let Some(kept) = &plan.kept
+    {
+        if let (None, Some(command)) = (&plan.change.command, &kept.command) {
+            shown.command.clone_from(command);
+        }
+        shown.args = plan.change.args(kept);
+        let verb = if plan.change.is_empty() { "would not change" } else { "would change" };
+        output::note(&format!("setup {verb} the entry in {}\n{}", path.display(), told(plan)));
+    }
+    if let Some((path, Err(why))) = &planned {
+        output::note(&format!("setup would leave {} as it is: {why}\n", path.display()));
+    }
+    output::line(client.document(&shown).trim_end());
+}
+
+/// What changes and what stays, a line each. Values of the environment are never shown.
+fn told(plan: &Plan) -> String {
+    let Some(kept) = &plan.kept else { return String::new() };
+    let mut lines: Vec<String> = plan.change.told.iter().map(|line| format!("  {line}\n")).collect();
+    let mut stays = plan.change.kept_options.clone();
+    stays.extend(kept.other_keys.iter().cloned());
+    if kept.name != NAME {
+        lines.insert(0, format!("  entry: `{}`\n", kept.name));
+    }
+    if !stays.is_empty() {
+        lines.push(format!("  kept: {}\n", stays.join(", ")));
+    }
+    lines.concat()
 }
 
 /// Which clients know this server.
 pub fn found(environment: &Environment) -> Vec<ClientEntry> {
     let look = |client: &Client| {
         let path = client.path(environment)?;
-        let (text, problem) = match read(&path) {
-            Ok(text) => (text, None),
-            Err(error) => (None, Some(error.message.clone())),
+        let read = file::read(&path).map_err(|error| error.message.clone());
+        let exists = !matches!(read, Ok(None));
+        let listed = read.and_then(|text| entries(*client, text.as_deref().unwrap_or_default()));
+        let (entry, problem) = match &listed {
+            Ok(listed) => {
+                let ours = listed.iter().filter(|entry| entry.name == NAME || entry.runs_callboard());
+                let missing = ours.clone().filter_map(|entry| entry.command.as_deref());
+                let missing =
+                    missing.filter(|command| Path::new(command).is_absolute() && !Path::new(command).exists());
+                let gone = missing.map(|command| format!("its entry starts `{command}`, which does not exist")).next();
+                (ours.count() > 0, gone)
+            }
+            Err(problem) => (false, Some(problem.clone())),
         };
-        let entry = match (&text, client.shape()) {
-            (Some(text), Shape::Json { list }) => jsonc::has(text, list, "callboard"),
-            (Some(text), Shape::Toml) => Ok(toml_file::has(text)),
-            (Some(text), Shape::Yaml) => Ok(yaml::has(text)),
-            (None, _) => Ok(false),
-        };
-        let problem = problem.or_else(|| entry.as_ref().err().cloned());
-        Some(ClientEntry {
-            client: client.name(),
-            exists: text.is_some(),
-            path,
-            entry: entry.unwrap_or(false),
-            problem,
-        })
+        Some(ClientEntry { client: client.name(), exists, path, entry, problem })
     };
     Client::ALL.iter().filter_map(look).collect()
 }
 
-impl Entry {
-    fn of_this_program(flags: &Flags) -> Self {
-        let command =
-            std::env::current_exe().map_or_else(|_| "callboard".to_owned(), |path| path.display().to_string());
-        let mut args = vec!["serve".to_owned()];
-        if flags.read_only {
-            args.push("--read-only".to_owned());
-        }
-        if let Some(toolsets) = &flags.toolsets {
-            args.extend(["--toolsets".to_owned(), toolsets.clone()]);
-        }
-        if let Some(data_dir) = &flags.data_dir {
-            let absolute = std::path::absolute(data_dir).unwrap_or_else(|_| data_dir.clone());
-            args.extend(["--data-dir".to_owned(), absolute.display().to_string()]);
-        }
-        Self { command, args }
+fn has_entry(client: Client, path: &Path) -> bool {
+    let text = file::read(path).ok().flatten().unwrap_or_default();
+    entries(client, &text).is_ok_and(|listed| listed.iter().any(|entry| entry.name == NAME || entry.runs_callboard()))
+}
+
+/// The servers that a client's file lists.
+fn entries(client: Client, text: &str) -> Result<Vec<Existing>, String> {
+    let (_, text, _) = file::normal(text);
+    match client.shape() {
+        _ if text.trim().is_empty() => Ok(Vec::new()),
+        Shape::Json { list } => jsonc::entries(&text, list),
+        Shape::Toml => toml_file::entries(&text),
+        Shape::Yaml => yaml::entries(&text),
     }
 }
 
 /// The file with the entry in it.
-fn changed(client: Client, entry: &Entry, old: Option<&str>) -> Result<String, String> {
-    let old = old.filter(|text| !text.trim().is_empty());
-    match (client.shape(), old) {
-        (_, None) => Ok(client.document(entry)),
-        (Shape::Json { list }, Some(old)) => jsonc::with_entry(old, list, "callboard", &client.json(entry)),
-        (Shape::Toml, Some(old)) => toml_file::with_entry(old, entry),
-        (Shape::Yaml, Some(old)) => yaml::with_entry(old, entry),
+fn plan(client: Client, entry: &Entry, flags: &Flags, old: Option<&str>) -> Result<Plan, String> {
+    let (mark, text, line_end) = file::normal(old.unwrap_or_default());
+    let kept = ours(entries(client, &text)?)?;
+    let change = match &kept {
+        Some(kept) => kept.change(entry, flags)?,
+        None => Change::default(),
+    };
+    let new = match (client.shape(), &kept) {
+        (_, Some(_)) if change.is_empty() => text,
+        (Shape::Json { list }, Some(kept)) => jsonc::changed(&text, list, &kept.name, &change)?,
+        (Shape::Toml, Some(kept)) => toml_file::changed(&text, &kept.name, &change)?,
+        (Shape::Yaml, Some(kept)) => yaml::changed(&text, &kept.name, &change)?,
+        (_, None) if text.trim().is_empty() => client.document(entry),
+        (Shape::Json { list }, None) => jsonc::with_entry(&text, list, NAME, &client.json(entry))?,
+        (Shape::Toml, None) => toml_file::with_entry(&text, entry)?,
+        (Shape::Yaml, None) => yaml::with_entry(&text, entry)?,
+    };
+    Ok(Plan { text: format!("{mark}{}", new.replace('\n', line_end)), kept, change })
+}
+
+/// The entry that setup changes: ours by name, else the one that starts callboard under another name.
+fn ours(mut entries: Vec<Existing>) -> Result<Option<Existing>, String> {
+    if let Some(at) = entries.iter().position(|entry| entry.name == NAME) {
+        return Ok(Some(entries.swap_remove(at)));
+    }
+    entries.retain(Existing::runs_callboard);
+    match entries.len() {
+        0 | 1 => Ok(entries.pop()),
+        _ => {
+            let names: Vec<String> = entries.iter().map(|entry| format!("`{}`", entry.name)).collect();
+            Err(format!("several entries start callboard ({}), and none is called `{NAME}`", names.join(", ")))
+        }
     }
 }
 
 fn broken(client: Client, path: &Path, why: &str) -> Error {
     Error::new(Code::Invalid, format!("`{}` was left as it is: {why}", path.display()))
-        .hint(format!("mend the file, or put in by hand what `callboard setup {} --print` shows", client.name()))
-}
-
-fn read(path: &Path) -> Result<Option<String>, Error> {
-    match std::fs::read_to_string(path) {
-        Ok(text) => Ok(Some(text)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Error::new(Code::Invalid, format!("`{}` cannot be read: {error}", path.display()))),
-    }
-}
-
-/// Replaces the file in one step; gives the path of the copy that was kept.
-fn write(path: &Path, old: Option<&str>, new: &str) -> Result<Option<PathBuf>, Error> {
-    let failed =
-        |error: std::io::Error| Error::new(Code::Invalid, format!("`{}` cannot be written: {error}", path.display()));
-    // A link to a file kept elsewhere stays a link.
-    let path = &std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    if let Some(parent) = path.parent() {
-        std::fs::create_dir_all(parent).map_err(failed)?;
-    }
-    let beside = |ending: &str| {
-        let mut name = path.file_name().unwrap_or_default().to_owned();
-        name.push(ending);
-        path.with_file_name(name)
-    };
-    let mut backup = None;
-    if old.is_some() {
-        let copy = (1..).map(|count| beside(&format!(".backup-{count}"))).find(|copy| !copy.exists());
-        if let Some(copy) = copy {
-            std::fs::copy(path, &copy).map_err(failed)?;
-            backup = Some(copy);
-        }
-    }
-    let fresh = beside(&format!(".callboard-{}", std::process::id()));
-    std::fs::write(&fresh, new).map_err(failed)?;
-    if let Ok(metadata) = std::fs::metadata(path) {
-        std::fs::set_permissions(&fresh, metadata.permissions()).map_err(failed)?;
-    }
-    std::fs::rename(&fresh, path).map_err(failed)?;
-    Ok(backup)
+        .hint(format!("correct the file, or add by hand what `callboard setup {} --print` shows", client.name()))
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 use serde_json::{Value, json};
 
-use super::{Entry, toml_file, yaml};
+use super::{NAME, entry::Entry, toml_file, yaml};
 use crate::config::Environment;
 
 /// A client of MCP servers.
@@ -97,6 +97,19 @@ impl Client {
         }
     }
 
+    /// The file in a project's directory that it reads too.
+    pub fn project_path(self, environment: &Environment) -> Option<PathBuf> {
+        let file = match self {
+            Self::ClaudeCode => ".mcp.json",
+            Self::Cursor => ".cursor/mcp.json",
+            Self::Vscode => ".vscode/mcp.json",
+            Self::Zed => ".zed/settings.json",
+            Self::Codex => ".codex/config.toml",
+            Self::ClaudeDesktop | Self::Goose => return None,
+        };
+        Some(environment.working_dir.join(file))
+    }
+
     /// The entry as this client writes it in JSON.
     pub fn json(self, entry: &Entry) -> Value {
         match self {
@@ -114,7 +127,7 @@ impl Client {
     pub fn document(self, entry: &Entry) -> String {
         match self.shape() {
             Shape::Json { list } => {
-                let document = json!({list: {"callboard": self.json(entry)}});
+                let document = json!({list: {NAME: self.json(entry)}});
                 format!("{}\n", serde_json::to_string_pretty(&document).unwrap_or_default())
             }
             Shape::Toml => toml_file::section(entry),

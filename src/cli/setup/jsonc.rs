@@ -2,56 +2,97 @@
 
 use std::ops::Range;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-/// Whether `list` of the document has a member `name`.
+use super::{
+    entry::{Change, Existing},
+    list::quoted_end as string_end,
+};
+
+/// The servers that `list` of the document has.
 ///
 /// # Errors
 /// When the file is broken, in words.
-pub fn has(text: &str, list: &str, name: &str) -> Result<bool, String> {
+pub fn entries(text: &str, list: &str) -> Result<Vec<Existing>, String> {
     let (_, document) = parsed(text)?;
-    Ok(document.get(list).and_then(|list| list.get(name)).is_some())
+    let Some(servers) = document.get(list) else { return Ok(Vec::new()) };
+    let Some(servers) = servers.as_object() else { return Err(format!("its `{list}` is not an object")) };
+    servers.iter().map(|(name, entry)| existing(list, name, entry)).collect()
 }
 
-/// The document with `entry` as member `name` of `list`. An entry that is there keeps what `entry` does not say, and its environment.
+fn existing(list: &str, name: &str, entry: &Value) -> Result<Existing, String> {
+    let ours = name == super::NAME;
+    let Some(entry) = entry.as_object() else {
+        if ours {
+            return Err(format!("its `{list}.{name}` is not an object"));
+        }
+        return Ok(Existing { name: name.to_owned(), ..Existing::default() });
+    };
+    let command = entry.get("command").and_then(Value::as_str).map(str::to_owned);
+    let texts = |items: &Vec<Value>| items.iter().map(|item| item.as_str().map(str::to_owned)).collect();
+    let args: Option<Vec<String>> = entry.get("args").and_then(Value::as_array).and_then(texts);
+    if ours && (entry.contains_key("command") != command.is_some() || entry.contains_key("args") != args.is_some()) {
+        return Err(format!(
+            "the `command` of its `{list}.{name}` is not a text, or its `args` are not a list of texts"
+        ));
+    }
+    let other_keys = entry.keys().filter(|key| !["command", "args"].contains(&key.as_str())).cloned().collect();
+    Ok(Existing { name: name.to_owned(), command, args, other_keys })
+}
+
+/// The document with `entry` as a further member `name` of `list`.
 ///
 /// # Errors
 /// When the file is broken, in words.
 pub fn with_entry(text: &str, list: &str, name: &str, entry: &Value) -> Result<String, String> {
-    if text.trim().is_empty() {
-        return Err("it is empty".to_owned());
-    }
     let (strict, document) = parsed(text)?;
     let root = object(&strict, 0).ok_or("it is not a JSON object")?;
-    let Some(servers) = document.get(list) else {
+    if document.get(list).is_none() {
         return Ok(insert(text, &strict, &root, list, &serde_json::json!({name: entry}), 1));
-    };
-    let Some(servers) = servers.as_object() else { return Err(format!("its `{list}` is not an object")) };
-    let place = root.member(list).ok_or_else(|| format!("its `{list}` cannot be found"))?;
-    let inner = object(&strict, place.start).ok_or_else(|| format!("its `{list}` is not an object"))?;
-    match servers.get(name) {
-        None => Ok(insert(text, &strict, &inner, name, entry, 2)),
-        Some(old) => {
-            let merged = merged(old, entry);
-            if merged == *old {
-                return Ok(text.to_owned());
-            }
-            let place = inner.member(name).ok_or_else(|| format!("its `{name}` cannot be found"))?;
+    }
+    let servers = inner(&strict, &root, list)?;
+    Ok(insert(text, &strict, &servers, name, entry, 2))
+}
+
+/// The document with the entry `name` of `list` changed.
+///
+/// # Errors
+/// When the file is broken, in words.
+pub fn changed(text: &str, list: &str, name: &str, change: &Change) -> Result<String, String> {
+    let mut text = text.to_owned();
+    if let Some(command) = &change.command {
+        text = with_value(&text, list, name, "command", &Value::from(command.as_str()))?;
+    }
+    if let Some(args) = &change.all_args {
+        text = with_value(&text, list, name, "args", &Value::from(args.clone()))?;
+    }
+    if !change.edits.is_empty() {
+        let (strict, _) = parsed(&text)?;
+        let root = object(&strict, 0).ok_or("it is not a JSON object")?;
+        let entry = inner(&strict, &inner(&strict, &root, list)?, name)?;
+        let place = entry.member("args").ok_or("its `args` cannot be found")?;
+        text = super::list::edited(&text, &strict, place, &change.edits).ok_or("its `args` cannot be changed")?;
+    }
+    Ok(text)
+}
+
+fn with_value(text: &str, list: &str, name: &str, key: &str, value: &Value) -> Result<String, String> {
+    let (strict, _) = parsed(text)?;
+    let root = object(&strict, 0).ok_or("it is not a JSON object")?;
+    let entry = inner(&strict, &inner(&strict, &root, list)?, name)?;
+    match entry.member(key) {
+        Some(place) => {
             let mut out = text.to_owned();
-            out.replace_range(place, &indented(&merged, 2));
+            out.replace_range(place, &value.to_string());
             Ok(out)
         }
+        None => Ok(insert(text, &strict, &entry, key, value, 3)),
     }
 }
 
-fn merged(old: &Value, entry: &Value) -> Value {
-    let mut all = old.as_object().cloned().unwrap_or_else(Map::new);
-    for (key, value) in entry.as_object().into_iter().flatten() {
-        if key != "env" || !all.contains_key("env") {
-            all.insert(key.clone(), value.clone());
-        }
-    }
-    Value::Object(all)
+fn inner(strict: &str, outer: &Object, name: &str) -> Result<Object, String> {
+    let place = outer.member(name).ok_or_else(|| format!("its `{name}` cannot be found"))?;
+    object(strict, place.start).ok_or_else(|| format!("its `{name}` is not an object"))
 }
 
 /// The text as strict JSON of the same length (comments and trailing commas become blanks), and its value.
@@ -112,23 +153,10 @@ fn strict(text: &str) -> String {
     String::from_utf8(out).unwrap_or_default()
 }
 
-/// Where the string that begins at `start` ends.
-fn string_end(text: &str, start: usize) -> usize {
-    let mut escaped = false;
-    for (at, byte) in text.bytes().enumerate().skip(start + 1) {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' => escaped = true,
-            b'"' => return at + 1,
-            _ => {}
-        }
-    }
-    text.len()
-}
-
 /// An object's place in the text.
 struct Object {
     members: Vec<(String, Range<usize>)>,
+    open: usize,
     close: usize,
 }
 
@@ -147,7 +175,7 @@ fn object(strict: &str, from: usize) -> Option<Object> {
     loop {
         at += blanks(strict.get(at..)?);
         match strict.as_bytes().get(at)? {
-            b'}' => return Some(Object { members, close: at }),
+            b'}' => return Some(Object { members, open, close: at }),
             b',' => at += 1,
             b'"' => {
                 let end = string_end(strict, at);
@@ -197,17 +225,22 @@ fn value_end(strict: &str, start: usize) -> Option<usize> {
 
 /// The text with a further member at the end of an object.
 fn insert(text: &str, strict: &str, object: &Object, name: &str, value: &Value, depth: usize) -> String {
-    let indent = "  ".repeat(depth);
-    let member = format!("{indent}{}: {}", Value::from(name), indented(value, depth));
+    let unit = indentation(text);
     let mut out = text.to_owned();
+    let inside = text.get(object.open..object.close).unwrap_or_default();
+    if let (Some((_, last)), false, 3..) = (object.members.last(), inside.contains('\n'), depth) {
+        // An entry that is written in one line stays in one.
+        out.insert_str(last.end, &format!(", {}: {value}", Value::from(name)));
+        return out;
+    }
+    let member = format!("{}{}: {}", unit.repeat(depth), Value::from(name), indented(value, &unit, depth));
     let before_close = text.get(..object.close).unwrap_or_default();
     // The closing brace keeps its own line where it has one.
     let own_line = before_close.rsplit_once('\n').is_some_and(|(_, last)| last.trim().is_empty());
-    let outer = "  ".repeat(depth - 1);
     let (at, text_in) = if own_line {
         (before_close.trim_end_matches([' ', '\t']).len(), format!("{member}\n"))
     } else {
-        (object.close, format!("\n{member}\n{outer}"))
+        (object.close, format!("\n{member}\n{}", unit.repeat(depth - 1)))
     };
     out.insert_str(at, &text_in);
     if let Some((_, last)) = object.members.last() {
@@ -220,6 +253,13 @@ fn insert(text: &str, strict: &str, object: &Object, name: &str, value: &Value, 
         }
     }
     out
+}
+
+/// What one step of indentation is in this file.
+fn indentation(text: &str) -> String {
+    let first = text.lines().find(|line| line.starts_with([' ', '\t']) && line.trim_start().starts_with('"'));
+    let found = first.map(|line| line.len() - line.trim_start().len()).and_then(|length| first?.get(..length));
+    found.unwrap_or("  ").to_owned()
 }
 
 /// Whether the first thing after a value, comments aside, is a comma.
@@ -236,15 +276,20 @@ fn first_is_comma(text: &str, from: usize) -> bool {
     }
 }
 
-fn indented(value: &Value, depth: usize) -> String {
-    serde_json::to_string_pretty(value).unwrap_or_default().replace('\n', &format!("\n{}", "  ".repeat(depth)))
+fn indented(value: &Value, unit: &str, depth: usize) -> String {
+    let pretty = serde_json::to_string_pretty(value).unwrap_or_default();
+    let lines = pretty.lines().map(|line| {
+        let inner = line.trim_start_matches(' ');
+        format!("{}{inner}", unit.repeat((line.len() - inner.len()) / 2))
+    });
+    lines.collect::<Vec<_>>().join(&format!("\n{}", unit.repeat(depth)))
 }
 
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
-    use super::{has, with_entry};
+    use super::{entries, with_entry};
 
     #[test]
     fn everything_else_stays() {
@@ -261,37 +306,18 @@ mod tests {
         ] {
             let new =
                 with_entry(old, "mcpServers", "callboard", &entry).unwrap_or_else(|error| panic!("{old}: {error}"));
-            assert!(
-                has(&new, "mcpServers", "callboard").unwrap_or_else(|error| panic!("{old}\n{new}\n{error}")),
-                "{new}"
-            );
+            let found = entries(&new, "mcpServers").unwrap_or_else(|error| panic!("{old}\n{new}\n{error}"));
+            assert!(found.iter().any(|entry| entry.name == "callboard"), "{new}");
             for kept in ["// mine", "// keep", "\"other\"", "\"theme\": \"dark\"", "/* c */", "\"z\": 1", "/* , } */"] {
                 assert_eq!(old.contains(kept), new.contains(kept), "{kept}\n{new}");
             }
-            assert_eq!(
-                with_entry(&new, "mcpServers", "callboard", &entry).unwrap(),
-                new,
-                "a second time changes nothing"
-            );
         }
-    }
-
-    #[test]
-    fn an_entry_that_is_there_keeps_its_environment() {
-        let old = r#"{"mcpServers": {"callboard": {"command": "old", "env": {"DATABASE_URL": "x"}, "timeout": 5}}}"#;
-        let new =
-            with_entry(old, "mcpServers", "callboard", &json!({"command": "new", "args": [], "env": {}})).unwrap();
-        let new: serde_json::Value = serde_json::from_str(&new).unwrap();
-        assert_eq!(
-            new["mcpServers"]["callboard"],
-            json!({"command": "new", "args": [], "env": {"DATABASE_URL": "x"}, "timeout": 5})
-        );
     }
 
     #[test]
     fn a_broken_file_is_refused() {
         for broken in ["{", "[]", "{\"a\" 1}", "nonsense", "{\"mcpServers\": []}", "{\"a\": \"x}"] {
-            assert!(with_entry(broken, "mcpServers", "callboard", &json!({})).is_err(), "{broken}");
+            assert!(entries(broken, "mcpServers").is_err(), "{broken}");
         }
     }
 }

@@ -1,0 +1,211 @@
+//! What an entry starts, and what of an entry that is already there has to change.
+
+use std::path::Path;
+
+use crate::{
+    config::{Flags, table, value},
+    error::Error,
+};
+
+/// What is started, whoever starts it.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// The program.
+    pub command: String,
+    /// Its arguments.
+    pub args: Vec<String>,
+}
+
+/// A server that a client's file lists.
+#[derive(Debug, Default)]
+pub struct Existing {
+    /// Its name in the file.
+    pub name: String,
+    /// None where the entry names no program, or names it in a form that setup does not know.
+    pub command: Option<String>,
+    /// None where it has no arguments.
+    pub args: Option<Vec<String>>,
+    /// Its other keys, which stay as they are.
+    pub other_keys: Vec<String>,
+}
+
+/// What changes in an entry; all else stays as it is written.
+#[derive(Debug, Default)]
+pub struct Change {
+    /// The program, where it is another one.
+    pub command: Option<String>,
+    /// All arguments, where the entry has none.
+    pub all_args: Option<Vec<String>>,
+    /// Single arguments.
+    pub edits: Vec<Edit>,
+    /// For people, a line for each thing that changes.
+    pub told: Vec<String>,
+    /// Options that stay although they were not given this time.
+    pub kept_options: Vec<String>,
+}
+
+/// One argument that changes.
+#[derive(Debug, Clone)]
+pub enum Edit {
+    /// At this place stands another text.
+    Replace(usize, String),
+    /// After the last.
+    Append(String),
+}
+
+impl Entry {
+    /// This program, with the flags of the command line.
+    ///
+    /// # Errors
+    /// `invalid` when there is no such group of tools.
+    pub fn of_this_program(flags: &Flags) -> Result<Self, Error> {
+        if let Some(toolsets) = &flags.toolsets {
+            value::words("--toolsets", toolsets, table::TOOLSETS)?;
+        }
+        let command =
+            std::env::current_exe().map_or_else(|_| "callboard".to_owned(), |path| path.display().to_string());
+        let mut args = vec!["serve".to_owned()];
+        for (name, value) in options(flags) {
+            args.push(name.to_owned());
+            args.extend(value);
+        }
+        Ok(Self { command, args })
+    }
+}
+
+impl Existing {
+    /// Whether it starts this server, directly or through another program.
+    pub fn runs_callboard(&self) -> bool {
+        let names = |text: &String| {
+            let last = text.rsplit(['/', '\\']).next().unwrap_or_default();
+            let last = last.split([':', '@']).next().unwrap_or_default();
+            last == "callboard" || last.eq_ignore_ascii_case("callboard.exe")
+        };
+        self.command.iter().chain(self.args.iter().flatten()).any(names)
+    }
+
+    /// Whether `command` is this program itself, and not one that starts it (docker, npx, a script).
+    fn is_direct(&self, command: &str) -> bool {
+        let file = command.rsplit(['/', '\\']).next().unwrap_or_default();
+        if file == "callboard" || file.eq_ignore_ascii_case("callboard.exe") {
+            return true;
+        }
+        let first = self.args.iter().flatten().next();
+        !Path::new(command).exists() && first.is_none_or(|first| first == "serve" || first.starts_with("--"))
+    }
+
+    /// What has to change so that it starts `wanted` with the flags given.
+    ///
+    /// # Errors
+    /// When that cannot be done, in words.
+    pub fn change(&self, wanted: &Entry, flags: &Flags) -> Result<Change, String> {
+        let mut change = Change::default();
+        let direct = match &self.command {
+            None if self.other_keys.iter().any(|key| key == "url" || key == "serverUrl" || key == "uri") => {
+                return Err(format!("its entry `{}` connects to a URL and starts no program", self.name));
+            }
+            None => true,
+            Some(command) => self.is_direct(command),
+        };
+        if direct && self.command.as_ref() != Some(&wanted.command) {
+            let old = self.command.as_ref().map_or("nothing".to_owned(), |old| format!("`{old}`"));
+            change.told.push(format!("command: {old} → `{}`", wanted.command));
+            change.command = Some(wanted.command.clone());
+        }
+        match &self.args {
+            None if direct => {
+                change.told.push(format!("args: adds `{}`", wanted.args.join(" ")));
+                change.all_args = Some(wanted.args.clone());
+            }
+            None if options(flags).is_empty() => {}
+            None => return Err(self.cannot_take_flags()),
+            Some(args) => self.merge(args, flags, direct, &mut change)?,
+        }
+        Ok(change)
+    }
+
+    fn merge(&self, args: &[String], flags: &Flags, direct: bool, change: &mut Change) -> Result<(), String> {
+        for (name, value) in options(flags) {
+            if !direct && args.iter().any(|arg| arg == "-c" || arg.eq_ignore_ascii_case("/c")) {
+                return Err(self.cannot_take_flags());
+            }
+            let joined = format!("{name}=");
+            let at = args.iter().position(|arg| arg == name || arg.starts_with(&joined));
+            match (at, value) {
+                (Some(_), None) => {}
+                (None, value) => {
+                    let shown = value.iter().fold(name.to_owned(), |shown, value| format!("{shown} {value}"));
+                    change.told.push(format!("args: adds `{shown}`"));
+                    change.edits.extend([name.to_owned()].into_iter().chain(value).map(Edit::Append));
+                }
+                (Some(at), Some(value)) => {
+                    let arg = args.get(at).map(String::as_str).unwrap_or_default();
+                    let (old, edit) = match arg.strip_prefix(&joined) {
+                        Some(old) => (Some(old), Edit::Replace(at, format!("{joined}{value}"))),
+                        None => match args.get(at + 1) {
+                            Some(old) => (Some(old.as_str()), Edit::Replace(at + 1, value.clone())),
+                            None => (None, Edit::Append(value.clone())),
+                        },
+                    };
+                    if old != Some(value.as_str()) {
+                        let old = old.map_or("nothing".to_owned(), |old| format!("`{old}`"));
+                        change.told.push(format!("args: {name} {old} → `{value}`"));
+                        change.edits.push(edit);
+                    }
+                }
+            }
+        }
+        let given = options(flags);
+        let is_kept = |arg: &&String| {
+            OPTIONS.iter().any(|option| {
+                (arg.as_str() == *option || arg.starts_with(&format!("{option}=")))
+                    && !given.iter().any(|(name, _)| name == option)
+            })
+        };
+        change.kept_options = args.iter().filter(is_kept).cloned().collect();
+        Ok(())
+    }
+
+    fn cannot_take_flags(&self) -> String {
+        let command = self.command.as_deref().unwrap_or_default();
+        format!("its entry `{}` starts callboard through `{command}`, where setup cannot add options", self.name)
+    }
+}
+
+impl Change {
+    /// The arguments as they will be.
+    pub fn args(&self, existing: &Existing) -> Vec<String> {
+        let mut args = self.all_args.clone().or_else(|| existing.args.clone()).unwrap_or_default();
+        for edit in &self.edits {
+            match edit {
+                Edit::Replace(at, value) => args.iter_mut().skip(*at).take(1).for_each(|arg| arg.clone_from(value)),
+                Edit::Append(value) => args.push(value.clone()),
+            }
+        }
+        args
+    }
+
+    /// Whether everything is as wanted already.
+    pub fn is_empty(&self) -> bool {
+        self.told.is_empty()
+    }
+}
+
+/// The options of the command line that can stand in an entry.
+const OPTIONS: [&str; 3] = ["--read-only", "--toolsets", "--data-dir"];
+
+/// Those that are given, with their values.
+fn options(flags: &Flags) -> Vec<(&'static str, Option<String>)> {
+    let mut given = Vec::new();
+    if flags.read_only {
+        given.push(("--read-only", None));
+    }
+    if let Some(toolsets) = &flags.toolsets {
+        given.push(("--toolsets", Some(toolsets.clone())));
+    }
+    if let Some(data_dir) = &flags.data_dir {
+        let absolute = std::path::absolute(data_dir).unwrap_or_else(|_| data_dir.clone());
+        given.push(("--data-dir", Some(absolute.display().to_string())));
+    }
+    given
+}

@@ -18,7 +18,7 @@ use crate::support::{
 };
 
 fn local() -> Hosts {
-    Hosts::new(vec!["127.0.0.1".to_owned(), "localhost".to_owned()])
+    Hosts::parse(&["127.0.0.1".to_owned(), "localhost".to_owned()]).unwrap()
 }
 
 /// A board on which a workflow with a webhook has completed.
@@ -114,7 +114,7 @@ async fn names_that_lead_into_the_own_network_are_not_connected_to() {
     assert_eq!((error.code, error.message.as_str()), (Code::Denied, "`localhost` has no public address"));
     assert!(hook.received().is_empty());
     // One port of a host opens no other.
-    let other_port = Hosts::new(vec![format!("localhost:{}", hook.port ^ 1)]);
+    let other_port = Hosts::parse(&[format!("localhost:{}", hook.port ^ 1)]).unwrap();
     assert_eq!(HttpSender::new(other_port).send(message(&url, PATIENCE)).await.unwrap_err().code, Code::Denied);
     assert!(hook.received().is_empty());
     assert_eq!(HttpSender::new(local()).send(message(&url, PATIENCE)).await.unwrap(), 200);

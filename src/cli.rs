@@ -80,8 +80,11 @@ fn dispatch(command: Command, flags: &Flags) -> Result<u8, Error> {
 
 /// Reads the settings, starts the log, and says what is odd.
 fn load(environment: &Environment, flags: &Flags) -> Result<Config, Error> {
-    let Loaded { config, warnings, .. } = Config::load(environment, flags)?;
+    let Loaded { config, warnings, notes, .. } = Config::load(environment, flags)?;
     telemetry::start(&config.log);
+    for note in notes {
+        tracing::info!("{note}");
+    }
     for warning in warnings {
         tracing::warn!("{warning}");
     }

@@ -7,6 +7,7 @@ pub mod document;
 pub mod environment;
 pub mod limits;
 pub mod load;
+mod near;
 pub mod passfile;
 pub mod search;
 pub mod sources;
@@ -162,6 +163,11 @@ impl Schemas {
     /// Whether tools may use this one.
     pub fn allow(&self, name: &str) -> bool {
         name != OWN_SCHEMA && self.0.allow(name)
+    }
+
+    /// Those that the operator names.
+    pub fn patterns(&self) -> &[String] {
+        self.0.as_slice()
     }
 
     /// Whether the operator names those that are allowed.

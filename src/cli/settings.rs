@@ -18,6 +18,9 @@ pub fn show(loaded: &Loaded) -> u8 {
     for warning in &loaded.warnings {
         text.push_str(&format!("# warning: {warning}\n"));
     }
+    for note in &loaded.notes {
+        text.push_str(&format!("# note: {note}\n"));
+    }
     output::write(&text);
     GOOD
 }
@@ -50,7 +53,7 @@ fn property(setting: &Setting) -> Value {
         Kind::Duration { .. } | Kind::Bytes { .. } => json!({"type": ["integer", "string"]}),
         Kind::Choice(words) => json!({"type": "string", "enum": words}),
         Kind::Words(words) => json!({"type": "array", "items": {"type": "string", "enum": words}}),
-        Kind::List => json!({"type": "array", "items": {"type": "string"}}),
+        Kind::List | Kind::Names => json!({"type": "array", "items": {"type": "string"}}),
         Kind::Text | Kind::Url | Kind::Path | Kind::LogFilter => json!({"type": "string"}),
     };
     let names: Vec<&str> = setting.names().collect();

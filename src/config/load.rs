@@ -3,12 +3,13 @@
 use std::{path::PathBuf, time::Duration};
 
 use super::{
-    Access, Answers, Config, Limits, Migrate, Toolsets, Webhooks, database, environment::Environment, search,
-    sources::Sources, table, value, view,
+    Access, Answers, Config, Limits, Migrate, OWN_SCHEMA, Toolsets, Webhooks, database, environment::Environment,
+    search, sources::Sources, table, value, view,
 };
 use crate::{
     domain::{search::Patterns, webhooks::Hosts},
     error::{Code, Error},
+    redaction::redact,
 };
 
 /// What the command line says. Secrets are never here.
@@ -29,6 +30,8 @@ pub struct Loaded {
     pub config: Config,
     /// For stderr.
     pub warnings: Vec<String>,
+    /// What is set in vain, without being wrong.
+    pub notes: Vec<String>,
     /// Settings files that were read, the strongest first.
     pub files: Vec<PathBuf>,
 }
@@ -57,7 +60,7 @@ impl Config {
             search,
             store,
             access: read.access()?,
-            webhooks: read.webhooks(),
+            webhooks: read.webhooks()?,
             limits: read.limits()?,
             answers: read.answers()?,
             toolsets,
@@ -71,7 +74,10 @@ impl Config {
             databases,
             data_dir,
         };
-        Ok(Loaded { config, warnings: sources.warnings, files: sources.files })
+        let notes = unused(&sources);
+        let mut warnings = sources.warnings;
+        warnings.extend(never_matching(&config.access));
+        Ok(Loaded { config, warnings, notes, files: sources.files })
     }
 }
 
@@ -113,6 +119,29 @@ fn data_dir(sources: &mut Sources, environment: &Environment) -> Result<PathBuf,
         path.display()
     ));
     Ok(path)
+}
+
+/// Settings whose backends come with a later version.
+fn unused(sources: &Sources) -> Vec<String> {
+    let later = table::SETTINGS.iter().filter(|setting| setting.section == table::Section::Later);
+    let set = later.filter_map(|setting| sources.get(setting));
+    set.map(|found| format!("`{}` is set, but this version does not use it yet", found.name)).collect()
+}
+
+/// Patterns that fit no name that can exist.
+fn never_matching(access: &Access) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let is_odd = |one: char| one.is_uppercase() || one.is_whitespace() || "/\\?\"<>|#:".contains(one);
+    for pattern in access.indices.as_slice() {
+        if pattern.contains(is_odd) || pattern.starts_with(['-', '_', '+']) {
+            warnings.push(format!("`{pattern}` in `CALLBOARD_INDICES` fits no index: names are lower case, and only `*` has a meaning of its own"));
+        }
+    }
+    for pattern in access.schemas.patterns().iter().filter(|pattern| *pattern == OWN_SCHEMA) {
+        warnings
+            .push(format!("`{pattern}` in `CALLBOARD_SCHEMAS` opens nothing: this server's own records stay closed"));
+    }
+    warnings
 }
 
 /// The groups to serve. Where all that was asked for comes with later versions, ops is served, so that a client sees why.
@@ -171,13 +200,42 @@ impl Read<'_> {
             read_only: self.switch("CALLBOARD_READ_ONLY")?,
             indices: Patterns::new(self.list("CALLBOARD_INDICES")),
             schemas: Patterns::new(self.list("CALLBOARD_SCHEMAS")).into(),
-            functions: self.list("CALLBOARD_ALLOW_FUNCTIONS"),
+            functions: self.functions()?,
         })
     }
 
-    fn webhooks(&self) -> Webhooks {
+    /// Names as queries hold them: what is written without quotes is lower case there.
+    fn functions(&self) -> Result<Vec<String>, Error> {
+        let name = "CALLBOARD_ALLOW_FUNCTIONS";
+        let mut functions = self.list(name);
+        if let Some(odd) = functions.iter().find(|function| function.contains(['*', '.', '(', ')', ' '])) {
+            let bare = odd.trim_end_matches(['(', ')']).rsplit('.').next().unwrap_or_default();
+            let bare = (!bare.is_empty() && !bare.contains('*')).then(|| bare.to_owned());
+            return Err(value::refused(
+                name,
+                odd,
+                "names of functions separated by commas, without schema and parentheses",
+            )
+            .did_you_mean(bare.into_iter().collect()));
+        }
+        let lower: Vec<String> = functions.iter().map(|function| function.to_lowercase()).collect();
+        functions.extend(lower);
+        functions.sort_unstable();
+        functions.dedup();
+        Ok(functions)
+    }
+
+    fn webhooks(&self) -> Result<Webhooks, Error> {
+        let name = "CALLBOARD_WEBHOOK_HOSTS";
         let secret = self.text("CALLBOARD_WEBHOOK_SECRET").map(|text| text.trim().to_owned().into());
-        Webhooks { hosts: Hosts::new(self.list("CALLBOARD_WEBHOOK_HOSTS")), secret }
+        let hosts = Hosts::parse(&self.list(name)).map_err(|wrong| {
+            let shown = redact(&wrong.entry).into_owned();
+            Error::new(Code::Invalid, format!("`{shown}` in `{name}` {}", wrong.why))
+                .argument(name)
+                .did_you_mean(wrong.meant.into_iter().collect::<Vec<_>>())
+                .hint("it takes host names and addresses separated by commas, with or without a port, `*` for any characters: `localhost:*`, `*.example.com`, `10.0.*`, `[::1]:8080`")
+        })?;
+        Ok(Webhooks { hosts, secret })
     }
 
     fn limits(&self) -> Result<Limits, Error> {

@@ -7,6 +7,7 @@ use std::{
 
 use super::{
     environment::Environment,
+    near,
     table::{self, Setting},
 };
 use crate::{
@@ -77,6 +78,10 @@ impl Sources {
         if let Some(path) = environment.user_file() {
             sources.add_file(&path, false)?;
         }
+        let strange = environment.variables.iter().filter(|(name, value)| !known(name) && is_filled(value));
+        let strange = strange.map(|(name, _)| name.as_str()).filter(|name| !name.starts_with("CALLBOARD_"));
+        let near = near::warnings(strange, &sources);
+        sources.warnings.extend(near);
         Ok(sources)
     }
 
@@ -144,6 +149,10 @@ impl Sources {
         self.files.push(path.to_owned());
         Ok(())
     }
+}
+
+fn is_filled(value: &Result<String, std::ffi::OsString>) -> bool {
+    value.as_ref().is_ok_and(|text| !text.trim().is_empty())
 }
 
 /// Whether a name is one of ours, in any form; the setting it belongs to where the table has it.

@@ -57,8 +57,10 @@ pub enum Kind {
     Choice(&'static [&'static str]),
     /// Some of these words, separated by commas.
     Words(&'static [&'static str]),
-    /// Anything, separated by commas.
+    /// Patterns separated by commas.
     List,
+    /// Names separated by commas.
+    Names,
     /// A filter for the log.
     LogFilter,
 }
@@ -77,6 +79,7 @@ impl Kind {
             Self::Choice(words) => format!("one of {}", words.join(", ")),
             Self::Words(words) => format!("some of {}, separated by commas", words.join(", ")),
             Self::List => "names separated by commas; `*` stands for any characters".to_owned(),
+            Self::Names => "names separated by commas".to_owned(),
             Self::LogFilter => "a level, or `target=level` separated by commas".to_owned(),
         }
     }
@@ -115,7 +118,7 @@ impl Section {
             Self::Access => "What tools may see and do",
             Self::Limits => "Limits",
             Self::Process => "This process",
-            Self::Later => "Accepted, but not used by this version",
+            Self::Later => "Accepted, but not used by this version yet",
         }
     }
 }
@@ -227,8 +230,8 @@ pub static SETTINGS: &[Setting] = &[
     setting("CALLBOARD_TOOLSETS", Kind::Words(TOOLSETS), Section::Access, "all", "Groups of tools to serve; `core` is what an agent needs to take part in work. This version has workflows, tasks, agents, search, sql and ops.").flag("--toolsets"),
     setting("CALLBOARD_INDICES", Kind::List, Section::Access, "all but system ones", "Indices that tools may read, write and list."),
     setting("CALLBOARD_SCHEMAS", Kind::List, Section::Access, "all but system ones", "Schemas that tools may read, write and list; never `callboard`, which holds this server's own records. The embedded database has one, which is always open."),
-    setting("CALLBOARD_ALLOW_FUNCTIONS", Kind::List, Section::Access, "", "Functions that queries may call although they may do more than read."),
-    setting("CALLBOARD_WEBHOOK_HOSTS", Kind::List, Section::Access, "", "Hosts that webhooks may call although they are not public or not https: names or addresses, with or without a port, `*` for any characters."),
+    setting("CALLBOARD_ALLOW_FUNCTIONS", Kind::Names, Section::Access, "", "Functions that queries may call although they may do more than read: names without schema and parentheses."),
+    setting("CALLBOARD_WEBHOOK_HOSTS", Kind::List, Section::Access, "", "Hosts that webhooks may call although they are not public or not https: names or addresses, with or without a port, `*` for any characters (`localhost:*`, `*.example.com`, `10.0.*`, `[::1]:8080`)."),
     setting("CALLBOARD_WEBHOOK_SECRET", Kind::Text, Section::Access, "one for each webhook", "The key of the signatures of all webhooks (HMAC-SHA256).").secret(),
     // Limits.
     setting("CALLBOARD_DEFAULT_ROWS", Kind::Number { least: 1, most: 1_000_000 }, Section::Limits, "200", "Rows of an answer when the caller says nothing."),

@@ -115,7 +115,7 @@ pub fn check(setting: &Setting, name: &str, text: &str) -> Result<(), Error> {
         Kind::Choice(known) => choice(name, text, known).map(drop),
         Kind::Words(known) => words(name, text, known).map(drop),
         Kind::LogFilter => log_filter(name, text).map(drop),
-        Kind::Text | Kind::Url | Kind::Path | Kind::List => Ok(()),
+        Kind::Text | Kind::Url | Kind::Path | Kind::List | Kind::Names => Ok(()),
     }
 }
 

@@ -23,7 +23,7 @@ pub struct Shown {
     pub value: String,
     /// flag, environment, a file, or default.
     pub source: String,
-    /// Something an operator should know: not used by this version.
+    /// Something an operator should know: not used by this version yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub note: Option<&'static str>,
 }
@@ -83,7 +83,7 @@ pub fn shown(sources: &Sources, databases: &[DatabaseConfig], data_dir: &Path) -
                 all.push(Shown { value: data_dir.display().to_string(), ..one(found, setting.secret, setting.kind) });
             }
             Some(found) => {
-                let note = (setting.section == Section::Later).then_some("not used by this version");
+                let note = (setting.section == Section::Later).then_some("not used by this version yet");
                 all.push(Shown { note, ..one(found, setting.secret, setting.kind) });
             }
             None if setting.name == "CALLBOARD_DATA_DIR" => all.push(Shown {

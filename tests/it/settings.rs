@@ -428,3 +428,43 @@ fn groups_of_later_versions_leave_a_server_that_says_so() {
     assert_eq!(loaded.warnings.len(), 1);
     assert_eq!(Place::new(&[("CALLBOARD_TOOLSETS", "SQL, memory")]).load().config.toolsets.served(), ["sql"]);
 }
+
+#[test]
+fn patterns_that_match_nothing_are_refused_or_warned_of() {
+    for (name, value, near) in [
+        ("CALLBOARD_WEBHOOK_HOSTS", "a.example,http://localhost:3000", "localhost:3000"),
+        ("CALLBOARD_WEBHOOK_HOSTS", ".example.com", "*.example.com"),
+        ("CALLBOARD_ALLOW_FUNCTIONS", "pg_catalog.pg_sleep", "pg_sleep"),
+        ("CALLBOARD_ALLOW_FUNCTIONS", "pg_sleep()", "pg_sleep"),
+    ] {
+        let error = Place::new(&[(name, value)]).refused();
+        assert_eq!((error.argument.as_deref(), error.did_you_mean[0].as_str()), (Some(name), near), "{error:?}");
+    }
+    assert_eq!(Place::new(&[("CALLBOARD_ALLOW_FUNCTIONS", "pg_*")]).refused().code, Code::Invalid);
+    let functions = Place::new(&[("CALLBOARD_ALLOW_FUNCTIONS", " PG_Sleep , mine ")]).load().config.access.functions;
+    assert_eq!(functions, ["PG_Sleep", "mine", "pg_sleep"]);
+    for (name, value) in
+        [("CALLBOARD_INDICES", "logs-*,Logs"), ("CALLBOARD_INDICES", "logs-?"), ("CALLBOARD_SCHEMAS", "callboard")]
+    {
+        assert_eq!(Place::new(&[(name, value)]).load().warnings.len(), 1, "{name} {value}");
+    }
+    let open = Place::new(&[("CALLBOARD_INDICES", "logs-*, .mine"), ("CALLBOARD_SCHEMAS", "public, Sales*")]).load();
+    assert!(open.warnings.is_empty() && open.config.access.indices.allow(".mine"), "{:?}", open.warnings);
+    assert!(open.config.access.schemas.allow("Sales2") && !open.config.access.schemas.allow("sales2"));
+}
+
+#[test]
+fn near_names_warn_and_do_not_stop_the_start() {
+    let loaded = Place::new(&[("REDIS_ULR", "x"), ("ELASTIC_URL", "y"), ("PGDATA", "/z"), ("DATABASEURL", "")]).load();
+    assert_eq!(
+        loaded.warnings,
+        [
+            "`ELASTIC_URL` is set, but no setting has that name; did you mean `ELASTICSEARCH_URL`?",
+            "`REDIS_ULR` is set, but no setting has that name; did you mean `REDIS_URL`?",
+        ]
+    );
+    assert_eq!(
+        Place::new(&[("NATS_URL", "x")]).load().notes,
+        ["`NATS_URL` is set, but this version does not use it yet"]
+    );
+}

@@ -13,9 +13,9 @@ use crate::{
     domain::ops::{BackendStatus, State},
     error::{Code, Error},
 };
-use report::{Report, Verdict};
+use report::{Local, Report, Verdict};
 
-/// Something works, but should be mended.
+/// The backends work, but something needs attention.
 const DEGRADED: u8 = 1;
 /// Something does not work.
 const WRONG: u8 = 2;
@@ -25,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Looks at everything and says what it found.
 pub fn run(loaded: Loaded, environment: &Environment, flags: &Flags, json: bool) -> Result<u8, Error> {
-    let Loaded { config, warnings, files } = loaded;
+    let Loaded { config, warnings, notes, files } = loaded;
     let targets = reach::targets(&config);
     let data_dir = directory::look(&config.data_dir);
     let settings = config.shown.clone();
@@ -38,7 +38,8 @@ pub fn run(loaded: Loaded, environment: &Environment, flags: &Flags, json: bool)
         Ok::<_, Error>((backends, reached))
     })?;
     let clients = setup::found(environment);
-    let report = Report::new(backends, reached, data_dir, clients, settings, warnings, files, flags);
+    let local = Local { data_dir, clients, settings, settings_files: files, warnings, notes };
+    let report = Report::new(backends, reached, local, flags);
     output::line(&if json { report.json() } else { report.text() });
     Ok(match report.verdict() {
         Verdict::Good => GOOD,

@@ -49,7 +49,7 @@ fn the_winning_source_and_unused_settings_are_shown() {
         |name: &str| report["settings"].as_array().unwrap().iter().find(|one| one["name"] == name).unwrap().clone();
     assert_eq!(setting("CALLBOARD_MAX_ROWS")["source"], "environment");
     assert!(setting("CALLBOARD_MAX_CALLS")["source"].as_str().unwrap().ends_with("callboard.toml"));
-    assert_eq!(setting("REDIS_URL")["note"], "not used by this version");
+    assert_eq!(setting("REDIS_URL")["note"], "not used by this version yet");
     let store = report["backends"].as_array().unwrap().iter().find(|backend| backend["name"] == "store").unwrap();
     assert_eq!((&store["kind"], &store["state"]), (&"postgresql".into(), &"down".into()));
     assert_eq!(store["way"]["tcp"]["ok"], false, "{store}");
@@ -72,4 +72,69 @@ fn with_nothing_set_everything_works() {
     let kinds: Vec<_> =
         report["backends"].as_array().unwrap().iter().map(|one| one["kind"].as_str().unwrap()).collect();
     assert_eq!(kinds, ["sqlite", "embedded", "sqlite"]);
+}
+
+#[test]
+fn what_is_embedded_is_said_with_the_reason() {
+    let ran = Shell::new().run(&["doctor", "--json"]);
+    let report = ran.json();
+    let why = |at: usize| report["backends"][at]["embedded_because"].as_str().unwrap().to_owned();
+    assert_eq!(
+        [why(0), why(1), why(2)],
+        [
+            "DATABASE_URL is not set",
+            "ELASTICSEARCH_URL is not set",
+            "neither CALLBOARD_STORE_URL nor a database is set"
+        ]
+    );
+    let text = Shell::new().run(&["doctor"]).out;
+    assert!(text.contains("embedded  because ELASTICSEARCH_URL is not set"), "{text}");
+    assert!(text.ends_with("\nEverything works.\n"), "{text}");
+}
+
+#[test]
+fn a_near_name_is_a_warning_and_a_later_setting_a_note() {
+    let shell = Shell::new().set("DATABSE_URL", "postgres://u:hunter2@h/x").set("REDIS_URL", "redis://h");
+    let ran = shell.run(&["doctor", "--json"]);
+    let report = ran.json();
+    let warning = "`DATABSE_URL` is set, but no setting has that name; did you mean `DATABASE_URL`?";
+    assert_eq!(report["warnings"], serde_json::json!([warning]));
+    assert_eq!(report["notes"], serde_json::json!(["`REDIS_URL` is set, but this version does not use it yet"]));
+    assert_eq!((ran.code, &report["verdict"]), (1, &"degraded".into()));
+    let text = shell.run(&["doctor"]);
+    assert!(text.out.contains(warning) && !text.out.contains("Everything works"), "{text:?}");
+    let call = shell.run(&["call", "get_server_info"]);
+    assert!(call.err.contains(warning) && call.err.contains("this version does not use it yet"), "{call:?}");
+    assert!(!format!("{ran:?}{text:?}{call:?}").contains("hunter2"));
+}
+
+#[test]
+fn an_entry_that_starts_nothing_is_a_problem() {
+    let entry = r#"{"mcpServers": {"callboard": {"command": "/no/such/callboard", "args": ["serve"]}}}"#;
+    let shell = Shell::new().file(".cursor/mcp.json", entry);
+    let ran = shell.run(&["doctor"]);
+    assert!(
+        ran.code == 1 && ran.out.contains("its entry starts `/no/such/callboard`, which does not exist"),
+        "{ran:?}"
+    );
+}
+
+#[test]
+fn a_step_that_was_not_tried_has_not_failed() {
+    let ran = Shell::new().set("ES_URL", "http://no.such.host.invalid:9200").run(&["doctor"]);
+    assert!(ran.out.contains("      tcp       not tried: the name has no address\n"), "{ran:?}");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_directory_that_takes_no_writes_is_wrong() {
+    // Nobody, not even root, creates files in there.
+    let ran = Shell::new().set("CALLBOARD_DATA_DIR", "/proc/self").run(&["doctor", "--json"]);
+    let report = ran.json();
+    assert_eq!((ran.code, &report["data_dir"]["writable"]), (2, &false.into()), "{report}");
+    let problem = report["data_dir"]["problem"].as_str().unwrap();
+    assert!(
+        problem.starts_with("`/proc/self` cannot be written to: ") && problem.contains("CALLBOARD_DATA_DIR"),
+        "{problem}"
+    );
 }

@@ -1,6 +1,9 @@
 //! The data directory: is it there, can it be written to, how much room is left.
 
-use std::path::{Path, PathBuf};
+use std::{
+    io::{ErrorKind, Write},
+    path::{Path, PathBuf},
+};
 
 use serde::Serialize;
 
@@ -11,13 +14,23 @@ pub struct Directory {
     pub path: PathBuf,
     /// It is there; else it is made when first used.
     pub exists: bool,
-    /// Files can be written.
+    /// A file was written, synced and removed.
     pub writable: bool,
     /// Room left, in bytes.
     pub free_bytes: Option<u64>,
     /// Why it cannot be used.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
+}
+
+/// Below this the stores may soon fail.
+const ROOM_LEAST: u64 = 64 << 20;
+
+impl Directory {
+    /// Whether there is so little room that writes may soon fail.
+    pub fn is_nearly_full(&self) -> bool {
+        self.free_bytes.is_some_and(|free| free < ROOM_LEAST)
+    }
 }
 
 /// Looks, and leaves nothing behind.
@@ -27,16 +40,36 @@ pub fn look(path: &Path) -> Directory {
     let tried = if nearest.is_dir() {
         try_writing(nearest)
     } else {
-        Err(format!("`{}` is not a directory", nearest.display()))
+        Err(format!("`{}` is not a directory; set CALLBOARD_DATA_DIR to one", nearest.display()))
     };
     let free_bytes = rustix::fs::statvfs(nearest).ok().map(|room| room.f_bavail.saturating_mul(room.f_frsize));
     Directory { path: path.to_owned(), exists, writable: tried.is_ok(), free_bytes, problem: tried.err() }
 }
 
+/// What a store writes at the least when it is made.
+const PROBE: [u8; 1 << 16] = [b'.'; 1 << 16];
+
 fn try_writing(dir: &Path) -> Result<(), String> {
     let probe = dir.join(format!(".callboard-doctor-{}", std::process::id()));
-    let wrote = std::fs::write(&probe, b"probe");
-    // Left behind only where it could not be written in the first place.
-    let _ = std::fs::remove_file(&probe);
-    wrote.map_err(|error| format!("`{}` cannot be written to: {error}", dir.display()))
+    let wrote = std::fs::File::create(&probe).and_then(|mut file| {
+        file.write_all(&PROBE)?;
+        file.sync_all()
+    });
+    let removed = std::fs::remove_file(&probe);
+    wrote.and(removed).map_err(|error| explained(dir, &error))
+}
+
+/// The system's own words, and what to do.
+fn explained(dir: &Path, error: &std::io::Error) -> String {
+    let dir = dir.display();
+    let to_do = match error.kind() {
+        ErrorKind::StorageFull => "free some space, or set CALLBOARD_DATA_DIR to a directory on another disk",
+        ErrorKind::QuotaExceeded => "free some space, or ask for a larger quota",
+        ErrorKind::ReadOnlyFilesystem => "mount it for writing, or set CALLBOARD_DATA_DIR to another directory",
+        ErrorKind::PermissionDenied => {
+            "give this user the right to write, or set CALLBOARD_DATA_DIR to another directory"
+        }
+        _ => "set CALLBOARD_DATA_DIR to a directory that can be written to",
+    };
+    format!("`{dir}` cannot be written to: {error}; {to_do}")
 }

@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 
 use crate::config::{Config, DatabaseConfig, SearchConfig, StoreConfig};
 
-/// Where a backend is said to be.
+/// Where a backend should be, by its settings.
 #[derive(Debug)]
 pub struct Target {
     /// As get_server_info names the backend.
@@ -25,9 +25,9 @@ pub struct Target {
 pub struct Reached {
     #[serde(skip)]
     pub backend: String,
-    /// Where it is said to be.
+    /// Host and port of its settings.
     pub address: String,
-    /// The name becomes addresses.
+    /// The name resolves to addresses.
     pub dns: Step,
     /// One of them accepts a connection.
     pub tcp: Step,
@@ -40,6 +40,8 @@ pub struct Reached {
 pub struct Step {
     /// It worked.
     pub ok: bool,
+    /// It was tried: a step is skipped when the one before it failed.
+    pub tried: bool,
     /// How long it took.
     pub latency_ms: f64,
     /// What came out, or why nothing did.
@@ -49,7 +51,7 @@ pub struct Step {
 /// How long one step may take.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Where the backends of a configuration are said to be; none for embedded ones.
+/// The addresses of a configuration's backends; none for embedded ones.
 pub fn targets(config: &Config) -> Vec<Target> {
     let mut targets = Vec::new();
     for (place, database) in config.databases.iter().enumerate() {
@@ -144,15 +146,15 @@ async fn socket(path: &str) -> (Step, Step) {
 }
 
 fn worked(started: Instant, detail: String) -> Step {
-    Step { ok: true, latency_ms: milliseconds(started), detail }
+    Step { ok: true, tried: true, latency_ms: milliseconds(started), detail }
 }
 
 fn failed(started: Instant, detail: String) -> Step {
-    Step { ok: false, latency_ms: milliseconds(started), detail }
+    Step { ok: false, tried: true, latency_ms: milliseconds(started), detail }
 }
 
 fn skipped() -> Step {
-    Step { ok: false, latency_ms: 0.0, detail: "not tried".to_owned() }
+    Step { ok: false, tried: false, latency_ms: 0.0, detail: "the name has no address".to_owned() }
 }
 
 fn milliseconds(started: Instant) -> f64 {

@@ -20,7 +20,7 @@ use crate::{
 pub enum Verdict {
     /// Everything works.
     Good,
-    /// Something works, but should be mended.
+    /// The backends work, but something needs attention.
     Degraded,
     /// Something does not work.
     Wrong,
@@ -32,12 +32,26 @@ pub struct Report {
     verdict: Verdict,
     version: String,
     backends: Vec<Backend>,
-    data_dir: Directory,
     record_store: RecordStore,
-    clients: Vec<ClientEntry>,
-    settings: Vec<Shown>,
-    settings_files: Vec<PathBuf>,
-    warnings: Vec<String>,
+    #[serde(flatten)]
+    local: Local,
+}
+
+/// What was found on this machine.
+#[derive(Serialize)]
+pub struct Local {
+    /// Where data lives.
+    pub data_dir: Directory,
+    /// Which clients know this server.
+    pub clients: Vec<ClientEntry>,
+    /// What is set.
+    pub settings: Vec<Shown>,
+    /// Settings files that were read, the strongest first.
+    pub settings_files: Vec<PathBuf>,
+    /// What is probably not as meant.
+    pub warnings: Vec<String>,
+    /// What is set in vain.
+    pub notes: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -48,6 +62,9 @@ struct Backend {
     state: State,
     #[serde(skip)]
     line: String,
+    /// None where a server is set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    embedded_because: Option<String>,
     /// None for an embedded backend.
     #[serde(skip_serializing_if = "Option::is_none")]
     way: Option<Reached>,
@@ -78,37 +95,39 @@ impl RecordStore {
     }
 }
 
+/// Why a backend is embedded: where nothing is set, that is said, as somebody may think otherwise.
+fn embedded_because(status: &BackendStatus, store: &RecordStore) -> Option<String> {
+    if !["sqlite", "embedded"].contains(&status.kind) {
+        return None;
+    }
+    Some(match status.name.as_str() {
+        "store" => store.why.clone(),
+        "search" => "ELASTICSEARCH_URL is not set".to_owned(),
+        _ => "DATABASE_URL is not set".to_owned(),
+    })
+}
+
 impl Report {
     /// Puts it together.
-    #[expect(clippy::too_many_arguments, reason = "one call, and each is a part of the report")]
-    pub fn new(
-        statuses: Vec<BackendStatus>,
-        mut reached: Vec<Reached>,
-        data_dir: Directory,
-        clients: Vec<ClientEntry>,
-        settings: Vec<Shown>,
-        mut warnings: Vec<String>,
-        settings_files: Vec<PathBuf>,
-        flags: &Flags,
-    ) -> Self {
+    pub fn new(statuses: Vec<BackendStatus>, mut reached: Vec<Reached>, mut local: Local, flags: &Flags) -> Self {
         if flags.read_only {
-            warnings.push("`--read-only` holds for this run of doctor; a client's entry needs it too".to_owned());
+            local.warnings.push("`--read-only` holds for this run of doctor; a client's entry needs it too".to_owned());
         }
-        let record_store = RecordStore::new(&statuses, &data_dir, &settings);
+        let record_store = RecordStore::new(&statuses, &local.data_dir, &local.settings);
         let mut backends = Vec::new();
         for status in statuses {
             let way = reached.iter().position(|way| way.backend == status.name).map(|at| reached.swap_remove(at));
             backends.push(Backend {
                 state: status.state,
                 line: line(&status),
+                embedded_because: embedded_because(&status, &record_store),
                 login: login(&status, way.is_some()),
                 status: status.into(),
                 way,
             });
         }
-        let verdict = verdict(&backends, &data_dir, &warnings);
-        let version = crate::cli::arguments::version();
-        Self { verdict, version, backends, data_dir, record_store, clients, settings, settings_files, warnings }
+        let verdict = verdict(&backends, &local);
+        Self { verdict, version: crate::cli::arguments::version(), backends, record_store, local }
     }
 
     /// How it is, all in all.
@@ -127,62 +146,77 @@ impl Report {
         let mut text = format!("callboard {}\n\nBackends\n", self.version);
         for backend in &self.backends {
             text.push_str(&backend.line);
+            if let Some(why) = &backend.embedded_because {
+                text.push_str(&format!("      embedded  because {why}\n"));
+            }
             if let Some(way) = &backend.way {
                 text.push_str(&format!("      address   {}\n", way.address));
                 for (name, step) in [("dns", &way.dns), ("tcp", &way.tcp)] {
-                    let word = if step.ok { "ok" } else { "FAILED" };
-                    text.push_str(&format!("      {name:<9} {word}, {:.1} ms: {}\n", step.latency_ms, step.detail));
+                    let took = format!("{:.1} ms", step.latency_ms);
+                    let state = match (step.ok, step.tried) {
+                        (true, _) => format!("ok, {took}"),
+                        (false, true) => format!("FAILED after {took}"),
+                        (false, false) => "not tried".to_owned(),
+                    };
+                    text.push_str(&format!("      {name:<9} {state}: {}\n", step.detail));
                 }
                 text.push_str(&format!("      tls       {}\n      login     {}\n", way.tls, backend.login));
             }
         }
         text.push_str(&self.local_text());
         text.push_str("\nSettings\n");
-        for one in &self.settings {
+        for one in &self.local.settings {
             let note = one.note.map(|note| format!(" ({note})")).unwrap_or_default();
             text.push_str(&format!("  {} = {}   from {}{note}\n", one.name, one.value, one.source));
         }
-        for warning in &self.warnings {
-            text.push_str(&format!("  warning: {warning}\n"));
+        for warning in &self.local.warnings {
+            text.push_str(&format!("  WARNING: {warning}\n"));
+        }
+        for note in &self.local.notes {
+            text.push_str(&format!("  note: {note}\n"));
         }
         text.push_str(match self.verdict {
             Verdict::Good => "\nEverything works.",
-            Verdict::Degraded => "\nEverything answers; something above should be mended.",
+            Verdict::Degraded => "\nThe backends work, but something above needs attention.",
             Verdict::Wrong => "\nSomething above does not work.",
         });
         redact(&text).into_owned()
     }
 
     fn local_text(&self) -> String {
-        let directory = &self.data_dir;
+        let directory = &self.local.data_dir;
         let state = match (&directory.problem, directory.exists) {
             (Some(problem), _) => format!("FAILED: {problem}"),
-            (None, true) => "writable".to_owned(),
-            (None, false) => "made when first used".to_owned(),
+            (None, true) => "a test file was written".to_owned(),
+            (None, false) => "created when first used".to_owned(),
         };
-        let room = directory.free_bytes.map(|bytes| format!(", {} MiB free", bytes >> 20)).unwrap_or_default();
+        let word = if directory.is_nearly_full() { "only " } else { "" };
+        let room = directory.free_bytes.map(|bytes| format!(", {word}{} MiB free", bytes >> 20)).unwrap_or_default();
         let mut text = format!(
-            "\nData directory\n  {}: {state}{room}\n  record store: {}: {}\n\nClients\n",
+            "\nData directory\n  {}: {state}{room}\n  record store: {}, because {}\n\nClients\n",
             directory.path.display(),
             self.record_store.kind,
             self.record_store.why
         );
-        for client in &self.clients {
+        for client in &self.local.clients {
             text.push_str(&format!("  {:<15} {}\n", client.client, client.state_text()));
         }
         text
     }
 }
 
-fn verdict(backends: &[Backend], data_dir: &Directory, warnings: &[String]) -> Verdict {
+fn verdict(backends: &[Backend], local: &Local) -> Verdict {
     let backends = backends.iter().map(|backend| match backend.state {
         State::Up => Verdict::Good,
         State::Degraded => Verdict::Degraded,
         State::Down => Verdict::Wrong,
     });
-    let directory = if data_dir.writable { Verdict::Good } else { Verdict::Wrong };
-    let settings = if warnings.is_empty() { Verdict::Good } else { Verdict::Degraded };
-    backends.chain([directory, settings]).max().unwrap_or(Verdict::Good)
+    let directory = if local.data_dir.writable { Verdict::Good } else { Verdict::Wrong };
+    let is_flawed = local.data_dir.is_nearly_full()
+        || !local.warnings.is_empty()
+        || local.clients.iter().any(|client| client.problem.is_some());
+    let rest = if is_flawed { Verdict::Degraded } else { Verdict::Good };
+    backends.chain([directory, rest]).max().unwrap_or(Verdict::Good)
 }
 
 fn line(status: &BackendStatus) -> String {

@@ -6,25 +6,25 @@ use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
 use super::{GOOD, USAGE, output, setup::Client};
-use crate::config::table::{SETTINGS, Section};
+use crate::config::table::{CORE, GROUPS, SETTINGS, Section};
 
-/// One MCP server that gives AI agents SQL, search and ETL through tool calls.
+/// One MCP server that gives AI agents durable workflows and tasks, a SQL database and search, and moves data between them.
 #[derive(Debug, Parser)]
 #[command(name = "callboard", version = version(), after_long_help = settings_help())]
 pub struct Arguments {
-    /// What to do; nothing serves, or says what there is to do.
+    /// What to do. Without a command it serves; at a terminal it shows the first steps instead.
     #[command(subcommand)]
     pub command: Option<Command>,
 
-    /// Writing tools refuse.
+    /// Writing tools refuse to work.
     #[arg(long, global = true)]
     pub read_only: bool,
 
-    /// Groups of tools to serve, separated by commas: search, sql, ops.
-    #[arg(long, global = true, value_name = "GROUPS")]
+    /// Groups of tools to serve, separated by commas.
+    #[arg(long, global = true, value_name = "GROUPS", help = groups_help())]
     pub toolsets: Option<String>,
 
-    /// Where the embedded stores and exports live.
+    /// Directory of the embedded stores and the exports.
     #[arg(long, global = true, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
 }
@@ -32,11 +32,12 @@ pub struct Arguments {
 /// A command.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Serve MCP over stdin and stdout (what clients start).
+    /// Serve MCP over stdin and stdout: what clients start.
     Serve,
     /// Call one tool and print its answer as JSON.
     ///
-    /// Exit code 0: answered; 1: the tool refused, and the error is printed; 2: usage; 3: a backend is unavailable.
+    /// Exit code 0: the tool answered; 1: it refused, and the error is printed; 2: the command line or a setting is wrong, or there is no such
+    /// tool; 3: a backend is unavailable or too slow.
     Call {
         /// The tool's name; `callboard tools` lists them.
         tool: String,
@@ -46,52 +47,53 @@ pub enum Command {
     },
     /// List the tools that this configuration serves.
     Tools {
-        /// As tools/list serves them.
+        /// Print them as JSON, as tools/list serves them.
         #[arg(long, conflicts_with = "markdown")]
         json: bool,
-        /// As a table.
+        /// Print them as a Markdown table.
         #[arg(long)]
         markdown: bool,
     },
-    /// See the main job done on 15 sample products: a search index into a SQL table.
+    /// Show what the tools do on sample data: 15 products go from a search index into a SQL table, then two agents share a workflow.
     Demo {
         /// First remove what an earlier demonstration left in the embedded stores.
         #[arg(long)]
         reset: bool,
     },
-    /// Look at every backend, the data directory and the clients, and say what is wrong.
+    /// Check every backend, the data directory, the settings and the clients, and say what is wrong.
     ///
-    /// Exit code 0: good; 1: degraded; 2: something does not work.
+    /// Exit code 0: everything works; 1: the backends work, but something needs attention; 2: something does not work.
     Doctor {
-        /// As JSON.
+        /// Print the report as JSON.
         #[arg(long)]
         json: bool,
     },
-    /// Bring the embedded record store to the newest schema.
+    /// Bring the record store (embedded or PostgreSQL) to the newest schema.
     Migrate {
         /// Only say what would be done.
         #[arg(long)]
         dry_run: bool,
     },
-    /// Put this server into a client's settings, keeping what is there.
+    /// Add this server to a client's settings.
     ///
-    /// The flags given here (--read-only, --toolsets, --data-dir) go into the entry.
+    /// The flags given here (--read-only, --toolsets, --data-dir) go into the entry. An entry that is there keeps everything else: its own
+    /// flags, its environment, its comments. A copy of the file is kept beside it.
     Setup {
-        /// Which client.
+        /// The client.
         client: Client,
-        /// Only print the entry.
+        /// Only print the entry, and say what would change.
         #[arg(long)]
         print: bool,
     },
-    /// Show settings: what is set and by what, what can be set, and where.
+    /// Show the settings: what is set and where, what can be set, and in which files.
     Config {
-        /// Which of these.
+        /// What to show.
         #[command(subcommand)]
         what: What,
     },
     /// Print completions for a shell.
     Completions {
-        /// Which shell.
+        /// The shell.
         shell: Shell,
     },
 }
@@ -99,11 +101,11 @@ pub enum Command {
 /// What of the settings to show.
 #[derive(Debug, Clone, Copy, Subcommand)]
 pub enum What {
-    /// What is set, with its source, without secrets.
+    /// What is set and where it was set, without secrets.
     Show,
     /// The JSON Schema of callboard.toml.
     Schema,
-    /// Where settings files are looked for.
+    /// The files that settings are read from, the strongest first.
     Path,
 }
 
@@ -114,11 +116,19 @@ pub fn version() -> String {
     format!("{} ({commit}{})", env!("CARGO_PKG_VERSION"), env!("CALLBOARD_BUILD_TARGET"))
 }
 
+/// The groups of this version.
+fn groups_help() -> String {
+    format!(
+        "Groups of tools to serve, separated by commas: {}; `{CORE}` is what an agent needs to take part in work",
+        GROUPS.join(", ")
+    )
+}
+
 /// What clap found wrong, or the help it was asked for.
 pub fn explain(error: &clap::Error) -> ExitCode {
     let text = error.render().to_string();
     if error.use_stderr() {
-        // Nobody is left to tell.
+        // stderr is closed: there is no other place to report it.
         let _ = std::io::Write::write_all(&mut std::io::stderr(), text.as_bytes());
         return ExitCode::from(USAGE);
     }
@@ -129,14 +139,18 @@ pub fn explain(error: &clap::Error) -> ExitCode {
 /// What a person sees who starts the program by hand.
 pub fn first_steps() -> String {
     let mut command = Arguments::command();
+    let others: Vec<&str> =
+        Client::ALL.iter().map(|client| client.name()).filter(|name| *name != "claude-code").collect();
     format!(
-        "callboard {}: an MCP server for SQL, search and ETL.\n\n\
-         MCP clients start it by themselves. Next steps:\n\
-         \x20 callboard setup claude-code    put it into a client (also claude-desktop, cursor, vscode, zed, goose, codex)\n\
-         \x20 callboard demo                 see the main job done on sample data\n\
-         \x20 callboard doctor               see what it stands on and what is wrong\n\
+        "callboard {}: an MCP server that gives AI agents workflows and tasks, a SQL database and search.\n\n\
+         MCP clients start it themselves. First steps:\n\
+         \x20 callboard setup claude-code    add it to a client (also {})\n\
+         \x20 callboard demo                 see it work on sample data\n\
+         \x20 callboard doctor               check backends, settings and clients\n\
+         \x20 callboard tools                list the tools\n\
          \x20 callboard --help               all commands and settings\n\n{}\n",
         env!("CARGO_PKG_VERSION"),
+        others.join(", "),
         command.render_usage()
     )
 }

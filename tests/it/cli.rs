@@ -28,6 +28,12 @@ fn a_wrong_command_line_is_told_what_was_meant() {
         (&["serve", "--readonly"], "--read-only"),
         (&["call"], "TOOL"),
         (&["setup", "cursr"], "cursor"),
+        (&["setup", "cursor", "--toolset", "sql"], "--toolsets"),
+        (&["setup", "cursor", "--toolsets", "sqll"], "sql"),
+        (&["config", "shw"], "show"),
+        (&["doctor", "--jsn"], "--json"),
+        (&["completions", "bsh"], "bash"),
+        (&["docter"], "doctor"),
         (&["call", "list_tables", "{broken"], "not JSON"),
         (&["--toolsets", "sqll", "tools"], "sql"),
         (&["serve", "--database-url", "postgres://u:p@h/x"], "unexpected argument"),
@@ -86,7 +92,10 @@ fn what_it_prints_about_itself_can_be_read() {
     let tools = shell.run(&["tools", "--json"]).json();
     assert_eq!(tools["tools"].as_array().unwrap().len(), callboard::tools::CATALOGUE.len());
     assert!(shell.run(&["tools", "--markdown"]).out.starts_with("| group | tool |"));
-    assert!(shell.run(&["--help"]).out.contains("CALLBOARD_READ_ONLY"));
+    let help = shell.run(&["--help"]).out;
+    assert!(help.contains("CALLBOARD_READ_ONLY"), "{help}");
+    let groups = callboard::config::table::GROUPS.join(", ");
+    assert!(help.contains(&format!("separated by commas: {groups}; `core`")), "{help}");
     for name in ["bash", "zsh", "fish", "powershell", "elvish"] {
         let script = shell.run(&["completions", name]);
         assert!(script.code == 0 && script.out.contains("callboard") && script.out.contains("doctor"), "{name}");

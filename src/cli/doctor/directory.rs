@@ -47,12 +47,12 @@ pub fn look(path: &Path) -> Directory {
 }
 
 /// What a store writes at the least when it is made.
-const PROBE: [u8; 1 << 16] = [b'.'; 1 << 16];
+const PROBE_BYTES: usize = 1 << 16;
 
 fn try_writing(dir: &Path) -> Result<(), String> {
     let probe = dir.join(format!(".callboard-doctor-{}", std::process::id()));
     let wrote = std::fs::File::create(&probe).and_then(|mut file| {
-        file.write_all(&PROBE)?;
+        file.write_all(&vec![b'.'; PROBE_BYTES])?;
         file.sync_all()
     });
     let removed = std::fs::remove_file(&probe);

@@ -127,7 +127,7 @@ fn extensions(lines: &[&str]) -> Result<Option<Range<usize>>, String> {
     let value = value.split_once('#').map_or(value, |(value, _)| value).trim();
     let strange =
         |line: &&str| !line.trim().is_empty() && !line.starts_with("  ") && !line.trim_start().starts_with('#');
-    if !["", "{}"].contains(&value) || lines.iter().take(end).skip(start).any(|line| strange(line)) {
+    if !["", "{}"].contains(&value) || lines.iter().take(end).skip(start).any(strange) {
         return Err(UNKNOWN_FORM.to_owned());
     }
     Ok(Some(start..end))

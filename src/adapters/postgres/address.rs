@@ -1,14 +1,17 @@
 //! The address of a server, in every form that users of other tools already type.
 
-use std::{path::PathBuf, str::FromStr, time::Duration};
+mod parameters;
+
+use std::{str::FromStr, time::Duration};
 
 use percent_encoding::percent_decode_str;
 use tokio_postgres::{
     Config,
-    config::{ChannelBinding, Host, SslMode, TargetSessionAttrs},
+    config::{Host, SslMode, SslNegotiation},
 };
 
-use super::tls::{Identity, Tls, Trust};
+use self::parameters::{Security, parameter};
+use super::tls::{Asked, Identity, Tls, Trust};
 use crate::error::Error;
 
 /// Where a server is and how to log in.
@@ -17,14 +20,6 @@ pub struct Address {
     pub config: Config,
     /// How the connection is encrypted.
     pub tls: Tls,
-}
-
-#[derive(Default)]
-struct Security {
-    mode: String,
-    authorities: Option<PathBuf>,
-    certificate: Option<PathBuf>,
-    key: Option<PathBuf>,
 }
 
 impl FromStr for Address {
@@ -63,15 +58,23 @@ impl FromStr for Address {
         let mut security = Security::default();
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            parameter(&mut config, &mut security, name, decoded(value)?)?;
+            parameter(&mut config, &mut security, name, &decoded(value)?)?;
         }
         finish(config, security)
     }
 }
 
 fn finish(mut config: Config, security: Security) -> Result<Address, Error> {
-    if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
-        config.host("localhost");
+    if config.get_hosts().is_empty() {
+        // A certificate is held to a name, or to the address that stands for one.
+        match config.get_hostaddrs().to_vec().as_slice() {
+            [] => {
+                config.host("localhost");
+            }
+            addresses => addresses.iter().for_each(|address| {
+                config.host(address.to_string());
+            }),
+        }
     }
     if config.get_ports().is_empty() {
         config.port(5432);
@@ -80,7 +83,7 @@ fn finish(mut config: Config, security: Security) -> Result<Address, Error> {
         config.user("postgres");
     }
     let authorities = security.authorities.as_deref();
-    let (mode, trust) = match security.mode.as_str() {
+    let (mode, trust) = match security.mode()? {
         "disable" => (SslMode::Disable, None),
         // `allow` would rather not encrypt, but nobody is harmed by what is encrypted all the same.
         "allow" | "prefer" | "" => (SslMode::Prefer, Some(Trust::Anyone)),
@@ -88,15 +91,17 @@ fn finish(mut config: Config, security: Security) -> Result<Address, Error> {
         "require" if authorities.is_some() => (SslMode::Require, Some(Trust::Authority)),
         "require" => (SslMode::Require, Some(Trust::Anyone)),
         "verify-ca" => (SslMode::Require, Some(Trust::Authority)),
-        "verify-full" => (SslMode::Require, Some(Trust::Host)),
-        _ => {
-            return Err(Error::invalid("sslmode", format!("`sslmode` is `{}`", security.mode))
-                .hint("it takes disable, allow, prefer, require, verify-ca or verify-full"));
-        }
+        _ => (SslMode::Require, Some(Trust::Host)),
     };
     let socket = config.get_hosts().iter().any(|host| matches!(host, Host::Unix(_)));
     config.ssl_mode(if socket { SslMode::Disable } else { mode });
+    let direct = config.get_ssl_negotiation() == SslNegotiation::Direct;
+    if direct && !socket && mode != SslMode::Require {
+        return Err(Error::invalid("sslnegotiation", "`sslnegotiation=direct` needs encryption that is not optional")
+            .hint("set sslmode=require, verify-ca or verify-full beside it"));
+    }
     let identity = match (security.certificate, security.key) {
+        _ if security.no_identity => None,
         (Some(certificate), Some(key)) => Some(Identity { certificate, key }),
         (None, None) => None,
         (certificate, _) => {
@@ -106,7 +111,14 @@ fn finish(mut config: Config, security: Security) -> Result<Address, Error> {
         }
     };
     let tls = match trust {
-        Some(trust) if !socket => Tls::new(trust, authorities, identity.as_ref())?,
+        Some(trust) if !socket => Tls::new(&Asked {
+            trust,
+            authorities,
+            identity: identity.as_ref(),
+            versions: &security.versions,
+            hides_name: security.hides_name,
+            direct,
+        })?,
         _ => Tls::Plain,
     };
     Ok(Address { config, tls })
@@ -131,62 +143,6 @@ fn split_port(host: &str) -> (&str, Option<&str>) {
         Some((host, _)) => (host, None),
         None => (host, None),
     }
-}
-
-fn parameter(config: &mut Config, security: &mut Security, name: &str, value: String) -> Result<(), Error> {
-    match name {
-        "sslmode" | "ssl-mode" => security.mode = value,
-        "ssl" if value == "true" || value == "1" => "require".clone_into(&mut security.mode),
-        "sslrootcert" if value == "system" => "verify-full".clone_into(&mut security.mode),
-        "sslrootcert" => security.authorities = Some(value.into()),
-        "sslcert" => security.certificate = Some(value.into()),
-        "sslkey" => security.key = Some(value.into()),
-        "host" => {
-            for host in value.split(',') {
-                config.host(host);
-            }
-        }
-        "hostaddr" => {
-            let address = value.parse().map_err(|error| refuse("has a `hostaddr` that is no address").cause(error))?;
-            config.hostaddr(address);
-        }
-        "port" => {
-            for port in value.split(',') {
-                config.port(number(port, "port")?);
-            }
-        }
-        "dbname" => {
-            config.dbname(value);
-        }
-        "user" => {
-            config.user(value);
-        }
-        "password" => {
-            config.password(value);
-        }
-        "application_name" => {
-            config.application_name(value);
-        }
-        // Only when the user asks: a pooler in between refuses startup options.
-        "options" => {
-            config.options(value);
-        }
-        "target_session_attrs" if value == "read-write" => {
-            config.target_session_attrs(TargetSessionAttrs::ReadWrite);
-        }
-        "target_session_attrs" if value == "read-only" => {
-            config.target_session_attrs(TargetSessionAttrs::ReadOnly);
-        }
-        "channel_binding" if value == "require" => {
-            config.channel_binding(ChannelBinding::Require);
-        }
-        "channel_binding" if value == "disable" => {
-            config.channel_binding(ChannelBinding::Disable);
-        }
-        // Other tools write their own parameters into the same URL.
-        other => tracing::debug!(parameter = other, "a parameter of the database's URL is not used"),
-    }
-    Ok(())
 }
 
 /// Percent escapes are decoded; a `%` that starts none stands for itself, because passwords are pasted as they are.

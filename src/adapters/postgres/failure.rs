@@ -1,5 +1,7 @@
 //! The driver's errors by their meaning. The only place that reads SQLSTATE.
 
+mod login;
+
 use std::{error::Error as _, io, time::Duration};
 
 use tokio_postgres::error::{DbError, ErrorPosition};
@@ -18,9 +20,11 @@ pub fn meaning(error: tokio_postgres::Error) -> Error {
         Code::Unavailable => Some(Duration::from_secs(1)),
         _ => None,
     };
-    let hint = reported.hint().map(str::to_owned).or_else(|| own_hint(reported.code().code()).map(str::to_owned));
-    let message = match login_refused(reported.code().code()) {
-        true => credentials(reported.message()),
+    let state = reported.code().code();
+    let own = || login::hint(state, reported.message()).or_else(|| own_hint(state)).map(str::to_owned);
+    let hint = reported.hint().map(str::to_owned).or_else(own);
+    let message = match login_refused(state) {
+        true => login::rejected(reported.message()),
         false => reported.message().to_owned(),
     };
     let mut meaning = Error::new(code, message).place(place);
@@ -103,10 +107,8 @@ pub fn no_connection(error: tokio_postgres::Error) -> Error {
     }
     let words = error.to_string();
     let cause = error.source().map(ToString::to_string).unwrap_or_default();
-    if cause.contains("password missing") || words.contains("authentication") {
-        return Error::new(Code::Unavailable, credentials("the database asks for a password that is not set"))
-            .hint("the operator sets the user and password in DATABASE_URL")
-            .cause(error);
+    if let Some((why, hint)) = login::not_made(&cause) {
+        return Error::new(Code::Unavailable, why).hint(hint).cause(error);
     }
     if words.contains("TLS") || cause.contains("fatal alert") {
         return unreachable_because(&format!("TLS failed ({cause})"))
@@ -167,11 +169,6 @@ fn without_words(error: tokio_postgres::Error) -> Error {
     Error::new(Code::Internal, "the database answered in a way that cannot be read").cause(error)
 }
 
-/// Says at once that it is the server's own login that failed: agents take "authentication failed" for theirs.
-fn credentials(words: &str) -> String {
-    format!("backend_credentials_rejected: the database did not accept this server's login ({words})")
-}
-
 fn login_refused(state: &str) -> bool {
     state.starts_with("28")
 }
@@ -209,10 +206,6 @@ fn own_hint(state: &str) -> Option<&'static str> {
         "3D000" => "the operator sets the database's name in DATABASE_URL",
         "22P02" => "the value does not fit the type; cast it or pass another",
         "42P18" => "write its type: $1::int",
-        "28000" => {
-            "the operator looks at user, sslmode, sslcert and sslkey in DATABASE_URL, and at the server's pg_hba.conf"
-        }
-        _ if login_refused(state) => "the operator sets the user and password in DATABASE_URL",
         _ => return None,
     })
 }

@@ -1,13 +1,16 @@
 //! TLS to the server, with the meanings that `sslmode` has everywhere else: `require` encrypts and trusts anyone, unless an authority is
 //! named; `verify-ca` asks who signed the certificate, `verify-full` also for whom.
 
+mod connector;
+mod end_point;
+
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use rustls::{
-    ClientConfig, DigitallySignedStruct, Error as TlsError, RootCertStore, SignatureScheme,
+    ClientConfig, DigitallySignedStruct, Error as TlsError, RootCertStore, SignatureScheme, SupportedProtocolVersion,
     client::{
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
         verify_server_cert_signed_by_trust_anchor,
@@ -16,8 +19,8 @@ use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime},
     server::ParsedCertificate,
 };
-use tokio_postgres_rustls::MakeRustlsConnect;
 
+use self::connector::Rustls;
 use crate::error::{Code, Error};
 
 /// How a connection is encrypted.
@@ -26,7 +29,7 @@ pub enum Tls {
     /// Not at all: `sslmode=disable`, or a unix socket.
     Plain,
     /// By rustls.
-    Rustls(MakeRustlsConnect),
+    Rustls(Rustls),
 }
 
 /// What is asked of the server's certificate.
@@ -49,15 +52,33 @@ pub struct Identity {
     pub key: PathBuf,
 }
 
+/// What a connector is made for.
+#[derive(Debug)]
+pub struct Asked<'a> {
+    /// What is asked of the server's certificate.
+    pub trust: Trust,
+    /// `sslrootcert`; the system's authorities where it is none.
+    pub authorities: Option<&'a Path>,
+    /// `sslcert` and `sslkey`.
+    pub identity: Option<&'a Identity>,
+    /// Versions of TLS, at least one.
+    pub versions: &'a [&'static SupportedProtocolVersion],
+    /// The server is not told which name it was called by.
+    pub hides_name: bool,
+    /// TLS begins at once, which takes the protocol's name.
+    pub direct: bool,
+}
+
 impl Tls {
     /// A connector.
     ///
     /// # Errors
     /// `invalid` when a file cannot be used; the argument is its parameter.
-    pub fn new(trust: Trust, authorities: Option<&Path>, identity: Option<&Identity>) -> Result<Self, Error> {
+    pub fn new(asked: &Asked<'_>) -> Result<Self, Error> {
+        let Asked { trust, authorities, identity, versions, hides_name, direct } = *asked;
         let provider = Arc::new(ring::default_provider());
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
-            .with_safe_default_protocol_versions()
+            .with_protocol_versions(versions)
             .map_err(|error| Error::new(Code::Internal, "TLS cannot be set up").cause(error))?;
         let builder = match trust {
             Trust::Host => builder.with_root_certificates(roots(authorities)?),
@@ -70,7 +91,7 @@ impl Tls {
                 builder.dangerous().with_custom_certificate_verifier(verifier)
             }
         };
-        let config = match identity {
+        let mut config = match identity {
             None => builder.with_no_client_auth(),
             Some(identity) => {
                 let (chain, key) = identity.read()?;
@@ -79,7 +100,11 @@ impl Tls {
                 })?
             }
         };
-        Ok(Self::Rustls(MakeRustlsConnect::new(config)))
+        config.enable_sni = !hides_name;
+        if direct {
+            config.alpn_protocols = vec![b"postgresql".to_vec()];
+        }
+        Ok(Self::Rustls(Rustls::new(config)))
     }
 }
 

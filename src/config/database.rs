@@ -18,6 +18,32 @@ use crate::{
 /// How strict TLS is, as PostgreSQL names it.
 pub const SSL_MODES: &[&str] = &["disable", "allow", "prefer", "require", "verify-ca", "verify-full"];
 
+/// Whether a login is tied to its TLS connection, as PostgreSQL names it.
+pub const CHANNEL_BINDINGS: &[&str] = &["disable", "prefer", "require"];
+
+/// What completes a URL, as psql reads it. What cannot be served of it is refused where the address is read.
+const COMPLETING: &[(&str, &str)] = &[
+    ("sslmode", "PGSSLMODE"),
+    ("sslrootcert", "PGSSLROOTCERT"),
+    ("sslcert", "PGSSLCERT"),
+    ("sslkey", "PGSSLKEY"),
+    ("channel_binding", "PGCHANNELBINDING"),
+    ("sslnegotiation", "PGSSLNEGOTIATION"),
+    ("sslcertmode", "PGSSLCERTMODE"),
+    ("sslcrl", "PGSSLCRL"),
+    ("sslcrldir", "PGSSLCRLDIR"),
+    ("sslsni", "PGSSLSNI"),
+    ("ssl_min_protocol_version", "PGSSLMINPROTOCOLVERSION"),
+    ("ssl_max_protocol_version", "PGSSLMAXPROTOCOLVERSION"),
+    ("gssencmode", "PGGSSENCMODE"),
+    ("require_auth", "PGREQUIREAUTH"),
+    ("requirepeer", "PGREQUIREPEER"),
+    ("target_session_attrs", "PGTARGETSESSIONATTRS"),
+    ("load_balance_hosts", "PGLOADBALANCEHOSTS"),
+    ("options", "PGOPTIONS"),
+    ("application_name", "PGAPPNAME"),
+];
+
 /// What must be escaped in a part of a URL.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
@@ -30,6 +56,8 @@ struct Parts {
     place: String,
     database: Option<String>,
     query: Vec<(String, String)>,
+    /// A file of passwords of its own.
+    passfile: Option<String>,
 }
 
 /// The databases that are set, the default first.
@@ -120,7 +148,7 @@ fn main_url(sources: &Sources, environment: &Environment) -> Result<Option<Strin
             password: get("POSTGRES_PASSWORD").map(|found| found.text.clone()),
             place: place(text("POSTGRES_HOST"), get("POSTGRES_PORT"))?,
             database: text("POSTGRES_DATABASE"),
-            query: Vec::new(),
+            ..Parts::default()
         }
     } else {
         return Ok(None);
@@ -177,6 +205,7 @@ fn parse(found: &Found) -> Result<Parts, Error> {
         match key {
             "user" => parts.user = Some(decoded(value)),
             "password" => parts.password = Some(decoded(value)),
+            "passfile" => parts.passfile = Some(decoded(value)),
             "dbname" => parts.database = Some(decoded(value)),
             _ => parts.query.push((key.to_owned(), decoded(value))),
         }
@@ -210,7 +239,7 @@ fn check_port(parts: &Parts) -> Result<(), String> {
 /// libpq's `key=value` form, values possibly in single quotes.
 fn keywords(text: &str) -> Option<Parts> {
     let mut parts = Parts::default();
-    let (mut host, mut port) = (None, None);
+    let (mut host, mut address, mut port) = (None, None, None);
     let mut rest = text.trim();
     while !rest.is_empty() {
         let (key, after) = rest.split_once('=')?;
@@ -223,18 +252,24 @@ fn keywords(text: &str) -> Option<Parts> {
             }
         };
         match key.trim() {
-            "host" | "hostaddr" => host = Some(value),
+            "host" => host = Some(value),
+            // The certificate is for the host, whatever address it is reached by.
+            "hostaddr" => address = Some(value),
             "port" => {
                 port = Some(Found { text: value, name: "port".to_owned(), source: super::sources::Source::Environment })
             }
             "user" => parts.user = Some(value),
             "password" => parts.password = Some(value),
+            "passfile" => parts.passfile = Some(value),
             "dbname" => parts.database = Some(value),
             key => parts.query.push((key.to_owned(), value)),
         }
         rest = after.trim_start();
     }
-    parts.place = place(host, port.as_ref()).ok()?;
+    if let (Some(_), Some(address)) = (&host, &address) {
+        parts.query.push(("hostaddr".to_owned(), address.clone()));
+    }
+    parts.place = place(host.or(address), port.as_ref()).ok()?;
     Some(parts)
 }
 
@@ -266,11 +301,12 @@ fn complete(mut parts: Parts, sources: &Sources, environment: &Environment) -> P
         let port = std::mem::take(&mut parts.place);
         parts.place = if has(&parts, "host") { port } else { format!("{}{port}", local_place()) };
     }
-    for (key, name) in
-        [("sslmode", "PGSSLMODE"), ("sslrootcert", "PGSSLROOTCERT"), ("sslcert", "PGSSLCERT"), ("sslkey", "PGSSLKEY")]
-    {
-        if let (false, Some(value)) = (has(&parts, key), text(name)) {
-            parts.query.push((key.to_owned(), value));
+    for (key, name) in COMPLETING {
+        let value = || text(name).or_else(|| environment.text(name).map(str::to_owned));
+        if !has(&parts, key)
+            && let Some(value) = value().filter(|value| !value.is_empty())
+        {
+            parts.query.push(((*key).to_owned(), value));
         }
     }
     for (key, value) in &mut parts.query {
@@ -280,8 +316,13 @@ fn complete(mut parts: Parts, sources: &Sources, environment: &Environment) -> P
         }
     }
     if parts.password.is_none() {
-        parts.password = text("PGPASSWORD")
-            .or_else(|| passfile::password(&parts.wanted(), text("PGPASSFILE").as_deref(), environment));
+        parts.password = text("PGPASSWORD").or_else(|| {
+            passfile::password(
+                &parts.wanted(),
+                parts.passfile.clone().or_else(|| text("PGPASSFILE")).as_deref(),
+                environment,
+            )
+        });
     }
     parts
 }

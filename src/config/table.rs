@@ -192,10 +192,10 @@ pub fn find(name: &str) -> Option<&'static Setting> {
 /// The list.
 pub static SETTINGS: &[Setting] = &[
     // PostgreSQL.
-    setting("DATABASE_URL", Kind::Url, Section::Database, "an embedded SQLite file", "The database of the SQL tools: `postgres://user:password@host:port/database`, also `postgresql://` and `postgresql+psycopg2://`; a password may hold `@` and `%`; `sslmode` from disable to verify-full (`allow` acts as `prefer`), `sslrootcert`, `sslcert` and `sslkey` as psql reads them.")
+    setting("DATABASE_URL", Kind::Url, Section::Database, "an embedded SQLite file", "The database of the SQL tools: `postgres://user:password@host:port/database`, also `postgresql://` and `postgresql+psycopg2://`; a password may hold `@` and `%`; `sslmode` from disable to verify-full (`allow` acts as `prefer`), `sslrootcert`, `sslcert`, `sslkey` and `channel_binding` as psql reads them.")
         .aliases(&["DATABASE_URI", "POSTGRES_URL", "DSN", "DB_URL"]).secret(),
     setting("CALLBOARD_QUERY_URL", Kind::Url, Section::Database, "the same as DATABASE_URL", "A role of its own for reads of the default database, one that may only read.").secret(),
-    setting("PGHOST", Kind::Text, Section::Database, "", "With the other PG variables, as psql reads them, where no URL is set: PGHOST or PGDATABASE switches PostgreSQL on. PGPASSWORD, PGPASSFILE and those that begin with PGSSL also complete a URL.").aliases(&["PGHOSTADDR"]),
+    setting("PGHOST", Kind::Text, Section::Database, "", "With the other PG variables, as psql reads them, where no URL is set: PGHOST or PGDATABASE switches PostgreSQL on. PGPASSWORD, PGPASSFILE, PGCHANNELBINDING, PGOPTIONS, PGAPPNAME and those that begin with PGSSL also complete a URL.").aliases(&["PGHOSTADDR"]),
     setting("PGPORT", Kind::Text, Section::Database, "5432", "Port."),
     setting("PGDATABASE", Kind::Text, Section::Database, "the user's name", "Database."),
     setting("PGUSER", Kind::Text, Section::Database, "the system's user", "User."),
@@ -205,6 +205,7 @@ pub static SETTINGS: &[Setting] = &[
     setting("PGSSLROOTCERT", Kind::Path, Section::Database, "the system's authorities", "PEM file with the authority of the server's certificate."),
     setting("PGSSLCERT", Kind::Path, Section::Database, "", "PEM file with this client's certificate, where the server asks for one."),
     setting("PGSSLKEY", Kind::Path, Section::Database, "", "PEM file with its key, without a passphrase."),
+    setting("PGCHANNELBINDING", Kind::Choice(super::database::CHANNEL_BINDINGS), Section::Database, "prefer", "disable, prefer or require: whether a login by SCRAM is tied to its TLS connection."),
     setting("POSTGRES_HOST", Kind::Text, Section::Database, "", "With POSTGRES_PORT, _DATABASE, _USER and _PASSWORD, where neither a URL nor a PG variable is set."),
     setting("POSTGRES_PORT", Kind::Text, Section::Database, "5432", "Port."),
     setting("POSTGRES_DATABASE", Kind::Text, Section::Database, "the user's name", "Database.").aliases(&["POSTGRES_DB"]),
@@ -230,7 +231,7 @@ pub static SETTINGS: &[Setting] = &[
     setting("CALLBOARD_TOOLSETS", Kind::Words(TOOLSETS), Section::Access, "all", "Groups of tools to serve; `core` is what an agent needs to take part in work. This version has workflows, tasks, agents, search, sql and ops.").flag("--toolsets"),
     setting("CALLBOARD_INDICES", Kind::List, Section::Access, "all but system ones", "Indices that tools may read, write and list."),
     setting("CALLBOARD_SCHEMAS", Kind::List, Section::Access, "all but system ones", "Schemas that tools may read, write and list; never `callboard`, which holds this server's own records. The embedded database has one, which is always open."),
-    setting("CALLBOARD_ALLOW_FUNCTIONS", Kind::Names, Section::Access, "", "Functions that queries may call although they may do more than read: names without schema and parentheses."),
+    setting("CALLBOARD_ALLOW_FUNCTIONS", Kind::Names, Section::Access, "", "Functions that queries may call although they may do more than read: names without schema and parentheses. Those that only compute, such as random and gen_random_uuid, need no leave; docs/security.md names them."),
     setting("CALLBOARD_WEBHOOK_HOSTS", Kind::List, Section::Access, "", "Hosts that webhooks may call although they are not public or not https: names or addresses, with or without a port, `*` for any characters (`localhost:*`, `*.example.com`, `10.0.*`, `[::1]:8080`)."),
     setting("CALLBOARD_WEBHOOK_SECRET", Kind::Text, Section::Access, "one for each webhook", "The key of the signatures of all webhooks (HMAC-SHA256).").secret(),
     // Limits.

@@ -167,6 +167,18 @@ struct ColumnSchemaView {
     comment: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     enum_labels: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    base_type: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    checks: Vec<DefinitionView>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    fields: Vec<FieldView>,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct FieldView {
+    name: String,
+    r#type: String,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -339,6 +351,17 @@ impl From<sql::table::TableSchema> for SchemaAnswer {
             generated: column.generated,
             comment: column.comment,
             enum_labels: column.enum_labels,
+            base_type: column.base_type,
+            checks: column
+                .checks
+                .into_iter()
+                .map(|check| DefinitionView { name: check.name, definition: check.definition })
+                .collect(),
+            fields: column
+                .fields
+                .into_iter()
+                .map(|field| FieldView { name: field.name, r#type: field.type_name })
+                .collect(),
         };
         let reference = |key: sql::table::ForeignKey| ForeignKeyView {
             name: key.name,

@@ -247,3 +247,63 @@ async fn what_has_to_be_looked_at_longer_answers_as_the_rest_does() {
     let failing = board.refused("execute_query", r#"{"query":"select a / 0 from over"}"#).await;
     assert_eq!(failing["backend_code"], "22012", "{failing}");
 }
+
+/// What an extension brings passes by what it is, and nobody's own function by its name.
+#[tokio::test]
+async fn harmless_functions_of_extensions_pass_and_their_namesakes_do_not() {
+    for server in [postgres::version(13), postgres::shared(), postgres::version(18)] {
+        let url = server.database();
+        server
+            .psql(name_of(&url), "CREATE EXTENSION pgcrypto; CREATE EXTENSION \"uuid-ossp\"; CREATE SEQUENCE numbers");
+        let board = Harness::postgres(&url);
+        for query in [
+            "select gen_random_uuid() is not null, public.gen_random_uuid() is not null, pg_catalog.gen_random_uuid() is not null",
+            "select length(gen_random_bytes(8)), crypt('a', gen_salt('md5')) is not null",
+            "select uuid_generate_v1() is not null, uuid_generate_v1mc() is not null, uuid_generate_v4() is not null",
+            "select random() < 1, clock_timestamp() is not null, timeofday() is not null, statement_timestamp() is not null",
+            "select txid_current_if_assigned() is null, pg_relation_size('pg_class') > 0",
+        ] {
+            let called = board.call("execute_query", &json!({"query": query}).to_string()).await;
+            assert!(!called.is_error, "{query}: {}", called.text);
+        }
+        for (query, why) in [
+            (
+                "select pg_sleep(1)",
+                "`pg_sleep` is not allowed in a query: it only waits, and holds a connection meanwhile",
+            ),
+            (
+                "select setseed(0.5)",
+                "`setseed` is not allowed in a query: it changes the session for statements that follow on it",
+            ),
+            (
+                "select nextval('numbers')",
+                "`nextval` is not allowed in a query: it changes a sequence; a column's default calls it where rows are inserted",
+            ),
+            (
+                "select lastval()",
+                "`lastval` is not allowed in a query: it knows the calls of nextval in its own session only, in which a query never makes one",
+            ),
+        ] {
+            let refused = board.refused("execute_query", &json!({"query": query}).to_string()).await;
+            assert_eq!((&refused["code"], &refused["message"]), (&json!("denied"), &json!(why)), "{query}");
+        }
+        server.psql(
+            name_of(&url),
+            "CREATE SCHEMA own;
+             CREATE FUNCTION own.gen_random_uuid() RETURNS uuid VOLATILE LANGUAGE sql AS 'SELECT NULL::uuid';
+             CREATE FUNCTION uuid_generate_v4(int) RETURNS uuid VOLATILE LANGUAGE sql AS 'SELECT NULL::uuid';
+             CREATE FUNCTION gen_random_bytes(text) RETURNS bytea VOLATILE LANGUAGE sql AS 'SELECT NULL::bytea';
+             ALTER EXTENSION pgcrypto ADD FUNCTION gen_random_bytes(text);
+             CREATE FUNCTION random_normal() RETURNS int VOLATILE LANGUAGE sql AS 'SELECT 1'",
+        );
+        for query in [
+            "select own.gen_random_uuid()",
+            "select uuid_generate_v4(1)",
+            "select gen_random_bytes('x'::text)",
+            "select public.random_normal()",
+        ] {
+            let refused = board.refused("execute_query", &json!({"query": query}).to_string()).await;
+            assert_eq!(refused["code"], "denied", "{query}");
+        }
+    }
+}

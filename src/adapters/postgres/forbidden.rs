@@ -78,7 +78,10 @@ pub async fn check(work: &Work, statement: &Statement, access: &Access, types_pa
         let word: String = row.try_get(0).map_err(meaning)?;
         let kind: &str = row.try_get(1).map_err(meaning)?;
         match kind {
-            "system" => against.entry(word).or_default().push(Against::Anywhere(words::MORE_THAN_READS)),
+            "system" => {
+                let why = words::of_system(&word);
+                against.entry(word).or_default().push(Against::Anywhere(why));
+            }
             "function" => against.entry(word).or_default().push(Against::Called(words::MORE_THAN_READS)),
             "types" => {}
             "views" => seen = Seen::Views,

@@ -7,6 +7,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::BytesMut;
 use tokio_postgres::types::{Format, IsNull, Kind, ToSql, Type, to_sql_checked};
 
+use super::values::behind_domains;
 use crate::{domain::json::Json, error::Error};
 
 /// A value on its way to the server, in text form; `None` is NULL.
@@ -90,14 +91,6 @@ pub fn text_of(value: &Json, of: &Type, argument: &str) -> Result<Parameter, Err
     Ok(Parameter(Some(string)))
 }
 
-fn behind_domains(of: &Type) -> &Type {
-    let mut of = of;
-    while let Kind::Domain(base) = of.kind() {
-        of = base;
-    }
-    of
-}
-
 fn takes_no_structure(of: &Type) -> bool {
     matches!(
         *of,
@@ -146,8 +139,10 @@ fn array_literal(value: &Json, element: &Type, argument: &str, out: &mut String)
         if place > 0 {
             out.push(',');
         }
-        let json = matches!(*behind_domains(element), Type::JSON | Type::JSONB);
-        if item.get().starts_with('[') && !json {
+        let base = behind_domains(element);
+        // An array behind a domain is an element and no further dimension.
+        let whole = matches!(*base, Type::JSON | Type::JSONB) || matches!(base.kind(), Kind::Array(_));
+        if item.get().starts_with('[') && !whole {
             array_literal(item, element, argument, out)?;
             continue;
         }

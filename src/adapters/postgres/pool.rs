@@ -329,7 +329,10 @@ impl Pool {
             }
         };
         match self.0.answered(sent, WAIT_TIME).await.map_err(NotBegun::Because)? {
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                work.begun.store(true, Ordering::Relaxed);
+                Ok(())
+            }
             Err(error) if error.code().is_some_and(|code| code.code() == NOT_OURS) => {
                 self.0.pooled.store(true, Ordering::Relaxed);
                 Err(NotBegun::Pooled)
@@ -348,7 +351,7 @@ impl Pool {
                 Error::new(Code::Internal, "the connections are closed")
             }
         })?;
-        Ok(Work { object: Some(object), shared: Arc::clone(&self.0) })
+        Ok(Work { object: Some(object), shared: Arc::clone(&self.0), begun: AtomicBool::new(false) })
     }
 }
 

@@ -74,7 +74,7 @@ impl Rendering {
             of if *of == Type::VOID => (Form::Text, Fetch::Nothing),
             of => match (scalar(of), of.kind()) {
                 (Some(form), _) => (form, Fetch::AsItIs),
-                (None, Kind::Array(element)) => match array_element(element) {
+                (None, Kind::Array(element)) => match array_element(behind_domains(element)) {
                     Some(form) => (Form::Array(Box::new(form)), Fetch::Array),
                     None => (Form::Array(Box::new(Form::Text)), Fetch::TextArray),
                 },
@@ -161,6 +161,15 @@ fn unreadable() -> Error {
     Error::new(Code::Internal, "the database sent a value that cannot be read")
 }
 
+/// The type whose values those of `of` are.
+pub(super) fn behind_domains(of: &Type) -> &Type {
+    let mut of = of;
+    while let Kind::Domain(base) = of.kind() {
+        of = base;
+    }
+    of
+}
+
 fn scalar(of: &Type) -> Option<Form> {
     Some(match *of {
         Type::BOOL => Form::Bool,
@@ -185,7 +194,11 @@ fn array_element(of: &Type) -> Option<Form> {
         Type::BYTEA => Some(Form::Bytes),
         Type::JSON => Some(Form::Json),
         Type::JSONB => Some(Form::Jsonb),
-        _ => None,
+        // Only a domain makes an array the element of another.
+        _ => match of.kind() {
+            Kind::Array(element) => array_element(behind_domains(element)).map(|form| Form::Array(Box::new(form))),
+            _ => None,
+        },
     })
 }
 

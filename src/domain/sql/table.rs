@@ -130,6 +130,21 @@ pub struct ColumnSchema {
     pub comment: Option<String>,
     /// The labels when the type is an enum (or an array of one).
     pub enum_labels: Vec<String>,
+    /// The type behind domains, when the type is one or an array of one: `integer`, `numeric(10,2)[]`.
+    pub base_type: Option<String>,
+    /// What those domains ask of a value.
+    pub checks: Vec<Check>,
+    /// Of a composite type, or of one in an array or behind a domain.
+    pub fields: Vec<Field>,
+}
+
+/// A field of a composite type.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Field {
+    /// Name, exactly.
+    pub name: String,
+    /// The full type.
+    pub type_name: String,
 }
 
 /// A reference to another table.
@@ -155,7 +170,7 @@ pub struct Index {
 }
 
 /// A check constraint.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Check {
     /// Name; empty where it has none.
     pub name: String,

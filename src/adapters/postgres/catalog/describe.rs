@@ -14,7 +14,7 @@ use crate::{
     config::Access,
     domain::sql::{
         TableName,
-        table::{Check, ColumnSchema, ForeignKey, Index, TableSchema},
+        table::{Check, ColumnSchema, Field, ForeignKey, Index, TableSchema},
     },
     error::Error,
 };
@@ -26,12 +26,39 @@ SELECT a.attname::text,
        CASE WHEN a.attgenerated = '' THEN pg_catalog.pg_get_expr(d.adbin, d.adrelid) END,
        CASE WHEN a.attgenerated <> '' THEN pg_catalog.pg_get_expr(d.adbin, d.adrelid) END,
        pg_catalog.col_description(a.attrelid, a.attnum),
-       (SELECT pg_catalog.array_agg(e.enumlabel::text ORDER BY e.enumsortorder)
-        FROM pg_catalog.pg_type t
-        JOIN pg_catalog.pg_enum e ON e.enumtypid IN (t.oid, t.typelem, t.typbasetype)
-        WHERE t.oid = a.atttypid)
+       made.*
 FROM pg_catalog.pg_attribute a
 LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+-- What the type is made of, through domains and arrays down to the type that is neither.
+CROSS JOIN LATERAL (
+    WITH RECURSIVE behind (type, modifier, place, arrays, domain) AS (
+        SELECT a.atttypid, a.atttypmod, 0, 0, false
+        UNION ALL
+        SELECT CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE t.typelem END,
+               CASE WHEN t.typtype = 'd' AND t.typtypmod >= 0 THEN t.typtypmod ELSE b.modifier END,
+               b.place + 1, b.arrays + (t.typtype <> 'd')::int4, b.domain OR t.typtype = 'd'
+        FROM behind b JOIN pg_catalog.pg_type t ON t.oid = b.type
+        WHERE t.typtype = 'd' OR t.typcategory = 'A' AND t.typelem <> 0 AND t.typlen = -1
+    ),
+    base AS (SELECT * FROM behind ORDER BY place DESC LIMIT 1)
+    SELECT
+        (SELECT pg_catalog.array_agg(e.enumlabel::text ORDER BY e.enumsortorder)
+         FROM base b JOIN pg_catalog.pg_enum e ON e.enumtypid = b.type),
+        (SELECT pg_catalog.format_type(b.type, b.modifier) || pg_catalog.repeat('[]', b.arrays) FROM base b WHERE b.domain),
+        (SELECT pg_catalog.array_agg(c.conname::text ORDER BY b.place, c.conname::text COLLATE \"C\")
+         FROM behind b JOIN pg_catalog.pg_constraint c ON c.contypid = b.type WHERE c.contype = 'c'),
+        (SELECT pg_catalog.array_agg(pg_catalog.pg_get_constraintdef(c.oid, true) ORDER BY b.place, c.conname::text COLLATE \"C\")
+         FROM behind b JOIN pg_catalog.pg_constraint c ON c.contypid = b.type WHERE c.contype = 'c'),
+        EXISTS (SELECT FROM behind b JOIN pg_catalog.pg_type t ON t.oid = b.type WHERE b.arrays = 0 AND t.typnotnull),
+        (SELECT t.typdefault FROM behind b JOIN pg_catalog.pg_type t ON t.oid = b.type
+         WHERE b.arrays = 0 AND t.typtype = 'd' AND t.typdefault IS NOT NULL ORDER BY b.place LIMIT 1),
+        (SELECT pg_catalog.array_agg(f.attname::text ORDER BY f.attnum)
+         FROM base b JOIN pg_catalog.pg_type t ON t.oid = b.type AND t.typtype = 'c'
+         JOIN pg_catalog.pg_attribute f ON f.attrelid = t.typrelid AND f.attnum > 0 AND NOT f.attisdropped),
+        (SELECT pg_catalog.array_agg(pg_catalog.format_type(f.atttypid, f.atttypmod) ORDER BY f.attnum)
+         FROM base b JOIN pg_catalog.pg_type t ON t.oid = b.type AND t.typtype = 'c'
+         JOIN pg_catalog.pg_attribute f ON f.attrelid = t.typrelid AND f.attnum > 0 AND NOT f.attisdropped)
+) AS made (labels, base_type, check_names, checks, refuses_null, usual, field_names, field_types)
 WHERE a.attrelid = $1 /* table */ AND a.attnum > 0 AND NOT a.attisdropped";
 
 const INDEXES: &str = "-- table_indexes
@@ -146,18 +173,31 @@ fn column_schemas(table: &Table, details: &[Row]) -> Result<Vec<ColumnSchema>, t
     let mut columns = Vec::new();
     for column in &table.columns {
         let Some(row) = by_name.get(&column.name) else { continue };
+        // A generated value has no default, whatever its domain says.
+        let usual: Option<String> = if column.generated || column.identity.is_some() { None } else { row.try_get(9)? };
         columns.push(ColumnSchema {
             name: column.name.clone(),
             type_name: column.type_name.clone(),
-            nullable: column.nullable,
-            default: row.try_get(1)?,
+            nullable: column.nullable && !row.try_get::<_, bool>(8)?,
+            default: row.try_get::<_, Option<_>>(1)?.or(usual),
             identity: column.identity.map(|identity| if identity == 'a' { "always" } else { "by default" }),
             generated: row.try_get(2)?,
             comment: row.try_get(3)?,
             enum_labels: row.try_get::<_, Option<_>>(4)?.unwrap_or_default(),
+            base_type: row.try_get(5)?,
+            checks: pairs(row, 6)?
+                .map(|(name, definition)| Check { name, definition: expression(definition) })
+                .collect(),
+            fields: pairs(row, 10)?.map(|(name, type_name)| Field { name, type_name }).collect(),
         });
     }
     Ok(columns)
+}
+
+/// Two lists that stand side by side from `place` on.
+fn pairs(row: &Row, place: usize) -> Result<impl Iterator<Item = (String, String)>, tokio_postgres::Error> {
+    let list = |place: usize| row.try_get::<_, Option<Vec<String>>>(place).map(Option::unwrap_or_default);
+    Ok(list(place)?.into_iter().zip(list(place + 1)?))
 }
 
 /// `CHECK ((price > 0))` → `price > 0`, as far as the outer parentheses belong together.

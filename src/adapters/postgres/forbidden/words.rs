@@ -13,7 +13,7 @@ const READS_FILES: &str = "it reaches files, large objects or other servers";
 const SHOWS_SESSIONS: &str = "it shows what other users do";
 
 /// Volatile functions of PostgreSQL itself that only compute or look.
-pub const HARMLESS: [&str; 24] = [
+pub const HARMLESS: [&str; 34] = [
     "array_sample",
     "array_shuffle",
     "clock_timestamp",
@@ -21,11 +21,18 @@ pub const HARMLESS: [&str; 24] = [
     "gen_random_uuid",
     "pg_blocking_pids",
     "pg_collation_actual_version",
+    "pg_current_wal_flush_lsn",
+    "pg_current_wal_insert_lsn",
     "pg_current_wal_lsn",
+    "pg_database_collation_actual_version",
     "pg_database_size",
     "pg_indexes_size",
     "pg_is_in_recovery",
+    "pg_is_wal_replay_paused",
     "pg_jit_available",
+    "pg_last_wal_receive_lsn",
+    "pg_last_wal_replay_lsn",
+    "pg_last_xact_replay_timestamp",
     "pg_partition_ancestors",
     "pg_partition_tree",
     "pg_relation_size",
@@ -33,9 +40,12 @@ pub const HARMLESS: [&str; 24] = [
     "pg_table_size",
     "pg_tablespace_size",
     "pg_total_relation_size",
+    "pg_xact_commit_timestamp",
+    "pg_xact_status",
     "random",
     "random_normal",
     "timeofday",
+    "txid_status",
     "uuidv4",
     "uuidv7",
 ];
@@ -114,6 +124,22 @@ const ALWAYS: [(&str, &str); 25] = [
     ("pg_stat_get_wal_*", SHOWS_SESSIONS),
     ("pg_stat_get_subscription*", SHOWS_SESSIONS),
 ];
+
+/// Why a volatile function of PostgreSQL itself is refused.
+pub fn of_system(name: &str) -> &'static str {
+    match name {
+        "nextval" | "setval" => "it changes a sequence; a column's default calls it where rows are inserted",
+        "currval" | "lastval" => {
+            "it knows the calls of nextval in its own session only, in which a query never makes one"
+        }
+        "pg_sleep" | "pg_sleep_for" | "pg_sleep_until" => "it only waits, and holds a connection meanwhile",
+        "setseed" | "set_config" => "it changes the session for statements that follow on it",
+        _ if name.contains("advisory") => {
+            "it takes or frees locks of the session, which calls share; manage_lock does it for agents"
+        }
+        _ => MORE_THAN_READS,
+    }
+}
 
 /// Why a word is refused wherever it stands, if it is.
 pub fn always(word: &str) -> Option<&'static str> {

@@ -2,13 +2,16 @@
 
 use std::{
     ops::Deref,
-    sync::{Arc, atomic::Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
-use deadpool_postgres::Object;
+use deadpool_postgres::{ClientWrapper, Object};
 use futures_util::FutureExt;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_postgres::{
     Client, NoTls, Row, Statement,
     types::{ToSql, Type},
@@ -20,6 +23,12 @@ use crate::{
     error::{Code, Error},
 };
 
+/// For the server to stop; then the connection is closed all the same.
+const STOP_TIME: Duration = Duration::from_secs(10);
+/// Between two requests to stop: at first, and at the longest.
+const ASK_AGAIN: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(250));
+/// For BEGIN, when it has not been answered yet: stopped in the middle of it, what follows would stand outside of a transaction.
+const BEGIN_TIME: Duration = Duration::from_millis(100);
 /// Statements that stay prepared on one connection.
 const PREPARED_MAX: usize = 256;
 
@@ -28,6 +37,8 @@ pub struct Work {
     /// None once settled.
     pub(super) object: Option<Object>,
     pub(super) shared: Arc<Shared>,
+    /// BEGIN was answered.
+    pub(super) begun: AtomicBool,
 }
 
 impl Work {
@@ -158,18 +169,42 @@ impl Drop for Work {
         if client.is_closed() || tokio::runtime::Handle::try_current().is_err() {
             return;
         }
-        let (token, tls) = (client.cancel_token(), self.shared.tls.clone());
+        let (tls, begun) = (self.shared.tls.clone(), *self.begun.get_mut());
         self.shared.background.spawn(async move {
-            let asked = async {
-                match tls {
-                    Tls::Plain => token.cancel_query(NoTls).await,
-                    Tls::Rustls(connector) => token.cancel_query(connector).await,
-                }
-            };
-            if !matches!(timeout(ANSWER_TIME, asked).await, Ok(Ok(()))) {
+            if timeout(STOP_TIME, stopped(&client, &tls, begun)).await.is_err() {
                 tracing::debug!("a statement could not be stopped; its connection is closed all the same");
             }
             drop(client);
         });
+    }
+}
+
+/// Asks the server to stop until it has: a request that meets it between two messages is lost.
+async fn stopped(client: &ClientWrapper, tls: &Tls, begun: bool) {
+    let asking = async {
+        if !begun {
+            sleep(BEGIN_TIME).await;
+        }
+        let (mut pause, longest) = ASK_AGAIN;
+        loop {
+            let token = client.cancel_token();
+            let asked = async {
+                match tls {
+                    Tls::Plain => token.cancel_query(NoTls).await,
+                    Tls::Rustls(connector) => token.cancel_query(connector.clone()).await,
+                }
+            };
+            if let Ok(Err(error)) = timeout(ANSWER_TIME, asked).await {
+                tracing::debug!(%error, "a request to stop did not reach the server");
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(longest);
+        }
+    };
+    tokio::select! {
+        biased;
+        // Answered, by an error too, after everything that was sent before it.
+        _ = client.batch_execute("ROLLBACK") => {}
+        () = asking => {}
     }
 }

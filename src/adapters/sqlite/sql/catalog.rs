@@ -285,7 +285,7 @@ pub(super) fn describe(connection: &Connection, table: &Table) -> rusqlite::Resu
         identity: column.numbers_itself.then_some("by default"),
         generated: if column.generated { about(&text.generated, &column.name) } else { None },
         comment: about(&text.comments, &column.name),
-        enum_labels: Vec::new(),
+        ..ColumnSchema::default()
     };
     let mut indexes = Vec::new();
     let mut unique = Vec::new();

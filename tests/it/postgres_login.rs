@@ -4,7 +4,7 @@ use std::{path::PathBuf, process::Command};
 
 use rcgen::{
     BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384,
-    PKCS_ED25519, PKCS_RSA_SHA256, PKCS_RSA_SHA384, PKCS_RSA_SHA512, SignatureAlgorithm,
+    PKCS_RSA_SHA256, PKCS_RSA_SHA384, PKCS_RSA_SHA512, SignatureAlgorithm,
 };
 use serde_json::{Value, json};
 
@@ -91,16 +91,6 @@ async fn a_login_is_tied_to_its_connection_whatever_signed_the_certificate() {
     {
         tied(algorithm).await;
     }
-}
-
-#[tokio::test]
-async fn a_certificate_without_a_hash_of_its_own_ties_nothing() {
-    let server = signed_by(postgres::own_bin(), &PKCS_ED25519);
-    let answer = at(&server, "reader:word", "sslmode=require").answer("execute_query", ONE).await;
-    assert_eq!(answer["rows"], json!([[1]]));
-    let refused =
-        at(&server, "reader:word", "sslmode=require&channel_binding=require").refused("execute_query", ONE).await;
-    assert_eq!(refused["message"], NOT_TIED);
 }
 
 #[tokio::test]

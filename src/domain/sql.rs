@@ -4,6 +4,7 @@ pub mod column_types;
 pub mod decimal;
 pub mod filter;
 pub mod guard;
+pub mod hints;
 pub mod lexer;
 pub mod moment;
 pub mod rows;

@@ -130,7 +130,7 @@ async fn parameters_are_bound_by_their_number() {
     let ask = |text: &str, params: Value| json!({"query":text,"params":params});
     assert_eq!(query(&board, ask("select $2, $1, $2", json!(["a", 7]))).await["rows"], json!([[7, "a", 7]]));
     assert_eq!(
-        query(&board, ask("select $1 is null, $2, $3", json!([null, true, [1, 2]]))).await["rows"],
+        query(&board, ask("select $1 is null, $2, json($3)", json!([null, true, [1, 2]]))).await["rows"],
         json!([[1, 1, "[1,2]"]])
     );
     let text =

@@ -6,14 +6,17 @@ use futures_util::FutureExt;
 use tokio_postgres::types::Type;
 
 use super::{
-    catalog::{self, Table, quoted},
+    catalog::{self, Column, Table, quoted},
     failure::{in_text, meaning},
     params::{self, Parameter},
     pool::{Pool, Work},
 };
 use crate::{
     config::Access,
-    domain::sql::{Condition, Operator, TableName},
+    domain::sql::{
+        Condition, Operator, TableName,
+        filter::{self, Holds},
+    },
     error::{Code, Error},
 };
 
@@ -68,15 +71,11 @@ fn without_place(error: Error) -> Error {
     }
 }
 
-/// A list for a column of lists is one of its values.
-fn operator(condition: &Condition, of_lists: bool) -> Result<Operator, Error> {
-    match condition.operator {
-        Operator::In if of_lists && condition.is_list_of_lists() => {
-            Err(Error::invalid("where", format!("`where.{}` takes one list: the column holds lists", condition.column))
-                .hint("ask for one list after the other"))
-        }
-        Operator::In if of_lists => Ok(Operator::Eq),
-        other => Ok(other),
+fn holds(column: &Column) -> Holds {
+    match column.base.as_str() {
+        "json" | "jsonb" => Holds::Documents,
+        base if base.starts_with('_') => Holds::Lists,
+        _ => Holds::Values,
     }
 }
 
@@ -94,7 +93,11 @@ fn statement<'a>(table: &Table, conditions: &'a [Condition]) -> Result<(String, 
         }
         values.push(condition);
         let number = values.len();
-        sent.push_str(&match operator(condition, found.base.starts_with('_'))? {
+        let holds = holds(found);
+        filter::check(condition, holds)?;
+        sent.push_str(&match condition.operator {
+            // A list for a column of lists is one of its values.
+            Operator::In if holds == Holds::Lists => format!("{column} = ${number}"),
             Operator::Eq => format!("{column} = ${number}"),
             Operator::Ne => format!("{column} <> ${number}"),
             Operator::Gt => format!("{column} > ${number}"),

@@ -361,7 +361,7 @@ fn conflict(table: &Table, asked: &OnConflict) -> Result<Conflict, Error> {
 
 fn unique_sets(table: &Table) -> String {
     if table.keys.is_empty() {
-        return "it has no unique index, so existing rows cannot be found: use on_conflict `error`".to_owned();
+        return "it has no unique index, so existing rows cannot be found; on_conflict `error` adds every row as a new one".to_owned();
     }
     let sets: Vec<String> = table.keys.iter().map(|key| format!("`{}`", key.columns.join(", "))).collect();
     format!("its unique column sets are: {}", sets.join("; "))

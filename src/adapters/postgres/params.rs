@@ -8,7 +8,10 @@ use bytes::BytesMut;
 use tokio_postgres::types::{Format, IsNull, Kind, ToSql, Type, to_sql_checked};
 
 use super::values::behind_domains;
-use crate::{domain::json::Json, error::Error};
+use crate::{
+    domain::{json::Json, sql::rows},
+    error::Error,
+};
 
 /// A value on its way to the server, in text form; `None` is NULL.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,14 +78,10 @@ pub fn text_of(value: &Json, of: &Type, argument: &str) -> Result<Parameter, Err
         if text.starts_with('"') {
             return Err(Error::invalid(argument.to_owned(), format!("`{argument}` holds half a surrogate pair")));
         }
-        if text.starts_with(['{', '[']) && takes_no_structure(of) {
-            let what = if text.starts_with('{') { "an object" } else { "an array" };
-            return Err(Error::invalid(
-                argument.to_owned(),
-                format!("`{argument}` is {what}; the statement takes {}", of.name()),
-            ));
+        if text.starts_with(['{', '[']) && !reads_json(of) {
+            return Err(structure(text.starts_with('['), of, argument));
         }
-        // A number, a boolean, or JSON for a text column: its text as it stands.
+        // A number or a boolean: its text as it stands.
         return Ok(Parameter(Some(text.to_owned())));
     };
     if *of == Type::BYTEA {
@@ -91,31 +90,27 @@ pub fn text_of(value: &Json, of: &Type, argument: &str) -> Result<Parameter, Err
     Ok(Parameter(Some(string)))
 }
 
-fn takes_no_structure(of: &Type) -> bool {
-    matches!(
-        *of,
-        Type::BOOL
-            | Type::INT2
-            | Type::INT4
-            | Type::INT8
-            | Type::FLOAT4
-            | Type::FLOAT8
-            | Type::NUMERIC
-            | Type::DATE
-            | Type::TIMESTAMP
-            | Type::TIMESTAMPTZ
-            | Type::UUID
-            | Type::BYTEA
-    ) || matches!(of.kind(), Kind::Enum(_))
+/// Types of extensions whose own text form is JSON, or looks like it: pgvector's `[1,2,3]`, PostGIS's GeoJSON.
+fn reads_json(of: &Type) -> bool {
+    matches!(of.name(), "vector" | "halfvec" | "geometry" | "geography")
 }
 
-/// A string that holds an object or array is meant as that: hosts like to send structure as text. Any other string is a JSON string.
+/// As text, a list or object would equal nothing, and nobody would know.
+fn structure(is_list: bool, of: &Type, argument: &str) -> Error {
+    let (what, name) = (if is_list { "a list" } else { "an object" }, of.name());
+    let hint = match (is_list, of.kind()) {
+        (true, _) => {
+            "for one of several values write `= any($1)` (for none of them `<> all($1)`); for the JSON itself write `$1::jsonb`"
+        }
+        (false, Kind::Composite(_)) => "write a row as text in PostgreSQL's form: \"(1,x)\"",
+        (false, _) => "for the JSON itself write `$1::jsonb`, or send it as a string",
+    };
+    Error::invalid(argument.to_owned(), format!("`{argument}` is {what}; the statement takes {name}")).hint(hint)
+}
+
+/// A string that holds an object or array is meant as that; any other string is a JSON string.
 fn json_text(text: &str) -> String {
-    let inner = serde_json::from_str::<String>(text).ok();
-    let structure = inner.filter(|inner| {
-        inner.trim_start().starts_with(['{', '[']) && serde_json::from_str::<serde::de::IgnoredAny>(inner).is_ok()
-    });
-    structure.unwrap_or_else(|| text.to_owned())
+    rows::document_in(text).unwrap_or_else(|| text.to_owned())
 }
 
 /// Base64, as answers give it; PostgreSQL's own `\x…` is taken too.

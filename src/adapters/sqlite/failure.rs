@@ -97,6 +97,9 @@ fn statement(error: &rusqlite::Error, text: &str) -> Error {
     let (sqlstate, hint) = match text {
         text if text.starts_with("no such table") => ("42P01", Some("list_tables shows the tables")),
         text if text.starts_with("no such column") => ("42703", Some("get_schema shows the columns of a table")),
+        "no such function: any" | "no such function: all" => {
+            ("42883", Some("this database is SQLite: `in (select value from json_each($1))` is its `= any($1)`"))
+        }
         text if text.starts_with("no such function") || text.contains("arguments") => {
             ("42883", Some("this database is SQLite, with its functions"))
         }

@@ -10,6 +10,7 @@ mod guard;
 mod insert;
 mod load;
 mod read;
+mod structure;
 mod values;
 mod write;
 

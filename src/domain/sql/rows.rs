@@ -72,6 +72,14 @@ pub fn unescaped(string: &str) -> Option<Cow<'_, str>> {
     if inside.contains('\\') { serde_json::from_str(string).ok().map(Cow::Owned) } else { Some(Cow::Borrowed(inside)) }
 }
 
+/// The document that a JSON string for a column of documents holds, where it holds an object or array: hosts like to send those as text. Any
+/// other string is a string.
+pub fn document_in(json: &str) -> Option<String> {
+    let inner = unescaped(json)?;
+    let structured = inner.trim_start().starts_with(['{', '[']);
+    (structured && serde_json::from_str::<serde::de::IgnoredAny>(&inner).is_ok()).then(|| inner.into_owned())
+}
+
 /// A row fit for an answer: half a surrogate pair, which strict readers refuse, becomes U+FFFD.
 pub fn readable(row: &Json) -> Json {
     let mut text = row.get().to_owned();
@@ -136,7 +144,7 @@ struct Key<'row>(#[serde(borrow)] Cow<'row, str>);
 mod tests {
     use serde_json::value::RawValue;
 
-    use super::{characters, read, readable};
+    use super::{characters, document_in, read, readable};
 
     fn keys(row: &str) -> Vec<(String, String)> {
         let mut all = Vec::new();
@@ -163,6 +171,21 @@ mod tests {
         assert_eq!(code(r#""\udc00\ud800""#).as_deref(), Some("22P05"));
         assert_eq!(code(r#""\ud83d\ude00 \\u0000 \n""#), None);
         assert_eq!(code(r#"{"k":["\\\u0000"]}"#).as_deref(), Some("22021"));
+    }
+
+    #[test]
+    fn only_a_string_that_holds_an_object_or_array_is_a_document() {
+        for (json, wanted) in [
+            (r#""{\"n\":1.10, \"n\":9007199254740993}""#, Some(r#"{"n":1.10, "n":9007199254740993}"#)),
+            (r#"" [1]""#, Some(" [1]")),
+            (r#""{a,b}""#, None),
+            (r#""[1] and more""#, None),
+            (r#""5""#, None),
+            (r#""\"{}\"""#, None),
+            (r#"{"a":"{}"}"#, None),
+        ] {
+            assert_eq!(document_in(json).as_deref(), wanted, "{json}");
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use serde_json::value::RawValue;
 
 use super::{
     cell::{Kind, Scalar, Value, look},
-    documents::{literal, unwrapped},
+    documents::{held, literal, unwrapped},
 };
 use crate::domain::sql::{
     moment::DAY,
@@ -45,7 +45,7 @@ pub(super) fn write(kind: Kind, column: &str, type_name: &str, json: &str, out: 
         out.extend_from_slice(&NULL);
         return Ok(());
     }
-    if literal(json) {
+    if literal(kind.scalar, json) {
         return Err(Stop::Unsure);
     }
     let single;
@@ -82,6 +82,8 @@ pub(super) fn write(kind: Kind, column: &str, type_name: &str, json: &str, out: 
 }
 
 fn one(scalar: Scalar, column: &str, type_name: &str, json: &str, out: &mut Vec<u8>) -> Result<(), Stop> {
+    let document = held(scalar, column, json)?;
+    let json = document.as_deref().unwrap_or(json);
     let value = look(scalar, column, type_name, json)?;
     if matches!(value, Value::Null) {
         out.extend_from_slice(&NULL);

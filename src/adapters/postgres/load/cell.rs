@@ -35,6 +35,8 @@ pub(in crate::adapters::postgres) enum Scalar {
     Numeric(Option<i64>),
     Text,
     Char,
+    /// Another type that would take any text, and so JSON as it stands.
+    Word,
     Uuid,
     Bytea,
     Date,
@@ -110,6 +112,7 @@ impl Kind {
             "numeric" => Scalar::Numeric(numeric_scale(column.modifier)),
             "text" | "varchar" => Scalar::Text,
             "bpchar" => Scalar::Char,
+            "citext" | "name" | "char" | "xml" | "tsvector" => Scalar::Word,
             "uuid" => Scalar::Uuid,
             "bytea" => Scalar::Bytea,
             "date" => Scalar::Date,
@@ -126,7 +129,7 @@ impl Kind {
     /// Whether [`super::binary`] can write it.
     pub(super) fn binary(self) -> bool {
         let json = matches!(self.scalar, Scalar::Json | Scalar::Jsonb);
-        self.scalar != Scalar::Other && !(json && self.array.is_some())
+        !matches!(self.scalar, Scalar::Other | Scalar::Word) && !(json && self.array.is_some())
     }
 }
 
@@ -150,7 +153,9 @@ pub(super) fn look<'row>(scalar: Scalar, column: &str, type_name: &str, json: &'
     // A string with escapes is no number and no date; PostgreSQL says what it is.
     let Some(text) = text else { return Ok(Value::Raw(json)) };
     match scalar {
-        Scalar::Json | Scalar::Jsonb | Scalar::Text | Scalar::Char | Scalar::Other => Ok(Value::Raw(json)),
+        Scalar::Json | Scalar::Jsonb | Scalar::Text | Scalar::Char | Scalar::Word | Scalar::Other => {
+            Ok(Value::Raw(json))
+        }
         Scalar::Bool => Ok(match json {
             "true" => Value::Bool(true),
             "false" => Value::Bool(false),
@@ -318,6 +323,7 @@ mod tests {
             (Scalar::TimestampTz(6), "\"2024-01-01T00:00:00.123456000Z\"", None),
             (Scalar::TimestampTz(0), "\"2024-01-01T00:00:00.5Z\"", Some("22008")),
             (Scalar::Text, "{\"a\":1}", Some("42804")),
+            (Scalar::Word, "[1,2]", Some("42804")),
             (Scalar::Bytea, "\"%%%\"", Some("22P02")),
             (Scalar::Jsonb, "{\"a\":1}", None),
         ] {

@@ -7,14 +7,14 @@ use serde_json::value::RawValue;
 use super::cell::{Kind, Scalar, Value, hexadecimal, look, mismatch};
 use crate::domain::sql::{
     moment::{DAY, civil},
-    rows::{Fault, unescaped},
+    rows::{Fault, characters, document_in, unescaped},
 };
 
 /// Writes the value of a column.
 pub(super) fn write(kind: Kind, column: &str, type_name: &str, json: &str, out: &mut String) -> Result<(), Fault> {
     match kind.array {
         None => one(kind.scalar, column, type_name, unwrapped(kind.scalar, json), out),
-        Some(_) if json == "null" || literal(json) => {
+        Some(_) if json == "null" || literal(kind.scalar, json) => {
             out.push_str(json);
             Ok(())
         }
@@ -40,9 +40,22 @@ pub(super) fn unwrapped(scalar: Scalar, json: &str) -> &str {
     }
 }
 
-/// `"{a,b}"`: PostgreSQL's own way to write an array.
-pub(super) fn literal(json: &str) -> bool {
-    json.starts_with("\"{") && json.ends_with("}\"")
+/// `"{a,b}"`: PostgreSQL's own way to write an array. For documents, an object as text is one of them.
+pub(super) fn literal(scalar: Scalar, json: &str) -> bool {
+    let of_documents = matches!(scalar, Scalar::Json | Scalar::Jsonb);
+    json.starts_with("\"{") && json.ends_with("}\"") && !(of_documents && document_in(json).is_some())
+}
+
+/// A string for a column of documents, as the document that it holds, if it holds one.
+pub(super) fn held(scalar: Scalar, column: &str, json: &str) -> Result<Option<String>, Fault> {
+    if !matches!(scalar, Scalar::Json | Scalar::Jsonb) || !json.starts_with('"') {
+        return Ok(None);
+    }
+    let Some(document) = document_in(json) else { return Ok(None) };
+    match characters(column, &document) {
+        Some(fault) => Err(fault),
+        None => Ok(Some(document)),
+    }
 }
 
 fn elements(scalar: Scalar, column: &str, type_name: &str, json: &str, out: &mut String) -> Result<(), Fault> {
@@ -71,6 +84,10 @@ fn elements_nested(scalar: Scalar, column: &str, type_name: &str, json: &str, ou
 fn one(scalar: Scalar, column: &str, type_name: &str, json: &str, out: &mut String) -> Result<(), Fault> {
     if scalar == Scalar::Bytea && hexadecimal(json) {
         out.push_str(json);
+        return Ok(());
+    }
+    if let Some(document) = held(scalar, column, json)? {
+        out.push_str(&document);
         return Ok(());
     }
     match look(scalar, column, type_name, json)? {
@@ -156,6 +173,10 @@ mod tests {
             (Scalar::Int4, true, "[[1,2.0],[3,null]]", "[[1,2],[3,null]]"),
             (Scalar::Numeric(Some(1)), true, "[1.25]", "22003"),
             (Scalar::Jsonb, false, "[1, {\"a\":1}]", "[1, {\"a\":1}]"),
+            (Scalar::Jsonb, false, r#""{\"a\":1.50}""#, r#"{"a":1.50}"#),
+            (Scalar::Json, true, r#"["{\"a\":1}","x"]"#, r#"[{"a":1},"x"]"#),
+            (Scalar::Jsonb, true, r#""{\"a\":1}""#, r#"[{"a":1}]"#),
+            (Scalar::Text, false, r#""{\"a\":1}""#, r#""{\"a\":1}""#),
         ] {
             assert_eq!(written(scalar, array, json), wanted, "{scalar:?} {json}");
         }

@@ -2,7 +2,10 @@
 
 use crate::{
     adapters::postgres::catalog::Table,
-    domain::{names::nearest, sql::rows::Fault},
+    domain::{
+        names::nearest,
+        sql::{hints, rows::Fault},
+    },
     error::{Code, Error, Place},
 };
 
@@ -20,19 +23,9 @@ pub(in crate::adapters::postgres) fn refusal(table: &Table, row: &str, fault: &F
         (Some(column), "42703") => nearest(column, table.columns.iter().map(|column| column.name.as_str())),
         _ => Vec::new(),
     };
-    let many = row != "row";
-    let hint = match fault.code.as_str() {
-        "42703" => "get_schema shows the table's columns",
-        "428C9" => "leave the column out: the database fills it in",
-        "23505" if many => {
-            "on_conflict `update` or `ignore` takes rows that exist; on_error `reject` writes the others"
-        }
-        "23505" => "bulk_insert with on_conflict `update` changes a row that exists",
-        "21000" => "duplicates `last` takes the last of them",
-        _ if many => "mend the row, or pass on_error `reject` to write the good rows and get the bad ones back",
-        _ => "get_schema shows what the columns take",
-    };
-    Error::new(code, format!("`{argument}` cannot be written: {}; nothing was written", fault.reason))
+    let hint = hints::hint(&fault.code, row != "row", fault.column.as_deref(), fault.detail.as_deref());
+    let reason = hints::sentence(&fault.code, &fault.reason, fault.detail.as_deref());
+    Error::new(code, format!("`{argument}` cannot be written: {reason}; nothing was written"))
         .argument(argument)
         .did_you_mean(near)
         .hint(hint)

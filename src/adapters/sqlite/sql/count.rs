@@ -12,6 +12,7 @@ use crate::{
     domain::sql::{
         Condition, Operator,
         column_types::{BaseType, ColumnType},
+        filter::{self, Holds},
     },
     error::{Error, Place},
 };
@@ -47,10 +48,11 @@ fn clause(column: &Column, condition: &Condition, bound: &mut Vec<Value>) -> Res
         bound.push(comparable(json, column.column_type.as_ref()).map_err(wrong)?);
         Ok(format!("?{}", bound.len()))
     };
-    let of_lists = column.column_type.as_ref().is_some_and(|kind| kind.dimensions > 0);
+    let holds = holds(column);
+    filter::check(condition, holds)?;
     let sign = match condition.operator {
         // A list for a column of lists is one of its values.
-        Operator::In if of_lists && !condition.is_list_of_lists() => "=",
+        Operator::In if holds == Holds::Lists => "=",
         Operator::IsNull => {
             return Ok(format!("{name} IS {}NULL", if condition.value.get() == "true" { "" } else { "NOT " }));
         }
@@ -82,6 +84,14 @@ fn clause(column: &Column, condition: &Condition, bound: &mut Vec<Value>) -> Res
     };
     let place = value(&condition.value)?;
     Ok(comparison(&name, column, sign, &place))
+}
+
+fn holds(column: &Column) -> Holds {
+    match &column.column_type {
+        Some(kind) if kind.dimensions > 0 => Holds::Lists,
+        Some(ColumnType { base: BaseType::Json | BaseType::Jsonb, .. }) => Holds::Documents,
+        _ => Holds::Values,
+    }
 }
 
 /// A value to compare with: more digits than the column keeps are no mistake here.

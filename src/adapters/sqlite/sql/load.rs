@@ -66,9 +66,7 @@ pub(super) fn load(connection: &mut Connection, load: Load, call: &Call) -> Resu
             Ok(Outcome::Unchanged) => loaded.unchanged += 1,
             Ok(Outcome::Merged) => loaded.merged += 1,
             Err(refusal) if load.on_error == OnError::Abort => {
-                return Err(refusal
-                    .into_error(&format!("rows[{position}]"))
-                    .hint("nothing was written; mend the row, or use on_error reject to write the others"));
+                return Err(refusal.into_error(&format!("rows[{position}]")));
             }
             Err(Refusal { column, code, reason, .. }) => {
                 let row = rows::readable(&given);
@@ -114,7 +112,7 @@ fn key(
                 format!("no unique index of `{}` has exactly the columns {given}", table.full_name())
             };
             let hint = if known.is_empty() {
-                "the table has no unique columns; use on_conflict error".to_owned()
+                "it has no unique index, so existing rows cannot be found; on_conflict `error` adds every row as a new one".to_owned()
             } else {
                 format!("its unique columns are: ({})", known.join("), ("))
             };

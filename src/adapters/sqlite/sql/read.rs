@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use rusqlite::{Connection, Statement, types::Value};
 use serde_json::value::RawValue;
 
-use super::{catalog, declared, encode, values};
+use super::{catalog, declared, encode, structure, values};
 use crate::{
     adapters::sqlite::{failure, file::Call},
     domain::{
@@ -29,6 +29,7 @@ pub(super) struct Asked<'a> {
 pub(super) fn query(connection: &Connection, asked: &Asked<'_>, call: &Call) -> Result<Rows, Error> {
     let wrong = |error| failure::of(error, call);
     let mut statement = prepare(connection, asked.statement, call)?;
+    structure::check(asked.statement, asked.params)?;
     bind(&mut statement, asked.params, call)?;
     let declared: Vec<Option<ColumnType>> =
         statement.columns().map(|column| column.decl_type().and_then(declared::read)).collect();
@@ -183,6 +184,7 @@ fn bind(statement: &mut Statement<'_>, params: &[Json], call: &Call) -> Result<(
 /// Says how a query would be run.
 pub(super) fn explain(connection: &Connection, text: &str, params: &[Json], call: &Call) -> Result<Plan, Error> {
     let wrong = |error| failure::of(error, call);
+    structure::check(text, params)?;
     // The statement itself must be one that can run.
     bind(&mut prepare(connection, text, call)?, params, call)?;
     let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {}", spelled(text).0)).map_err(wrong)?;

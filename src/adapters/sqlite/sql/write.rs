@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     adapters::sqlite::{decimal, failure, file::Call},
-    domain::names::nearest,
+    domain::{names::nearest, sql::hints},
     error::{Code, Error, Place},
 };
 
@@ -39,18 +39,9 @@ impl Refusal {
     pub(super) fn into_error(self, row: &str) -> Error {
         let code = if self.code == "23505" { Code::Conflict } else { Code::Invalid };
         let argument = self.column.as_ref().map_or_else(|| row.to_owned(), |column| format!("{row}.{column}"));
-        let hint = match (self.code, row == "row") {
-            ("42703", _) => "get_schema shows the table's columns",
-            ("428C9", _) => "leave the column out: the database fills it in",
-            ("23505", true) => "bulk_insert with on_conflict `update` changes a row that exists",
-            ("23505", false) => {
-                "on_conflict `update` or `ignore` takes rows that exist; on_error `reject` writes the others"
-            }
-            ("21000", _) => "duplicates `last` takes the last of them",
-            (_, true) => "get_schema shows what the columns take",
-            (_, false) => "mend the row, or pass on_error `reject` to write the good rows and get the bad ones back",
-        };
-        Error::new(code, format!("`{argument}` cannot be written: {}; nothing was written", self.reason))
+        let hint = hints::hint(self.code, row != "row", self.column.as_deref(), self.detail.as_deref());
+        let reason = hints::sentence(self.code, &self.reason, self.detail.as_deref());
+        Error::new(code, format!("`{argument}` cannot be written: {reason}; nothing was written"))
             .argument(argument)
             .did_you_mean(self.did_you_mean)
             .hint(hint)

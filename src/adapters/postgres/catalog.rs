@@ -76,6 +76,10 @@ pub struct Key {
     pub primary: bool,
     /// Its columns, in its order.
     pub columns: Vec<String>,
+    /// Of each column the collation, as it is written in statements, if it holds different texts for equal.
+    pub folding: Vec<Option<String>>,
+    /// Two NULLs are alike (PostgreSQL 15).
+    pub nulls_equal: bool,
 }
 
 impl Table {
@@ -133,7 +137,13 @@ FROM (
                 SELECT pg_catalog.json_agg(a.attname ORDER BY p.place)
                 FROM pg_catalog.unnest(i.indkey::int2[]) WITH ORDINALITY AS p (number, place)
                 JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = p.number
-                WHERE p.place <= i.indnkeyatts)) ORDER BY i.indisprimary DESC, k.relname)
+                WHERE p.place <= i.indnkeyatts), (
+                SELECT pg_catalog.json_agg((
+                    SELECT pg_catalog.quote_ident(s.nspname) || '.' || pg_catalog.quote_ident(o.collname)
+                    FROM pg_catalog.pg_collation o JOIN pg_catalog.pg_namespace s ON s.oid = o.collnamespace
+                    WHERE o.oid = p.number AND NOT o.collisdeterministic) ORDER BY p.place)
+                FROM pg_catalog.unnest(i.indcollation::oid[]) WITH ORDINALITY AS p (number, place)),
+                COALESCE(pg_catalog.to_jsonb(i) ->> 'indnullsnotdistinct', 'false')::bool) ORDER BY i.indisprimary DESC, k.relname)
          FROM pg_catalog.pg_index i
          JOIN pg_catalog.pg_class k ON k.oid = i.indexrelid
          WHERE i.indrelid = c.oid AND i.indisunique AND i.indisvalid AND i.indimmediate

@@ -1,5 +1,6 @@
 //! The embedded SQL database behind the SQL tools: `data.db`.
 
+mod arbiter;
 mod catalog;
 mod count;
 mod ddl;

@@ -35,11 +35,30 @@ pub(super) struct Batch<'load> {
     /// Rows replaced by a later one with the same key.
     pub(super) merged: u64,
     by_columns: HashMap<(Vec<usize>, bool), usize>,
-    /// Columns of the key by which rows are told apart; empty when they need not be.
-    key: Vec<usize>,
+    /// By what rows are told apart.
+    apart: Apart,
     duplicates: Duplicates,
     seen: HashMap<Vec<u8>, usize>,
+    /// Only the server knows which rows share a key: [`keys`](super::keys) asks it.
+    pub(super) unsure: bool,
 }
+
+/// By what rows of one call are told apart.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Apart {
+    /// Columns of the key; empty when they need not be told apart.
+    pub(super) key: Vec<usize>,
+    /// As of [`Key::folding`](crate::adapters::postgres::catalog::Key).
+    pub(super) folding: Vec<Option<String>>,
+    pub(super) nulls_equal: bool,
+    /// What the server said: rows by their places, with a number that alike keys share.
+    pub(super) groups: Option<HashMap<usize, u64>>,
+    /// The place of a column that rows may name although the database numbers it.
+    pub(super) numbered: Option<usize>,
+}
+
+/// A value whose equals only the server knows.
+struct Unsure;
 
 /// Rows that name the same columns.
 pub(super) struct Unit {
@@ -63,28 +82,36 @@ pub(super) enum Body {
 type Slots<'row> = Vec<Option<&'row str>>;
 
 impl<'load> Batch<'load> {
-    /// No rows yet. `key` are the columns that tell rows apart.
-    pub(super) fn new(table: &'load Table, rows: &'load [Json], key: Vec<usize>, duplicates: Duplicates) -> Self {
+    /// No rows yet.
+    pub(super) fn new(table: &'load Table, rows: &'load [Json], apart: Apart, duplicates: Duplicates) -> Self {
+        let kinds: Vec<Kind> = table.columns.iter().map(Kind::of).collect();
+        let own = |place: &usize| kinds.get(*place).is_some_and(|kind| kind.compared_here());
+        let known = apart.key.iter().all(own) && !apart.nulls_equal && apart.folding.iter().all(Option::is_none);
+        let unsure = rows.len() > 1 && apart.groups.is_none() && !known;
         Self {
             table,
-            kinds: table.columns.iter().map(Kind::of).collect(),
+            kinds,
             rows,
             units: Vec::new(),
             faults: Vec::new(),
             merged: 0,
             by_columns: HashMap::new(),
-            key,
+            apart,
             duplicates,
             seen: HashMap::new(),
+            unsure,
         }
     }
 
     /// Takes all rows, and sends those of the first unit on as they come, where they can be sent already. Lets others work meanwhile:
-    /// 100,000 rows take a while.
+    /// 100,000 rows take a while. Ends early when it gets [unsure](Self::unsure).
     pub(super) async fn fill(&mut self, mut staging: Option<&mut Staging<'_>>) {
         const SLICE: usize = 256;
-        if self.duplicates == Duplicates::Last && !self.key.is_empty() {
+        if self.duplicates == Duplicates::Last && !self.apart.key.is_empty() {
             for position in 0..self.rows.len() {
+                if self.unsure {
+                    return;
+                }
                 self.note(position);
                 if position % SLICE == SLICE - 1 {
                     tokio::task::yield_now().await;
@@ -92,6 +119,9 @@ impl<'load> Batch<'load> {
             }
         }
         for position in 0..self.rows.len() {
+            if self.unsure {
+                return;
+            }
             if let Err(fault) = self.take(position) {
                 self.faults.push((position, fault));
             }
@@ -120,16 +150,25 @@ impl<'load> Batch<'load> {
     /// Remembers the last row of each key.
     fn note(&mut self, position: usize) {
         let Ok(slots) = self.slots(position) else { return };
-        if let Some(key) = self.key_of(&slots) {
-            self.seen.insert(key, position);
+        match self.key_of(position, &slots) {
+            Ok(Some(key)) => {
+                self.seen.insert(key, position);
+            }
+            Ok(None) => {}
+            Err(Unsure) => self.unsure = true,
         }
     }
 
     fn take(&mut self, position: usize) -> Result<(), Fault> {
         let slots = self.slots(position)?;
-        if !self.key.is_empty()
-            && let Some(key) = self.key_of(&slots)
-        {
+        let key = match self.key_of(position, &slots) {
+            Ok(key) => key,
+            Err(Unsure) => {
+                self.unsure = self.rows.len() > 1;
+                None
+            }
+        };
+        if let Some(key) = key {
             match self.duplicates {
                 Duplicates::Last if self.seen.get(&key).is_some_and(|last| *last != position) => {
                     self.merged += 1;
@@ -233,8 +272,8 @@ impl<'load> Batch<'load> {
             return Err(Fault::of(key, "42703", reason));
         };
         match computed(column) {
-            Some(fault) => Err(fault),
-            None => Ok(place),
+            Some(fault) if self.apart.numbered != Some(place) => Err(fault),
+            _ => Ok(place),
         }
     }
 
@@ -253,47 +292,56 @@ impl<'load> Batch<'load> {
         &mut self.units[place]
     }
 
-    /// What the key's columns hold, alike for alike values; `None` when one is missing or null.
-    fn key_of(&self, slots: &Slots<'_>) -> Option<Vec<u8>> {
+    /// The key of a row for the server to compare, as members of a JSON object; `None` when it equals no other.
+    pub(super) fn given_key(&self, position: usize) -> Option<String> {
+        let slots = self.slots(position).ok()?;
+        let mut out = String::new();
+        for (number, place) in self.apart.key.iter().enumerate() {
+            let (json, column) = ((*slots.get(*place)?)?, self.table.columns.get(*place)?);
+            if json == "null" && !self.apart.nulls_equal {
+                return None;
+            }
+            out.push_str(&format!(",\"k{number}\":"));
+            documents::write(self.kind(*place), &column.name, &column.type_name, json, &mut out).ok()?;
+        }
+        Some(out)
+    }
+
+    /// Rows that share a key are errors.
+    pub(super) fn refuses_duplicates(&self) -> bool {
+        self.duplicates == Duplicates::Refuse
+    }
+
+    /// What tells its rows apart.
+    pub(super) fn apart(&self) -> &Apart {
+        &self.apart
+    }
+
+    /// What the key's columns hold, alike for alike values; `None` when one is missing or null, or is refused later.
+    fn key_of(&self, position: usize, slots: &Slots<'_>) -> Result<Option<Vec<u8>>, Unsure> {
+        if self.apart.key.is_empty() {
+            return Ok(None);
+        }
+        if let Some(groups) = &self.apart.groups {
+            return Ok(groups.get(&position).map(|group| group.to_be_bytes().to_vec()));
+        }
         let mut key = Vec::new();
-        for place in &self.key {
-            let json = (*slots.get(*place)?)?;
+        for place in &self.apart.key {
+            let Some(Some(json)) = slots.get(*place) else { return Ok(None) };
+            let modifier = self.table.columns.get(*place).map_or(-1, |column| column.modifier);
             let start = key.len();
-            let scalar = self.kind(*place).scalar;
-            match look(scalar, "", "", documents::unwrapped(scalar, json)).ok()? {
-                Value::Null => return None,
-                Value::Bool(value) => key.push(u8::from(value)),
-                Value::Integer(value) | Value::Date(value) | Value::Time(value, _) | Value::Moment(value) => {
-                    key.extend_from_slice(&value.to_be_bytes());
-                }
-                Value::Float(value, _) => key.extend_from_slice(&(value + 0.0).to_be_bytes()),
-                Value::Number(number, _) => {
-                    let digits: Vec<u8> = number.digits().skip_while(|digit| *digit == b'0').collect();
-                    let zeros = digits.iter().rev().take_while(|digit| **digit == b'0').count();
-                    let significant = digits.get(..digits.len() - zeros).unwrap_or_default();
-                    if !significant.is_empty() {
-                        let power = i64::try_from(zeros).unwrap_or(0) - number.written_scale();
-                        key.push(u8::from(number.negative));
-                        key.extend_from_slice(&power.to_be_bytes());
-                        key.extend_from_slice(significant);
-                    }
-                }
-                Value::Uuid(value, _) => key.extend_from_slice(&value.to_be_bytes()),
-                Value::Bytes(bytes) => key.extend_from_slice(&bytes),
-                Value::Raw(raw) => {
-                    let text = unescaped(raw).unwrap_or(raw.into());
-                    let text = if scalar == Scalar::Char { text.trim_end_matches(' ') } else { &text };
-                    key.extend_from_slice(text.as_bytes());
-                }
+            if !part(self.kind(*place).scalar, modifier, json, &mut key)? {
+                return Ok(None);
             }
             let length = key.len() - start;
             key.extend_from_slice(&length.to_be_bytes());
         }
-        Some(key)
+        Ok(Some(key))
     }
 
-    fn duplicate(&self) -> Fault {
-        let single = match self.key.as_slice() {
+    /// An earlier row has the same key.
+    pub(super) fn duplicate(&self) -> Fault {
+        let single = match self.apart.key.as_slice() {
             [place] => self.table.columns.get(*place).map(|column| column.name.clone()),
             _ => None,
         };
@@ -306,6 +354,44 @@ impl<'load> Batch<'load> {
             ),
         }
     }
+}
+
+/// Appends one value of a key, alike for alike values. False when it equals no other.
+fn part(scalar: Scalar, modifier: i32, json: &str, key: &mut Vec<u8>) -> Result<bool, Unsure> {
+    // What cannot be written has no key, and is refused with its reason.
+    let Ok(value) = look(scalar, "", "", documents::unwrapped(scalar, json)) else { return Ok(false) };
+    match value {
+        Value::Null => return Ok(false),
+        Value::Bool(value) => key.push(u8::from(value)),
+        Value::Integer(value) | Value::Date(value) | Value::Time(value, _) | Value::Moment(value) => {
+            key.extend_from_slice(&value.to_be_bytes());
+        }
+        Value::Float(value, _) => key.extend_from_slice(&(value + 0.0).to_be_bytes()),
+        Value::Number(number, _) => {
+            let digits: Vec<u8> = number.digits().skip_while(|digit| *digit == b'0').collect();
+            let zeros = digits.iter().rev().take_while(|digit| **digit == b'0').count();
+            let significant = digits.get(..digits.len() - zeros).unwrap_or_default();
+            if !significant.is_empty() {
+                let power = i64::try_from(zeros).unwrap_or(0) - number.written_scale();
+                key.push(u8::from(number.negative));
+                key.extend_from_slice(&power.to_be_bytes());
+                key.extend_from_slice(significant);
+            }
+        }
+        Value::Uuid(value, _) => key.extend_from_slice(&value.to_be_bytes()),
+        Value::Bytes(bytes) => key.extend_from_slice(&bytes),
+        Value::Raw(raw) if matches!(scalar, Scalar::Text | Scalar::Char) => {
+            let text = unescaped(raw).unwrap_or(raw.into());
+            let text = if scalar == Scalar::Char { text.trim_end_matches(' ') } else { &text };
+            // The server cuts spaces that are too many for the column.
+            if scalar == Scalar::Text && modifier >= 0 && text.ends_with(' ') {
+                return Err(Unsure);
+            }
+            key.extend_from_slice(text.as_bytes());
+        }
+        Value::Raw(_) => return Err(Unsure),
+    }
+    Ok(true)
 }
 
 fn named(slots: &Slots<'_>) -> Vec<usize> {

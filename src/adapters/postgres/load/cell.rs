@@ -126,10 +126,19 @@ impl Kind {
         Self { scalar, array: element.map(|_| oid) }
     }
 
+    /// Whether equal values are known without the server.
+    pub(super) fn compared_here(self) -> bool {
+        let left_to_it = matches!(self.scalar, Scalar::Other | Scalar::Word | Scalar::Json | Scalar::Jsonb);
+        self.array.is_none() && !left_to_it
+    }
+
     /// Whether [`super::binary`] can write it.
     pub(super) fn binary(self) -> bool {
-        let json = matches!(self.scalar, Scalar::Json | Scalar::Jsonb);
-        !matches!(self.scalar, Scalar::Other | Scalar::Word) && !(json && self.array.is_some())
+        match self.scalar {
+            Scalar::Other | Scalar::Word => false,
+            Scalar::Json | Scalar::Jsonb => self.array.is_none(),
+            _ => true,
+        }
     }
 }
 

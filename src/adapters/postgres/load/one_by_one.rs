@@ -5,7 +5,7 @@ use tokio_postgres::{Client, types::Type};
 
 use super::{
     batch::{Batch, Unit},
-    statement::{Conflict, Source, Statement, write},
+    statement::{AGAIN, Conflict, Source, Statement, write},
 };
 use crate::{
     adapters::postgres::failure::meaning,
@@ -30,7 +30,7 @@ struct Report {
 }
 
 /// Reasons that are not the row's own: they end the call.
-const NOT_THE_ROWS: &str = "'25','40','42501','53','54','55','57','58','F0','XX'";
+pub(super) const NOT_THE_ROWS: &str = "'25','40','42501','53','54','55','57','58','F0','XX'";
 
 /// Tries the rows at `positions` of a unit. With `first_only` it stops at the first that fails for a reason that cannot heal.
 pub(super) async fn run(
@@ -59,7 +59,7 @@ pub(super) async fn run(
         "-- load_rows_given\nSELECT pg_catalog.length(pg_catalog.set_config('callboard.rows', $1 /* rows */, true))";
     client.query_typed(give, &[(&rows, Type::TEXT)]).await.map_err(meaning)?;
     let statement = write(batch.table, &unit.columns, conflict, Source::Record("callboard_row"));
-    client.batch_execute(&block(batch, unit, &statement, first_only)).await.map_err(meaning)?;
+    client.batch_execute(&block(batch, unit, &statement, conflict, first_only)).await.map_err(meaning)?;
     let ask = "-- load_outcome\nSELECT pg_catalog.current_setting('callboard.outcome')";
     let answer = client.query_typed(ask, &[]).await.map_err(meaning)?;
     let text: String = answer.first().map_or(Ok(String::new()), |row| row.try_get(0)).map_err(meaning)?;
@@ -75,19 +75,15 @@ pub(super) async fn run(
 }
 
 /// No value of the caller stands in this text; names and types come from the catalog, in quotes.
-fn block(batch: &Batch<'_>, unit: &Unit, statement: &Statement, first_only: bool) -> String {
+fn block(batch: &Batch<'_>, unit: &Unit, statement: &Statement, conflict: &Conflict, first_only: bool) -> String {
     let columns: Vec<_> = unit.columns.iter().filter_map(|place| batch.table.columns.get(*place)).collect();
     let names: Vec<String> = columns.iter().map(|column| text(&column.name)).collect();
     let types: Vec<String> = columns.iter().map(|column| text(&column.type_name)).collect();
-    let written = if statement.counts {
-        format!("{} INTO callboard_new, callboard_changed;", statement.text)
-    } else {
-        format!("{};\nGET DIAGNOSTICS callboard_new = ROW_COUNT; callboard_changed := 0;", statement.text)
-    };
+    let written = written(batch, unit, statement, conflict);
     let body = format!(
         "#variable_conflict use_column
 DECLARE
-  callboard_position integer; callboard_row json; callboard_new bigint; callboard_changed bigint;
+  callboard_position integer; callboard_row json; callboard_new bigint; callboard_changed bigint; callboard_missing bigint;
   callboard_inserted bigint := 0; callboard_updated bigint := 0; callboard_faults json[] := '{{}}';
   callboard_code text; callboard_reason text; callboard_column text; callboard_detail text; callboard_place integer;
   callboard_names text[] := ARRAY[{names}]::text[]; callboard_types text[] := ARRAY[{types}]::text[];
@@ -126,6 +122,56 @@ END",
         types = types.join(", "),
     );
     format!("-- load_one_by_one\nDO LANGUAGE plpgsql {}", text(&body))
+}
+
+/// The statement for one row, and what it must have done.
+fn written(batch: &Batch<'_>, unit: &Unit, statement: &Statement, conflict: &Conflict) -> String {
+    let raise = |code: &str, message: &str, detail: &str, column: &str| {
+        format!(
+            "RAISE EXCEPTION USING ERRCODE = '{code}', MESSAGE = {}, DETAIL = {}, COLUMN = {};",
+            text(message),
+            text(detail),
+            text(column)
+        )
+    };
+    if !statement.counts {
+        let gone = match conflict {
+            Conflict::Error => {
+                let gone = raise("09000", "a trigger or rule of the table took the row away", "", "");
+                format!("\nIF callboard_new = 0 THEN {gone} END IF;")
+            }
+            _ => String::new(),
+        };
+        return format!(
+            "{};\nGET DIAGNOSTICS callboard_new = ROW_COUNT; callboard_changed := 0;{gone}",
+            statement.text
+        );
+    }
+    let Conflict::Update(target) = conflict else { return format!("{};", statement.text) };
+    let numbered = target.numbered.filter(|place| unit.columns.contains(place));
+    if let Some(column) = numbered.and_then(|place| batch.table.columns.get(place)) {
+        let name = &column.name;
+        let reason = format!("no row has this \"{name}\", and a new one cannot be given it");
+        let detail = format!("Column \"{name}\" is an identity column defined as GENERATED ALWAYS.");
+        let missing = raise("428C9", &reason, &detail, name);
+        return format!(
+            "{} INTO callboard_new, callboard_changed, callboard_missing;\nIF callboard_missing > 0 THEN {missing} END IF;",
+            statement.text
+        );
+    }
+    let again = match target.strict {
+        true => {
+            let Fault { code, reason, detail, .. } = batch.duplicate();
+            let single = match target.columns.as_slice() {
+                [place] => batch.table.columns.get(*place).map(|column| column.name.as_str()),
+                _ => None,
+            };
+            let again = raise(&code, &reason, detail.as_deref().unwrap_or_default(), single.unwrap_or_default());
+            format!("\nIF pg_catalog.current_setting('{AGAIN}', true) = 'yes' THEN {again} END IF;")
+        }
+        false => String::new(),
+    };
+    format!("{} INTO callboard_new, callboard_changed;{again}", statement.text)
 }
 
 /// A string literal.

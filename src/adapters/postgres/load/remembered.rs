@@ -21,10 +21,10 @@ use tokio_postgres::types::Type;
 
 use super::{
     UNDO,
+    arbiter::{conflict, told_apart_by},
     batch::{Batch, Body, SMALL, Unit},
-    conflict, counts,
-    statement::{Source, Statement, write},
-    told_apart_by,
+    counts,
+    statement::{Conflict, Source, Statement, write},
 };
 use crate::{
     adapters::postgres::{
@@ -76,6 +76,8 @@ pub(super) struct Ready {
     body: String,
     merged: u64,
     given: u64,
+    /// Every row must be a new one.
+    plain: bool,
 }
 
 /// How far a load has come when its transaction has begun.
@@ -99,6 +101,9 @@ impl Postgres {
         let mut batch = Batch::new(&table, &load.rows, key, load.duplicates);
         batch.fill(None).await;
         let merged = batch.merged;
+        if batch.unsure || matches!(&conflict, Conflict::Update(target) if target.numbered.is_some()) {
+            return None;
+        }
         let (columns, mut body) = match (batch.faults.is_empty(), batch.units.pop()) {
             (true, Some(Unit { columns, body: Body::Json(body), .. })) if batch.units.is_empty() => (columns, body),
             _ => return None,
@@ -109,7 +114,8 @@ impl Postgres {
         body.push(']');
         let statement = write(&table, &columns, &conflict, Source::Described);
         let given = load.rows.len() as u64;
-        Some(Ready { table, statement, body, merged, given })
+        let plain = conflict == Conflict::Error;
+        Some(Ready { table, statement, body, merged, given, plain })
     }
 }
 
@@ -132,6 +138,8 @@ pub(super) async fn begin(work: &Work, access: &Access, load: &Load, ready: Opti
     let (seen, written) = join(catalog::look(work, &load.table), ready.write(work)).await;
     let seen = seen?;
     let error = match written {
+        // A trigger took rows away: which, is found row by row.
+        Ok((inserted, _)) if ready.plain && inserted + ready.merged < ready.given => None,
         Ok((inserted, updated)) => {
             return Ok(Begun::Written(Loaded {
                 table: ready.table.shown(),
@@ -142,9 +150,11 @@ pub(super) async fn begin(work: &Work, access: &Access, load: &Load, ready: Opti
                 rejected: Vec::new(),
             }));
         }
-        Err(error) => error,
+        Err(error) => Some(error),
     };
-    if !another_way_may_do(&error) {
+    if let Some(error) = error
+        && !another_way_may_do(&error)
+    {
         return Err(error);
     }
     work.batch_execute(UNDO).await.map_err(meaning)?;

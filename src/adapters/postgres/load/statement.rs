@@ -7,9 +7,57 @@ use crate::adapters::postgres::catalog::{Column, Table, quoted};
 pub(super) enum Conflict {
     Error,
     Ignore,
-    /// Places of the key's columns.
-    Update(Vec<usize>),
+    Update(Target),
 }
+
+/// The unique index by which rows are found.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Target {
+    /// Places of its columns.
+    pub(super) columns: Vec<usize>,
+    /// As of [`Key::folding`](crate::adapters::postgres::catalog::Key), for the columns above.
+    pub(super) folding: Vec<Option<String>>,
+    pub(super) nulls_equal: bool,
+    /// Of a partial index.
+    pub(super) predicate: Option<String>,
+    /// The place of an identity column that is always numbered by the database: rows that name it are only looked for.
+    pub(super) numbered: Option<usize>,
+    /// Row by row, a row that this transaction has written already is not written again.
+    pub(super) strict: bool,
+}
+
+impl Target {
+    /// Whether it can only be seen in the table which rows share a key.
+    pub(super) fn hides_keys(&self, table: &Table) -> bool {
+        let computed = |place: &usize| table.columns.get(*place).is_some_and(|column| column.generated);
+        self.predicate.is_some() || self.columns.iter().any(computed)
+    }
+
+    fn inference(&self, keys: &[&Column]) -> String {
+        let predicate = self.predicate.as_ref().map(|predicate| format!(" WHERE {predicate}")).unwrap_or_default();
+        format!("ON CONFLICT ({}){predicate}", list(keys, ""))
+    }
+
+    /// `o` has the key of `g`.
+    fn equal(&self, keys: &[&Column]) -> String {
+        let pairs = keys.iter().zip(&self.folding).map(|(column, folding)| {
+            let name = quoted(&column.name);
+            let collate = folding.as_ref().map(|folding| format!(" COLLATE {folding}")).unwrap_or_default();
+            match self.nulls_equal {
+                true => format!("(o.{name} = g.{name}{collate} OR o.{name} IS NULL AND g.{name} IS NULL)"),
+                false => format!("o.{name} = g.{name}{collate}"),
+            }
+        });
+        pairs.collect::<Vec<_>>().join(" AND ")
+    }
+}
+
+/// Left in a setting by a statement that met a row of this transaction.
+pub(super) const AGAIN: &str = "callboard.again";
+
+/// Whether the row `o` was written by this transaction, in any of its subtransactions: it can be seen, and its writer has not ended.
+const OURS: &str = "pg_catalog.age(o.xmin) <= 0 AND pg_catalog.pg_xact_status((pg_catalog.pg_current_xact_id()::pg_catalog.text::pg_catalog.int8 \
+    - pg_catalog.age(o.xmin))::pg_catalog.text::pg_catalog.xid8) = 'in progress'";
 
 /// A statement and how it tells what it did.
 #[derive(Debug)]
@@ -50,45 +98,51 @@ pub(super) fn write(table: &Table, columns: &[usize], conflict: &Conflict, sourc
             let text = format!("-- load_insert\nINSERT INTO {target} ({list})\nSELECT {list} FROM {from}{conflict}");
             Statement { text, counts: false }
         }
-        Conflict::Update(key) => update(table, columns, key, &from, matches!(source, Source::Staging(_))),
+        Conflict::Update(key) => update(table, columns, key, &from, source),
     }
 }
 
-fn update(table: &Table, columns: &[usize], key: &[usize], from: &str, many: bool) -> Statement {
+fn update(table: &Table, columns: &[usize], key: &Target, from: &str, source: Source<'_>) -> Statement {
     let pick = |wanted: &dyn Fn(&usize) -> bool, places: &[usize]| -> Vec<&Column> {
         places.iter().filter(|place| wanted(place)).filter_map(|place| table.columns.get(*place)).collect()
     };
     let all = |_: &usize| true;
-    let keys = pick(&all, key);
+    let keys = pick(&all, &key.columns);
     let named = pick(&all, columns);
-    let values = pick(&|place: &usize| !key.contains(place), columns);
+    let values = pick(&|place: &usize| !key.columns.contains(place), columns);
     let target = table.quoted();
     let list_all = list(&named, "");
+    let (same, inference) = (key.equal(&keys), key.inference(&keys));
+    let has_key = key.columns.iter().all(|place| columns.contains(place));
+    if has_key && key.numbered.is_some() {
+        return Statement { text: numbered(&target, from, &named, &values, &same), counts: true };
+    }
     if values.is_empty() {
-        let keys = list(&keys, "");
         let text = format!(
-            "-- load_insert_keys\nINSERT INTO {target} ({list_all})\nSELECT {list_all} FROM {from}\nON CONFLICT ({keys}) DO NOTHING"
+            "-- load_insert_keys\nINSERT INTO {target} ({list_all})\nSELECT {list_all} FROM {from}\n{inference} DO NOTHING"
         );
         return Statement { text, counts: false };
     }
     let sets: Vec<String> = values.iter().map(|column| format!("{0} = EXCLUDED.{0}", quoted(&column.name))).collect();
-    let action = format!(
-        "ON CONFLICT ({}) DO UPDATE SET {}\nWHERE {}",
-        list(&keys, ""),
-        sets.join(", "),
-        differs(&values, "o.", "EXCLUDED.")
-    );
-    let has_key = key.iter().all(|place| columns.contains(place));
+    let changes = differs(&values, "o.", "EXCLUDED.");
+    let one_by_one = matches!(source, Source::Record(_));
+    let changes = match key.strict && one_by_one && table.kind == 'r' {
+        true => {
+            format!("CASE WHEN {OURS} THEN pg_catalog.set_config('{AGAIN}', 'yes', true) IS NULL ELSE {changes} END")
+        }
+        false => changes,
+    };
+    let action = format!("{inference} DO UPDATE SET {}\nWHERE {changes}", sets.join(", "));
     let missing = |place: usize, column: &Column| !column.nullable && !column.has_default && !columns.contains(&place);
     let partial = table.columns.iter().enumerate().any(|(place, column)| missing(place, column));
-    let same = equal(&keys);
     let inserted = |select: &str| {
         format!("INSERT INTO {target} AS o ({list_all})\n{select}\n{action}\nRETURNING (o.xmax = 0) AS fresh")
     };
     let fresh = "pg_catalog.count(*) FILTER (WHERE fresh), pg_catalog.count(*) FILTER (WHERE NOT fresh)";
-    let text = if has_key && (partial || table.kind != 'r') {
+    let joined = has_key && key.predicate.is_none();
+    let text = if joined && (partial || table.kind != 'r') {
         partial_update(&target, from, &named, &values, &same, &action)
-    } else if has_key && many {
+    } else if joined && !key.nulls_equal && matches!(source, Source::Staging(_)) {
         let given = list(&named, "g.");
         let changed = differs(&values, "o.", "g.");
         let first = keys.first().map(|column| quoted(&column.name)).unwrap_or_default();
@@ -100,6 +154,25 @@ fn update(table: &Table, columns: &[usize], key: &[usize], from: &str, many: boo
         format!("-- load_upsert\nWITH written AS (\n{}\n)\nSELECT {fresh} FROM written", inserted(&select))
     };
     Statement { text, counts: true }
+}
+
+/// Rows that name what the database always numbers itself can only be those that are there: a new row of that number would collide with
+/// one that the sequence numbers later. The third count is of those that are not there.
+fn numbered(target: &str, from: &str, named: &[&Column], values: &[&Column], same: &str) -> String {
+    let list_all = list(named, "");
+    let missing =
+        format!("(SELECT pg_catalog.count(*) FROM given g WHERE NOT EXISTS (SELECT 1 FROM {target} o WHERE {same}))");
+    let given = format!("-- load_update_numbered\nWITH given AS MATERIALIZED (SELECT {list_all} FROM {from})");
+    if values.is_empty() {
+        return format!("{given}\nSELECT 0::pg_catalog.int8, 0::pg_catalog.int8, {missing}");
+    }
+    let changed = differs(values, "o.", "g.");
+    let sets: Vec<String> = values.iter().map(|column| format!("{0} = g.{0}", quoted(&column.name))).collect();
+    format!(
+        "{given},\nchanged AS (UPDATE {target} AS o SET {} FROM given g WHERE {same} AND {changed} RETURNING 1)\n\
+         SELECT 0::pg_catalog.int8, (SELECT pg_catalog.count(*) FROM changed), {missing}",
+        sets.join(", ")
+    )
 }
 
 /// A row that names not all columns it would need as a new row can still change an old one: PostgreSQL checks NOT NULL before it looks for
@@ -140,11 +213,6 @@ fn rows(named: &[&Column], source: Source<'_>) -> String {
 /// `"a", "b"`.
 pub(super) fn list(columns: &[&Column], prefix: &str) -> String {
     columns.iter().map(|column| format!("{prefix}{}", quoted(&column.name))).collect::<Vec<_>>().join(", ")
-}
-
-fn equal(keys: &[&Column]) -> String {
-    let pairs: Vec<String> = keys.iter().map(|column| format!("o.{0} = g.{0}", quoted(&column.name))).collect();
-    pairs.join(" AND ")
 }
 
 /// Compares the bytes that are kept: works for every type, and sees 1.50 in place of 1.5 and `A` in place of `a`.

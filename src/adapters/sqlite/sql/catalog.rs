@@ -77,6 +77,15 @@ impl Table {
         key.into_iter().map(|column| column.name.clone()).collect()
     }
 
+    /// A name for the row's own number that is no column's; none where rows have none.
+    pub(super) fn row_number(&self) -> Option<&'static str> {
+        if self.sql.to_ascii_uppercase().contains("WITHOUT ROWID") {
+            return None;
+        }
+        let taken = |name: &str| self.columns.iter().any(|column| column.name.eq_ignore_ascii_case(name));
+        ["rowid", "_rowid_", "oid"].into_iter().find(|name| !taken(name))
+    }
+
     /// The exact spelling wins; then one that differs only in case.
     pub(super) fn column(&self, name: &str) -> Option<&Column> {
         let exact = self.columns.iter().find(|column| column.name == name);
@@ -194,28 +203,7 @@ fn number_themselves(table: &mut Table) {
     }
 }
 
-/// Sets of columns of which a table holds each combination once, the primary key first. Indexes on expressions or parts of a table are no
-/// such sets.
-pub(super) fn unique_sets(connection: &Connection, table: &Table) -> rusqlite::Result<Vec<Vec<String>>> {
-    let mut sets = Vec::new();
-    let key = table.primary_key();
-    if !key.is_empty() {
-        sets.push(key);
-    }
-    for (name, unique, _, partial) in index_list(connection, &table.name)? {
-        if unique && !partial {
-            let columns = index_columns(connection, &name)?;
-            if let Some(columns) = columns.into_iter().collect::<Option<Vec<String>>>()
-                && !sets.contains(&columns)
-            {
-                sets.push(columns);
-            }
-        }
-    }
-    Ok(sets)
-}
-
-fn index_list(connection: &Connection, table: &str) -> rusqlite::Result<Vec<(String, bool, String, bool)>> {
+pub(super) fn index_list(connection: &Connection, table: &str) -> rusqlite::Result<Vec<(String, bool, String, bool)>> {
     let mut statement = connection.prepare_cached(
         "-- index_list\nSELECT name, \"unique\", origin, partial FROM pragma_index_list(?1, 'main') ORDER BY seq DESC",
     )?;

@@ -2,19 +2,17 @@
 
 use std::collections::{HashMap, HashSet, hash_map::Entry};
 
-use rusqlite::{Connection, Transaction, TransactionBehavior, params_from_iter, types::Value};
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params_from_iter, types::Value};
 
 use super::{
-    catalog::{self, Table, quote},
+    arbiter::{self, Key},
+    catalog::{Table, quote},
     write::{self, Refusal, Values},
 };
 use crate::{
     adapters::sqlite::{failure, file::Call},
-    domain::{
-        names::nearest,
-        sql::{Duplicates, Load, Loaded, OnConflict, OnError, Reject, rows},
-    },
-    error::{Error, Place},
+    domain::sql::{Duplicates, Load, Loaded, OnConflict, OnError, Reject, rows},
+    error::Error,
 };
 
 /// Rows between two looks at whether the caller is still there.
@@ -39,10 +37,17 @@ pub(super) fn load(connection: &mut Connection, load: Load, call: &Call) -> Resu
     connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(wrong)?;
     let table = write::writable(&transaction, &load.table, call)?;
-    let key = key(&transaction, &table, &load.on_conflict, call)?;
+    let key = arbiter::find(&transaction, &table, &load, call)?;
     let rows: Vec<Result<Values, Refusal>> = load.rows.iter().map(|row| write::values(&table, row)).collect();
+    let apart = load.on_conflict != OnConflict::Error || load.duplicates == Duplicates::Last;
+    let groups = if apart { arbiter::groups(&transaction, &table, &key, &rows).map_err(wrong)? } else { Vec::new() };
+    let mut last = HashMap::new();
+    if load.duplicates == Duplicates::Last {
+        last.extend(groups.iter().enumerate().filter_map(|(position, group)| Some(((*group)?, position))));
+    }
     let mut writer = Writer {
-        last: if load.duplicates == Duplicates::Last { last_places(&rows, &key) } else { HashMap::new() },
+        groups,
+        last,
         transaction,
         table,
         key,
@@ -82,79 +87,17 @@ pub(super) fn load(connection: &mut Connection, load: Load, call: &Call) -> Resu
     Ok(loaded)
 }
 
-/// Places of the columns that decide whether a row is there already.
-fn key(
-    transaction: &Transaction<'_>,
-    table: &Table,
-    on_conflict: &OnConflict,
-    call: &Call,
-) -> Result<Vec<usize>, Error> {
-    let place = |name: &String| table.columns.iter().position(|column| column.name == *name);
-    let names = match on_conflict {
-        OnConflict::Update(names) if !names.is_empty() => {
-            let mut exact = Vec::new();
-            for (number, name) in names.iter().enumerate() {
-                exact.push(table.wanted(name, format!("conflict_columns[{number}]"))?.name.clone());
-            }
-            exact
-        }
-        OnConflict::Update(_) | OnConflict::Ignore | OnConflict::Error => table.primary_key(),
-    };
-    if let OnConflict::Update(_) = on_conflict {
-        let sets = catalog::unique_sets(transaction, table).map_err(|error| failure::of(error, call))?;
-        let is_same = |set: &Vec<String>| set.len() == names.len() && names.iter().all(|name| set.contains(name));
-        if names.is_empty() || !sets.iter().any(is_same) {
-            let known: Vec<String> = sets.iter().map(|set| set.join(", ")).collect();
-            let given = names.join(", ");
-            let message = if names.is_empty() {
-                format!("`{}` has no primary key to find existing rows by", table.full_name())
-            } else {
-                format!("no unique index of `{}` has exactly the columns {given}", table.full_name())
-            };
-            let hint = if known.is_empty() {
-                "it has no unique index, so existing rows cannot be found; on_conflict `error` adds every row as a new one".to_owned()
-            } else {
-                format!("its unique columns are: ({})", known.join("), ("))
-            };
-            return Err(Error::invalid("conflict_columns", message)
-                .did_you_mean(nearest(&given, known.iter().map(String::as_str)))
-                .hint(hint)
-                .place(Place { backend_code: Some("42P10".to_owned()), ..Place::default() }));
-        }
-    }
-    Ok(names.iter().filter_map(place).collect())
-}
-
-/// A row's key as text; `None` when a part is missing or null, which equals nothing.
-fn key_of(values: &Values, key: &[usize]) -> Option<String> {
-    if key.is_empty() {
-        return None;
-    }
-    let mut text = String::new();
-    for place in key {
-        match values.iter().find(|(given, _)| given == place)? {
-            (_, Value::Null) => return None,
-            (_, value) => text.push_str(&format!("{value:?}\0")),
-        }
-    }
-    Some(text)
-}
-
-fn last_places(rows: &[Result<Values, Refusal>], key: &[usize]) -> HashMap<String, usize> {
-    let keyed =
-        rows.iter().enumerate().filter_map(|(position, row)| Some((key_of(row.as_ref().ok()?, key)?, position)));
-    keyed.collect()
-}
-
 struct Writer<'c> {
     transaction: Transaction<'c>,
     table: Table,
-    key: Vec<usize>,
+    key: Key,
     on_conflict: OnConflict,
+    /// Of each row a number that alike keys share.
+    groups: Vec<Option<i64>>,
     /// Where each key comes last, when the last row wins.
-    last: HashMap<String, usize>,
-    /// Keys that rows of this load have written.
-    written: HashSet<String>,
+    last: HashMap<i64, usize>,
+    /// Keys that rows of this load have written; of a partial index the numbers of those rows.
+    written: HashSet<i64>,
     statements: HashMap<Vec<usize>, Texts>,
     call: &'c Call,
 }
@@ -170,34 +113,54 @@ struct Texts {
 impl Writer<'_> {
     /// Writes one row: what became of it, or why it cannot be written. The outer error ends the call.
     fn write(&mut self, position: usize, values: &Values) -> Result<Result<Outcome, Refusal>, Error> {
-        let key = key_of(values, &self.key);
-        if let Some(key) = &key {
-            if self.last.get(key).is_some_and(|last| *last != position) {
+        let group = self.groups.get(position).copied().flatten();
+        if let Some(group) = &group {
+            if self.last.get(group).is_some_and(|last| *last != position) {
                 return Ok(Ok(Outcome::Merged));
             }
-            if self.on_conflict != OnConflict::Error && self.written.contains(key) {
+            if self.on_conflict != OnConflict::Error && self.written.contains(group) {
                 return Ok(Err(self.repeated()));
             }
         }
         let texts = self.texts(values);
-        let updates = matches!(self.on_conflict, OnConflict::Update(_));
-        let outcome = if let (true, Some(_)) = (updates, &key)
-            && self.exists(&texts, values)?
-        {
+        let outcome = if self.key.predicate.is_some() {
+            self.write_part(&texts, values)
+        } else if matches!(self.on_conflict, OnConflict::Update(_)) && self.existing(&texts, values)?.is_some() {
             self.update(&texts, values)
         } else {
             self.insert(&texts, values)
         };
         match outcome {
             Ok(outcome) => {
-                self.written.extend(key.filter(|_| self.on_conflict != OnConflict::Error));
+                self.written.extend(group.filter(|_| self.on_conflict != OnConflict::Error));
                 Ok(Ok(outcome))
             }
             Err(Failed::Row(refusal)) => Ok(Err(refusal)),
+            Err(Failed::Call(error)) => Err(error),
             Err(Failed::Driver(error)) => {
                 write::refusal(&self.transaction, error, &self.table, values, self.call).map(Err)
             }
         }
+    }
+
+    /// By a partial index: whether a row is part of it, only the index knows.
+    fn write_part(&mut self, texts: &Texts, values: &Values) -> Result<Outcome, Failed> {
+        let failed = match self.insert(texts, values) {
+            Ok(outcome) => {
+                self.written.insert(self.transaction.last_insert_rowid());
+                return Ok(outcome);
+            }
+            Err(failed) => failed,
+        };
+        let Failed::Driver(rusqlite::Error::SqliteFailure(reason, _)) = &failed else { return Err(failed) };
+        let taken = reason.extended_code == rusqlite::ffi::SQLITE_CONSTRAINT_UNIQUE;
+        let Some(row) = self.existing(texts, values).map_err(Failed::Call)?.filter(|_| taken) else {
+            return Err(failed);
+        };
+        if !self.written.insert(row) {
+            return Err(Failed::Row(self.repeated()));
+        }
+        self.update(texts, values)
     }
 
     fn repeated(&self) -> Refusal {
@@ -220,12 +183,13 @@ impl Writer<'_> {
         }
     }
 
-    fn exists(&self, texts: &Texts, values: &Values) -> Result<bool, Error> {
+    /// The row that has the key, by its number where rows have one.
+    fn existing(&self, texts: &Texts, values: &Values) -> Result<Option<i64>, Error> {
         let wrong = |error| failure::of(error, self.call);
+        let part = |place: &usize| values.iter().find(|(given, _)| given == place).map(|(_, value)| value);
+        let Some(key) = self.key.places.iter().map(part).collect::<Option<Vec<&Value>>>() else { return Ok(None) };
         let mut statement = self.transaction.prepare_cached(&texts.exists).map_err(wrong)?;
-        let key =
-            self.key.iter().filter_map(|place| values.iter().find(|(given, _)| given == place)).map(|(_, value)| value);
-        statement.exists(params_from_iter(key)).map_err(wrong)
+        statement.query_row(params_from_iter(key), |row| row.get(0)).optional().map_err(wrong)
     }
 
     fn update(&self, texts: &Texts, values: &Values) -> Result<Outcome, Failed> {
@@ -245,6 +209,7 @@ impl Writer<'_> {
 
 enum Failed {
     Row(Refusal),
+    Call(Error),
     Driver(rusqlite::Error),
 }
 
@@ -254,28 +219,34 @@ impl From<rusqlite::Error> for Failed {
     }
 }
 
-fn texts(table: &Table, key: &[usize], values: &Values, on_conflict: &OnConflict) -> Texts {
+fn texts(table: &Table, key: &Key, values: &Values, on_conflict: &OnConflict) -> Texts {
     let name = |place: &usize| table.columns.get(*place).map(|column| quote(&column.name)).unwrap_or_default();
+    let part = key.predicate.as_ref().map(|predicate| format!(" AND ({predicate})")).unwrap_or_default();
     let condition: Vec<String> =
-        key.iter().enumerate().map(|(at, place)| format!("{} = ?{}", name(place), at + 1)).collect();
-    let exists = format!("-- row_exists\nSELECT 1 FROM {} WHERE {}", table.quoted(), condition.join(" AND "));
+        key.places.iter().enumerate().map(|(at, place)| key.equals(table, *place, at + 1)).collect();
+    let exists = format!(
+        "-- row_exists\nSELECT {} FROM {} WHERE {}{part}",
+        table.row_number().unwrap_or("1"),
+        table.quoted(),
+        condition.join(" AND ")
+    );
     let numbered = || values.iter().enumerate().map(|(at, (place, _))| (at + 1, place));
     let set: Vec<String> = numbered()
-        .filter(|(_, place)| !key.contains(place))
+        .filter(|(_, place)| !key.places.contains(place))
         .map(|(number, place)| format!("{} = ?{number}", name(place)))
         .collect();
     let differs: Vec<String> = numbered()
-        .filter(|(_, place)| !key.contains(place))
+        .filter(|(_, place)| !key.places.contains(place))
         // Without the column's own order, which may hold different texts for equal.
         .map(|(number, place)| format!("{} COLLATE BINARY IS NOT ?{number}", name(place)))
         .collect();
     let found: Vec<String> = numbered()
-        .filter(|(_, place)| key.contains(place))
-        .map(|(number, place)| format!("{} = ?{number}", name(place)))
+        .filter(|(_, place)| key.places.contains(place))
+        .map(|(number, place)| key.equals(table, *place, number))
         .collect();
     let update = (!set.is_empty()).then(|| {
         format!(
-            "-- update_row\nUPDATE {} SET {} WHERE {} AND ({})",
+            "-- update_row\nUPDATE {} SET {} WHERE {}{part} AND ({})",
             table.quoted(),
             set.join(", "),
             found.join(" AND "),

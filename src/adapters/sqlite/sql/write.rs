@@ -176,7 +176,14 @@ pub(super) fn refusal(
     Ok(match failed.extended_code {
         rusqlite::ffi::SQLITE_CONSTRAINT_UNIQUE
         | rusqlite::ffi::SQLITE_CONSTRAINT_PRIMARYKEY
-        | rusqlite::ffi::SQLITE_CONSTRAINT_ROWID => taken(table, &columns(), values),
+        | rusqlite::ffi::SQLITE_CONSTRAINT_ROWID => match subject.strip_prefix("index ") {
+            // An index on expressions.
+            Some(index) => {
+                let name = index.trim_matches('\'');
+                Refusal::new(None, "23505", format!("duplicate key value violates unique constraint \"{name}\""))
+            }
+            None => taken(table, &columns(), values),
+        },
         rusqlite::ffi::SQLITE_CONSTRAINT_NOTNULL => missing(table, columns().first().map_or("", String::as_str)),
         rusqlite::ffi::SQLITE_CONSTRAINT_CHECK => {
             let reason = format!("new row for relation \"{}\" violates check constraint \"{subject}\"", table.name);

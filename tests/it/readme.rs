@@ -77,3 +77,57 @@ fn its_second_command_is_what_ci_calls() {
     assert_eq!(ci.lines().last(), Some(commands[1].as_str()));
     assert!(Path::new(env!("CARGO_MANIFEST_DIR")).join(&commands[1]).is_file());
 }
+
+/// What the second command says on a machine whose programs are these: links to some of this one's, and scripts. It must stop there.
+fn second_command_where(scripts: &[(&str, &str)]) -> String {
+    let machine = tempfile::tempdir().unwrap();
+    for name in ["bash", "cat", "dirname", "head", "id", "ls", "mkdir", "sed", "sh", "uname"] {
+        let found =
+            ["/usr/bin", "/bin"].map(|folder| Path::new(folder).join(name)).into_iter().find(|path| path.exists());
+        std::os::unix::fs::symlink(found.unwrap(), machine.path().join(name)).unwrap();
+    }
+    for (name, script) in scripts {
+        let path = machine.path().join(name);
+        std::fs::remove_file(&path).ok();
+        std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    }
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join(&commands()[1]);
+    let mut command = Command::new(script);
+    command.arg("--environment").env_clear().env("PATH", machine.path()).env("HOME", machine.path());
+    let output = command.env("CALLBOARD_TEST_CACHE", machine.path().join("cache")).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!((output.status.code(), String::from_utf8(output.stdout).unwrap()), (Some(1), String::new()), "{said}");
+    said
+}
+
+#[test]
+fn its_second_command_says_what_it_needs_where_it_cannot_run() {
+    assert_eq!(
+        second_command_where(&[("uname", "echo Darwin")]),
+        "tests/run: the tests start servers that are built for Linux, and this is Darwin; \
+         run them in a container or virtual machine with Debian 12 or newer\n"
+    );
+    assert_eq!(
+        second_command_where(&[]),
+        "tests/run: there is no cargo; install Rust by https://rustup.rs and open a new shell\n"
+    );
+    // Which of the servers are there is this machine's matter.
+    let missing = "gcc libc6-dev curl unzip xz-utils maven postgresql-client";
+    let said = second_command_where(&[("cargo", "exit 0")]);
+    let elsewhere = format!(
+        "tests/run: these packages are missing (by Debian's names), and only apt-get is used to install any: {missing}"
+    );
+    assert!(said.starts_with(&elsewhere), "{said}");
+    let user = [("cargo", "exit 0"), ("apt-get", "exit 0"), ("id", "echo 1000"), ("sudo", "exit 1")];
+    let without_root = format!(
+        "tests/run: these packages are missing, and installing them needs root, or sudo without a password: \
+         sudo apt-get install {missing}"
+    );
+    let said = second_command_where(&user);
+    assert!(said.starts_with(&without_root), "{said}");
+    let broken =
+        [("cargo", "exit 0"), ("id", "echo 0"), ("env", "exit 1"), ("apt-get", "echo no such archive; exit 100")];
+    let said = second_command_where(&broken);
+    assert!(said.contains("no such archive\n") && said.ends_with("its words are above\n"), "{said}");
+}

@@ -1,4 +1,4 @@
-//! What Callboard adds to a query or a search: `benches/run overhead`. Ours is the release binary over stdio. Each is held against two
+//! What Callboard adds to a query or a search: `benches/run overhead`. Ours is the binary that packages ship over stdio. Each is held against two
 //! peers on one open connection: the bare one (psql executing a prepared statement, curl sending the bare query), and the same done with the
 //! care that our answer has (a read-only transaction with a time limit around it; an order in which a cursor cannot lose its place).
 //! Rounds are interleaved; p50 of all calls.

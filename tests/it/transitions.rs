@@ -122,6 +122,7 @@ struct Both {
     /// All that were ever given, and the place of their task.
     leases: Vec<(usize, Lease)>,
     version: i64,
+    states: (workflows::State, Vec<tasks::State>),
 }
 
 impl Both {
@@ -136,7 +137,7 @@ impl Both {
         }
         let deadline_at = deadline_ms.map(|after| NOW.plus_ms(after));
         let made = board.create(NewWorkflow { deadline_at, ..flow(*policy, tasks) }).await;
-        Self { board, model, id: made.id, tasks: made.tasks, leases: Vec::new(), version: 1 }
+        Self { board, model, id: made.id, tasks: made.tasks, leases: Vec::new(), version: 0, states: (workflows::State::Pending, Vec::new()) }
     }
 
     /// Does it to both; whether both took it.
@@ -215,8 +216,11 @@ impl Both {
         for (task, fence) in tasks.iter().zip(self.model.fences()) {
             assert!(task.state == tasks::State::Cancelled || task.fence == fence, "{task:?} has not the fence {fence}");
         }
-        assert!(workflow.version >= self.version);
-        self.version = workflow.version;
+        // A claim, a promotion, an expiry: whatever changes a state raises the version, and nothing lowers it.
+        let states = (workflow.state, tasks.iter().map(|task| task.state).collect());
+        let least = self.version + i64::from(states != self.states);
+        assert!(workflow.version >= least, "version {} after {}: {states:?}", workflow.version, self.version);
+        (self.version, self.states) = (workflow.version, states);
     }
 
     /// That of all completed tasks each was completed once, and leaves nothing to the next.

@@ -133,6 +133,8 @@ impl Model {
             return false;
         }
         task.fence += 1;
+        // A question is no failed attempt.
+        task.attempts -= i64::from(!cancelling);
         task.state = if cancelling { Task::Cancelled } else { Task::Parked };
         self.follow(false);
         true

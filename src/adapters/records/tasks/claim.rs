@@ -25,7 +25,7 @@ use crate::{
         },
     },
     error::{Code, Error},
-    ports::tasks::Claim,
+    ports::{changes::Topic, tasks::Claim},
 };
 
 /// Leases that are asked for at once, after the first.
@@ -117,12 +117,12 @@ async fn lease(session: &dyn Session, asked: &Claim) -> Result<Vec<ClaimedTask>,
         return Ok(Vec::new());
     }
     let ids: Vec<String> = leased.iter().map(|leased| leased.task_id.clone()).collect();
-    let workflows: BTreeSet<&String> = leased.iter().filter_map(|leased| leased.workflow_id.as_ref()).collect();
+    let claimed_of: BTreeSet<String> = leased.iter().filter_map(|leased| leased.workflow_id.clone()).collect();
     let by = By { now: asked.now, actor: Some(&asked.agent_id) };
     let (mut carried, mut results, begun) = try_join3(
         carried(session, &ids),
         dependency_results(session, &ids),
-        flow::begin(session, workflows.into_iter().cloned().collect(), by),
+        flow::begin(session, claimed_of.iter().cloned().collect(), by),
     )
     .await?;
     let mut tasks = Vec::with_capacity(leased.len());
@@ -132,6 +132,7 @@ async fn lease(session: &dyn Session, asked: &Claim) -> Result<Vec<ClaimedTask>,
         tasks.push(carried.task(session, asked, leased, results).await?);
     }
     begun.iter().try_for_each(|begun| begun.tell(session, by))?;
+    claimed_of.into_iter().for_each(|workflow_id| session.touch(Topic::Workflow(workflow_id)));
     Ok(tasks)
 }
 

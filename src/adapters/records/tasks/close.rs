@@ -67,25 +67,38 @@ async fn carry(session: &dyn Session, ended: &Ended<'_>, by: By<'_>) -> Result<(
         .map(drop)
 }
 
-/// Cancels all open tasks of a workflow; those that are leased too, or not. How many.
+/// What was cancelled at once.
+#[derive(Debug, Default)]
+pub(in crate::adapters::records) struct Cancelled {
+    /// Tasks.
+    pub tasks: i64,
+    /// Those of them that were leased.
+    pub leased: i64,
+}
+
+/// Cancels all open tasks of a workflow; those that are leased too, or not.
 pub(in crate::adapters::records) async fn cancel_all(
     session: &dyn Session,
     workflow_id: &str,
     leased_too: bool,
     by: By<'_>,
-) -> Result<i64, Error> {
+) -> Result<Cancelled, Error> {
     // Locked first: one that is being claimed meanwhile is leased then, and is not meant any more.
     let found = session
         .rows(
             "-- task_runs_to_cancel\n\
-             SELECT task_id FROM task_run WHERE workflow_id = $1 AND ($2 OR state <> 'leased') ORDER BY task_id FOR UPDATE",
+             SELECT task_id, state = 'leased' FROM task_run WHERE workflow_id = $1 AND ($2 OR state <> 'leased') ORDER BY task_id FOR UPDATE",
             &[workflow_id.into(), leased_too.into()],
         )
         .await?;
     if found.is_empty() {
-        return Ok(0);
+        return Ok(Cancelled::default());
     }
-    let ids = found.into_iter().map(|mut row| row.text()).collect::<Result<Vec<_>, _>>()?;
+    let (mut ids, mut leased) = (Vec::with_capacity(found.len()), 0);
+    for mut row in found {
+        ids.push(row.text()?);
+        leased += i64::from(row.bool()?);
+    }
     session
         .change(
             "-- tasks_cancel\n\
@@ -98,7 +111,7 @@ pub(in crate::adapters::records) async fn cancel_all(
         .await?;
     session.change("-- task_runs_cancel\nDELETE FROM task_run WHERE task_id = ANY($1)", &[Value::Texts(&ids)]).await?;
     tell(session, Some(workflow_id), &ids, "task_cancelled", by)?;
-    Ok(i64::try_from(ids.len()).unwrap_or(i64::MAX))
+    Ok(Cancelled { tasks: i64::try_from(ids.len()).unwrap_or(i64::MAX), leased })
 }
 
 /// The same event for several tasks of a workflow.

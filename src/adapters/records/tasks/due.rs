@@ -15,13 +15,27 @@ pub(in crate::adapters::records) async fn promote(session: &dyn Session, now: In
             "-- task_runs_due\n\
              UPDATE task_run SET state = 'ready', since = $1 WHERE task_id IN (SELECT task_id FROM task_run \
              WHERE state IN ('scheduled', 'retry_wait') AND run_at <= $1 ORDER BY run_at LIMIT $2 FOR UPDATE SKIP LOCKED) \
-             RETURNING queue",
+             RETURNING queue, workflow_id",
             &[now.into(), MOST.into()],
         )
         .await?;
     let count = due.len();
-    let queues = due.into_iter().map(|mut row| row.text()).collect::<Result<BTreeSet<_>, _>>()?;
+    let (mut queues, mut workflows) = (BTreeSet::new(), BTreeSet::new());
+    for mut row in due {
+        queues.insert(row.text()?);
+        workflows.extend(row.text_or_none()?);
+    }
     queues.into_iter().for_each(|queue| session.touch(Topic::Queue(queue)));
+    if !workflows.is_empty() {
+        let ids: Vec<String> = workflows.into_iter().collect();
+        session
+            .change(
+                "-- workflows_due\nUPDATE workflow SET version = version + 1, changed_at = $2 WHERE id = ANY($1)",
+                &[Value::Texts(&ids), now.into()],
+            )
+            .await?;
+        ids.into_iter().for_each(|id| session.touch(Topic::Workflow(id)));
+    }
     Ok(count as u64)
 }
 

@@ -44,7 +44,8 @@ pub(super) async fn enqueue(
             return Ok(Err(EnqueueRefused::NoSuchWorkflow));
         };
         if !flow.state.is_open() || flow.state == workflows::State::Cancelling {
-            return Ok(Err(EnqueueRefused::State { state: flow.state, version: flow.version }));
+            let version = flow.version_shown(session).await?;
+            return Ok(Err(EnqueueRefused::State { state: flow.state, version }));
         }
         let after = flow.counts.all.saturating_add(i64::try_from(asked.tasks.len()).unwrap_or(i64::MAX));
         if after > i64::try_from(asked.tasks_max).unwrap_or(i64::MAX) {

@@ -88,6 +88,7 @@ async fn one(session: &dyn Session, task_id: &str, task: &Held, by: By<'_>) -> R
         data: Some(&data.to_string()),
     };
     events::write(session, &event)?;
+    delta.leases_ended = 1;
     if let Some(workflow_id) = &task.workflow_id {
         flow::settle(session, workflow_id, delta, by).await?;
     }

@@ -89,6 +89,7 @@ async fn carry_out(session: &dyn Session, asked: &Finish, held: &Held, verdict: 
     let (followed, ()) = try_join(changed, spend(session, asked, held)).await?;
     delta.cost = asked.cost.as_ref().map_or(0, |cost| cost.amount.0);
     delta += followed.delta;
+    delta.leases_ended += i64::from(held.counts_as_leased);
     let workflow_state = match &held.workflow_id {
         Some(workflow_id) => Some(flow::settle(session, workflow_id, delta, by).await?.state),
         None => None,

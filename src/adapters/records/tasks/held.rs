@@ -30,6 +30,8 @@ pub(super) struct Held {
     pub signals_seen: i64,
     /// Others wait for it, or have waited.
     pub has_dependents: bool,
+    /// Its queue row says leased, also when that lease has run out and nobody has put the task back yet.
+    pub counts_as_leased: bool,
     /// JSON.
     pub errors: String,
 }
@@ -98,6 +100,7 @@ pub(super) async fn lock_alone(session: &dyn Session, task_id: &str) -> Result<O
     let workflow_state = row.text_or_none()?.as_deref().and_then(workflows::State::parse);
     run.cancelling = workflow_state == Some(workflows::State::Cancelling);
     Ok(Some(Held {
+        counts_as_leased: run.state == State::Leased,
         run,
         workflow_id,
         queue: row.text()?,

@@ -220,7 +220,13 @@ async fn cancel(session: &dyn Session, asked: &Manage, target: &Target, by: By<'
     }
     tell(session, asked, target, "task_cancelled", None)?;
     let mut delta = dependents::follow(session, &target.id, State::Cancelled, by).await?.delta;
-    delta += Delta { open: -1, cancelled: 1, parked: if was_parked { -1 } else { 0 }, ..Delta::default() };
+    delta += Delta {
+        open: -1,
+        cancelled: 1,
+        parked: if was_parked { -1 } else { 0 },
+        leases_ended: i64::from(target.state == State::Leased),
+        ..Delta::default()
+    };
     Ok(delta)
 }
 
@@ -233,13 +239,14 @@ async fn is_parked(session: &dyn Session, target: &Target) -> Result<bool, Error
     Ok(!session.rows(sql, &[(&target.id).into()]).await?.is_empty())
 }
 
-/// A dead letter goes back into its queue, with all its attempts before it.
+/// A dead letter goes back into its queue, with all its attempts before it. What it failed of stays in its history.
 async fn retry(session: &dyn Session, asked: &Manage, target: &Target) -> Result<(), Error> {
     let priority = Priority::new(target.priority).unwrap_or(Priority::NORMAL);
     session
         .change(
             "-- task_redrive\n\
-             UPDATE task SET ended = NULL, completed_at = NULL, redrive_count = redrive_count + 1 WHERE id = $1",
+             UPDATE task SET ended = NULL, completed_at = NULL, progress = NULL, message = NULL, redrive_count = redrive_count + 1 \
+             WHERE id = $1",
             &[(&target.id).into()],
         )
         .await?;

@@ -118,12 +118,12 @@ async fn spend(session: &dyn Session, asked: &Update, held: &Held) -> Result<(),
     Ok(())
 }
 
-/// The lease ends with the question: whoever claims the task after the answer goes on from the checkpoint.
+/// The lease ends with the question, which is no failed attempt: whoever claims the task after the answer goes on from the checkpoint.
 async fn park(session: &dyn Session, asked: &Update, held: &Held) -> Result<(), Error> {
     session
         .change(
             "-- task_run_park\n\
-             UPDATE task_run SET state = 'parked', fence = fence + 1, secret = NULL, lease_until = NULL, runs_until = NULL, \
+             UPDATE task_run SET state = 'parked', fence = fence + 1, attempt = attempt - 1, secret = NULL, lease_until = NULL, runs_until = NULL, \
              session_id = NULL, since = $2 WHERE task_id = $1",
             &[(&asked.lease.task_id).into(), asked.now.into()],
         )
@@ -138,7 +138,7 @@ async fn park(session: &dyn Session, asked: &Update, held: &Held) -> Result<(), 
     let data = events::said("question", question.unwrap_or("null"));
     tell(session, asked, held, "task_parked", Some(&data))?;
     if let Some(workflow_id) = &held.workflow_id {
-        let delta = Delta { parked: 1, ..Delta::default() };
+        let delta = Delta { parked: 1, leases_ended: 1, ..Delta::default() };
         flow::settle(session, workflow_id, delta, By { now: asked.now, actor: held.owner.as_deref() }).await?;
     }
     Ok(())
@@ -159,7 +159,8 @@ async fn give_up(session: &dyn Session, asked: &Update, held: &Held) -> Result<(
     close::end(session, &ended, by).await?;
     tell(session, asked, held, "task_cancelled", None)?;
     let Some(workflow_id) = &held.workflow_id else { return Ok(()) };
-    flow::settle(session, workflow_id, Delta { open: -1, cancelled: 1, ..Delta::default() }, by).await.map(drop)
+    let delta = Delta { open: -1, cancelled: 1, leases_ended: 1, ..Delta::default() };
+    flow::settle(session, workflow_id, delta, by).await.map(drop)
 }
 
 /// What the workflow's workers were told since the last time, and the newest of it.

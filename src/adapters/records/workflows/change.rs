@@ -24,7 +24,7 @@ pub(super) async fn complete(session: &dyn Session, asked: &Complete) -> Result<
             Ok(flow) => flow,
             Err(refused) => return Ok(Err(refused)),
         };
-        let (state, version) = (flow.state, flow.version);
+        let (state, version) = (flow.state, flow.version_shown(session).await?);
         let by = By { now: asked.now, actor: None };
         match ending(state, flow.counts, asked.outcome) {
             Ending::Misfits => return Ok(Err(ChangeRefused::State { state, version })),
@@ -46,7 +46,7 @@ pub(super) async fn complete(session: &dyn Session, asked: &Complete) -> Result<
                 flow.enter(session, asked.outcome, asked.error.as_deref(), by).await?;
             }
         }
-        Ok(Ok(changed(&flow)))
+        Ok(Ok(changed(session, &flow).await?))
     })
     .await
 }
@@ -93,7 +93,8 @@ pub(super) async fn control(
             Err(refused) => return Ok(Err(refused)),
         };
         if !asked.action.fits(flow.state) {
-            return Ok(Err(ChangeRefused::State { state: flow.state, version: flow.version }));
+            let version = flow.version_shown(session).await?;
+            return Ok(Err(ChangeRefused::State { state: flow.state, version }));
         }
         let by = By { now: asked.now, actor: None };
         let reason = asked.reason.as_deref();
@@ -102,7 +103,7 @@ pub(super) async fn control(
                 return Ok(Err(ChangeRefused::TooMany { active_max: asked.active_max }));
             }
             let fork = fork::fork(session, &flow, &asked.fork_id, by).await?;
-            return Ok(Ok(Changed { fork: Some(fork), ..changed(&flow) }));
+            return Ok(Ok(Changed { fork: Some(fork), ..changed(session, &flow).await? }));
         }
         flow.version += 1;
         match asked.action {
@@ -124,7 +125,7 @@ pub(super) async fn control(
             Action::Signal => signal(session, asked, &mut flow, by).await?,
             Action::Fork => {}
         }
-        Ok(Ok(changed(&flow)))
+        Ok(Ok(changed(session, &flow).await?))
     })
     .await
 }
@@ -135,15 +136,18 @@ async fn current(
     expected_version: Option<i64>,
 ) -> Result<Result<Flow, ChangeRefused>, Error> {
     let Some(flow) = flow::lock(session, id).await? else { return Ok(Err(ChangeRefused::NoSuchWorkflow)) };
-    let (state, version) = (flow.state, flow.version);
-    if expected_version.is_some_and(|expected| expected != version) {
-        return Ok(Err(ChangeRefused::Version { state, version }));
+    if let Some(expected) = expected_version {
+        let (state, version) = (flow.state, flow.version_shown(session).await?);
+        if expected != version {
+            return Ok(Err(ChangeRefused::Version { state, version }));
+        }
     }
     Ok(Ok(flow))
 }
 
-fn changed(flow: &Flow) -> Changed {
-    Changed { workflow_id: flow.id.clone(), state: flow.state, version: flow.version, fork: None }
+async fn changed(session: &dyn Session, flow: &Flow) -> Result<Changed, Error> {
+    let version = flow.version_shown(session).await?;
+    Ok(Changed { workflow_id: flow.id.clone(), state: flow.state, version, fork: None })
 }
 
 /// Tells the workers; when all of them wait for an answer, this is one.
@@ -156,7 +160,7 @@ async fn signal(session: &dyn Session, asked: &Control, flow: &mut Flow, by: By<
             &[(&flow.id).into(), (&signal.name).into(), payload.into(), by.now.into()],
         )
         .await?;
-    let data = json!({"signal": signal.name, "version": flow.version}).to_string();
+    let data = json!({"signal": signal.name, "version": flow.version_shown(session).await?}).to_string();
     touch(session, flow, "workflow_signalled", &data, by).await?;
     if flow.state != State::Waiting {
         return Ok(());

@@ -1,4 +1,7 @@
 //! A workflow inside a transition: its counts change with its tasks, and by them its state.
+//!
+//! Each change of a task's state raises the version that is shown. Claims of one workflow would wait for each other if they wrote it, so
+//! the version shown is the one stored and one more for each task that is leased; the end of a lease raises the stored one by two.
 
 use std::ops::AddAssign;
 
@@ -21,6 +24,7 @@ pub(in crate::adapters::records) struct Flow {
     pub id: String,
     pub kind: String,
     pub state: State,
+    /// As it is stored; [`Flow::version_shown`] is what callers know.
     pub version: i64,
     pub policy: OnTaskFailure,
     pub budget: Option<Micros>,
@@ -43,6 +47,8 @@ pub(in crate::adapters::records) struct Delta {
     pub parked: i64,
     /// Money spent, in millionths.
     pub cost: i64,
+    /// Tasks that were leased and are not any more.
+    pub leases_ended: i64,
 }
 
 impl AddAssign for Delta {
@@ -54,6 +60,7 @@ impl AddAssign for Delta {
         self.cancelled += other.cancelled;
         self.parked += other.parked;
         self.cost += other.cost;
+        self.leases_ended += other.leases_ended;
     }
 }
 
@@ -82,7 +89,7 @@ pub(in crate::adapters::records) async fn settle(
             "-- workflow_settle\n\
              UPDATE workflow SET tasks = tasks + $2, tasks_open = tasks_open + $3, tasks_completed = tasks_completed + $4, \
              tasks_dead = tasks_dead + $5, tasks_cancelled = tasks_cancelled + $6, tasks_parked = tasks_parked + $7, \
-             cost_micros = cost_micros + $8, version = version + 1, changed_at = $9 WHERE id = $1 \
+             cost_micros = cost_micros + $8, version = version + 1 + $10, changed_at = $9 WHERE id = $1 \
              RETURNING id, type, state, version, on_task_failure, budget_micros, cost_micros, tasks, tasks_open, tasks_completed, \
              tasks_dead, tasks_cancelled, tasks_parked, started_at",
             &[
@@ -95,6 +102,7 @@ pub(in crate::adapters::records) async fn settle(
                 delta.parked.into(),
                 delta.cost.into(),
                 by.now.into(),
+                delta.leases_ended.into(),
             ],
         )
         .await?;
@@ -109,6 +117,7 @@ pub(in crate::adapters::records) async fn settle(
 pub(in crate::adapters::records) struct Begun {
     id: String,
     kind: String,
+    /// As it is shown.
     version: i64,
 }
 
@@ -125,7 +134,8 @@ pub(in crate::adapters::records) async fn begin(
         .rows(
             "-- workflows_begin\n\
              UPDATE workflow SET state = 'running', version = version + 1, changed_at = $2, started_at = COALESCE(started_at, $2) \
-             WHERE state = 'pending' AND id = ANY($1) RETURNING id, type, version",
+             WHERE state = 'pending' AND id = ANY($1) RETURNING id, type, version + (SELECT count(*) FROM task_run r \
+             WHERE r.workflow_id = workflow.id AND r.state = 'leased')",
             &[Value::Texts(&ids), by.now.into()],
         )
         .await?;
@@ -175,6 +185,17 @@ impl Flow {
         }
     }
 
+    /// The version that callers know.
+    pub async fn version_shown(&self, session: &dyn Session) -> Result<i64, Error> {
+        if !self.state.is_open() {
+            return Ok(self.version);
+        }
+        let sql = "-- workflow_leases\nSELECT count(*) FROM task_run WHERE workflow_id = $1 AND state = 'leased'";
+        let found = session.rows(sql, &[(&self.id).into()]).await?;
+        let leased = found.into_iter().next().map_or(Ok(0), |mut row| row.integer())?;
+        Ok(self.version + leased)
+    }
+
     /// 1 when it has such a task, else 0.
     async fn exists(&self, session: &dyn Session, sql: &'static str) -> Result<i64, Error> {
         let found = session.rows(sql, &[(&self.id).into()]).await?;
@@ -193,8 +214,9 @@ impl Flow {
         if !state.is_open() || state == State::Cancelling {
             let leased_too = state != State::Cancelling;
             let cancelled = close::cancel_all(session, &self.id, leased_too, by).await?;
-            self.counts.open -= cancelled;
-            self.counts.cancelled += cancelled;
+            self.counts.open -= cancelled.tasks;
+            self.counts.cancelled += cancelled.tasks;
+            self.version += cancelled.leased;
             self.parked = 0;
         }
         if state == State::Paused || before == State::Paused {
@@ -232,7 +254,8 @@ impl Flow {
                 ],
             )
             .await?;
-        let entered = Entered { id: &self.id, kind: &self.kind, version: self.version, before, state, reason };
+        let version = self.version_shown(session).await?;
+        let entered = Entered { id: &self.id, kind: &self.kind, version, before, state, reason };
         tell(session, &entered, by)
     }
 }

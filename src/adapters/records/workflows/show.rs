@@ -25,7 +25,8 @@ use crate::{
 /// What [`read`] reads. `$1`: until when a lease must run for its worker not to count as stalled.
 macro_rules! workflows {
     () => {
-        "SELECT w.id, w.name, w.type, w.state, w.version, w.created_at, w.started_at, w.completed_at, w.deadline_at, \
+        "SELECT w.id, w.name, w.type, w.state, w.version + (SELECT count(*) FROM task_run r WHERE r.workflow_id = w.id \
+         AND r.state = 'leased'), w.created_at, w.started_at, w.completed_at, w.deadline_at, \
          w.on_task_failure, w.parent_id, w.forked_from, w.reason, w.needs_attention, w.budget_micros, w.cost_micros, w.tasks, \
          w.tasks_open, w.tasks_completed, w.tasks_dead, w.tasks_cancelled, \
          EXISTS (SELECT 1 FROM task_run r WHERE r.workflow_id = w.id AND r.state = 'leased' AND r.lease_until <= $1) \

@@ -8,7 +8,7 @@ use crate::clock::Instant;
 pub const BEAT: Duration = Duration::from_secs(10);
 /// A process that was silent for so long is gone.
 pub const SILENCE_MAX: Duration = Duration::from_secs(45);
-/// How long what an orderly ended process held stays with its agents, who may go on through another process.
+/// How long the tasks of an orderly ended process stay with its agents, who may go on through another process.
 pub const GRACE: Duration = Duration::from_secs(60);
 /// How long a process that has ended is remembered.
 pub const REMEMBERED: Duration = Duration::from_hours(7 * 24);

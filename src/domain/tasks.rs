@@ -8,6 +8,7 @@ pub mod graph;
 pub mod lease;
 pub mod new;
 pub mod retry;
+pub mod waiting;
 
 use serde::{Deserialize, Serialize};
 

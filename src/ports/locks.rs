@@ -16,8 +16,7 @@ use crate::{
 /// Locks. Every change is one transaction that also writes its event and, with a key, its answer.
 #[async_trait::async_trait]
 pub trait LockStore: Send + Sync {
-    /// Takes a lock that nobody holds, or whose time is over, under a fence larger than all before. Who holds it already and proves it
-    /// goes on.
+    /// Takes a lock that nobody holds, or whose time is over, under a fence larger than all before. Who holds it already goes on.
     async fn acquire(&self, acquire: Acquire) -> Result<Result<HeldLock, AcquireRefused>, Error>;
 
     /// Prolongs a lock.
@@ -40,6 +39,8 @@ pub struct Acquire {
     pub resource: String,
     /// For whom.
     pub owner: String,
+    /// Holders that are the same one where this process took the lock: they go on without a token.
+    pub same: Vec<String>,
     /// Proves that the lock is held already.
     pub token: Option<Token>,
     /// The secret of the token, should it be new.
@@ -83,6 +84,8 @@ pub struct Proven {
     pub resource: String,
     /// The right to it.
     pub token: Token,
+    /// The server process behind it from now on, when it is prolonged.
+    pub session_id: String,
     /// Of the call.
     pub key: Option<Key>,
     /// When.

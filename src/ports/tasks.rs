@@ -8,6 +8,7 @@ use crate::{
         tasks::{
             Cost, Lease, NewTask, Outcome, State,
             answers::{Change, Claimed, Finished, Managed, TaskFilter, Updated},
+            waiting::Unclaimed,
         },
         workflows::{
             self,
@@ -25,6 +26,9 @@ pub trait TaskStore: Send + Sync {
 
     /// Leases tasks to an agent: those it can do, in the order of their sort keys, each with a fence of its own.
     async fn claim(&self, claim: Claim) -> Result<Result<Claimed, Repeat>, Error>;
+
+    /// What queues hold that an agent could not claim.
+    async fn unclaimed(&self, look: LookForWaiting) -> Result<Unclaimed, Error>;
 
     /// Renews a lease and notes what its worker says, or parks the task with a question.
     async fn update(&self, update: Update) -> Result<Result<Updated, LeaseRefused>, Error>;
@@ -115,6 +119,15 @@ pub struct Claim {
     pub key: Option<Key>,
     /// When.
     pub now: Instant,
+}
+
+/// Queues to look at, for who has claimed nothing.
+#[derive(Debug, Clone)]
+pub struct LookForWaiting {
+    /// Who.
+    pub agent_id: String,
+    /// Which queues; none for all.
+    pub queues: Option<Vec<String>>,
 }
 
 /// What a worker says.

@@ -222,8 +222,15 @@ pub enum Part {
         /// Which workflow.
         id: String,
     },
-    /// Of one task, agent or anything else, the first after a number.
+    /// Of one task or anything else, the first after a number.
     Entity {
+        /// Which.
+        id: String,
+        /// The number.
+        after: i64,
+    },
+    /// Of one agent and what it did, the first after a number.
+    Agent {
         /// Which.
         id: String,
         /// The number.

@@ -112,12 +112,14 @@ impl Locks {
             }
             Action::Acquire => self.acquire(resource, token?, asked).await,
             Action::Renew => {
-                let proven = Proven { resource: resource.clone(), token: needed(token?)?, key: asked.key, now };
+                let (token, session_id) = (needed(token?)?, self.sessions.current().await?);
+                let proven = Proven { resource: resource.clone(), token, session_id, key: asked.key, now };
                 let renewed = self.store.renew(proven, ttl(asked.ttl_ms)?).await?;
                 renewed.map(LockAnswer::Acquired).map_err(|refused| ended(&resource, refused))
             }
             Action::Release => {
-                let proven = Proven { resource: resource.clone(), token: needed(token?)?, key: asked.key, now };
+                let (token, session_id) = (needed(token?)?, String::new());
+                let proven = Proven { resource: resource.clone(), token, session_id, key: asked.key, now };
                 let released = self.store.release(proven).await?;
                 released.map(|lock| LockAnswer::Released(lock.fence)).map_err(|refused| ended(&resource, refused))
             }
@@ -131,13 +133,12 @@ impl Locks {
             return Err(Error::invalid("wait_ms", message));
         }
         let session_id = self.sessions.current().await?;
-        let owner = match asked.agent_id {
-            Some(agent_id) => text::name("agent_id", &agent_id)?,
-            None => self.sessions.only_agent().unwrap_or_else(|| session_id.clone()),
-        };
+        let agent_id = asked.agent_id.map(|agent_id| text::name("agent_id", &agent_id)).transpose()?;
+        let (owner, same) = self.holder(agent_id, &session_id);
         let mut acquire = Acquire {
             resource,
             owner,
+            same,
             token,
             secret: ids::secret()?,
             session_id,
@@ -164,6 +165,18 @@ impl Locks {
             let pause = left.min(ends).min(LOOK_AGAIN);
             // Woken or not, it is looked at again.
             let _ = tokio::time::timeout(pause, watch.changed()).await;
+        }
+    }
+
+    /// Who a lock is taken for, and the holders that are the same one: an agent, and the process as long as that agent is the only one
+    /// in it. Calls that name nobody may come from several, so one of them does not go on with what another took.
+    fn holder(&self, agent_id: Option<String>, session_id: &str) -> (String, Vec<String>) {
+        let only = self.sessions.only_agent();
+        match agent_id.or_else(|| only.clone()) {
+            Some(agent) if only.is_none_or(|only| only == agent) => (agent.clone(), vec![agent, session_id.to_owned()]),
+            Some(agent) => (agent.clone(), vec![agent]),
+            None if session_id.is_empty() => (self.sessions.process_name(), Vec::new()),
+            None => (session_id.to_owned(), Vec::new()),
         }
     }
 

@@ -128,6 +128,11 @@ impl Sessions {
         agents.next().filter(|_| agents.next().is_none()).cloned()
     }
 
+    /// What this process is called where it has no id.
+    pub fn process_name(&self) -> String {
+        format!("process-{}", self.0.processes.own().pid)
+    }
+
     /// Says that this process is there, if it was made known, and which agents made calls.
     ///
     /// # Errors
@@ -210,7 +215,7 @@ impl Sessions {
         self.0.store.forget(now.before(sessions::REMEMBERED)).await
     }
 
-    /// Ends this process in good order: what its agents hold stays with them for a minute.
+    /// Ends this process in good order: its locks are free, and the tasks of its agents stay with them for a minute.
     ///
     /// # Errors
     /// When the store cannot be written; others find out later.

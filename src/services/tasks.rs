@@ -15,7 +15,8 @@ use crate::{
         page::{self, Cursor},
         tasks::{
             Lease, NewTask, Outcome,
-            answers::{Claimed, Finished, Managed, TaskFilter, Updated},
+            answers::{ClaimedTask, Finished, Managed, TaskFilter, Updated},
+            waiting::Unclaimed,
         },
         text,
         workflows::view::{EnqueuedTask, TaskView},
@@ -24,7 +25,7 @@ use crate::{
     ids,
     ports::{
         changes::{Changes, Interest, Topic},
-        tasks::{Claim, Enqueue, Finish, ListTasks, Manage, TaskStore, Update},
+        tasks::{Claim, Enqueue, Finish, ListTasks, LookForWaiting, Manage, TaskStore, Update},
     },
 };
 
@@ -82,8 +83,12 @@ impl Tasks {
             .map_err(|refused| refusal::of_enqueue(refused, workflow_id.as_deref(), &self.limits))
     }
 
-    /// Leases tasks to an agent, and waits for some when there are none.
-    pub async fn claim(&self, request: ClaimRequest, key: Option<Key>) -> Result<Claimed, Error> {
+    /// Leases tasks to an agent, and waits for some when there are none. When there are none in the end: why.
+    pub async fn claim(
+        &self,
+        request: ClaimRequest,
+        key: Option<Key>,
+    ) -> Result<(Vec<ClaimedTask>, Option<Unclaimed>), Error> {
         self.access.writing("claim_tasks")?;
         let Wanted { agent_id, queues, max, wait } = request.checked()?;
         let session_id = self.sessions.current().await?;
@@ -107,8 +112,12 @@ impl Tasks {
             };
             let claimed = self.store.claim(claim).await?.map_err(super::idempotency::repeat)?;
             let (now, deadline) = (tokio::time::Instant::now(), self.changes.no_later_than(deadline));
-            if !claimed.tasks.is_empty() || now >= deadline {
-                return Ok(claimed);
+            if !claimed.tasks.is_empty() {
+                return Ok((claimed.tasks, None));
+            }
+            if now >= deadline {
+                let look = LookForWaiting { agent_id, queues };
+                return Ok((Vec::new(), Some(self.store.unclaimed(look).await?)));
             }
             let again = now + self.until_due(queues.clone()).await?.min(LOOK_AGAIN);
             // An error is the time that is up.

@@ -18,7 +18,7 @@ pub struct ManageLock {
     action: LockAction,
     /// e.g. db/migrate.
     resource: String,
-    /// Default: the only agent here.
+    /// Who holds it (default: the only agent here).
     agent_id: Option<String>,
     /// Default 30000.
     #[schemars(range(min = 1_000, max = 3_600_000))]
@@ -65,7 +65,7 @@ pub struct ManageLockAnswer {
 
 #[tool_router(router = lock_tools, vis = "pub(in crate::tools)")]
 impl Tools {
-    /// Lock a resource so that one agent at a time uses it: acquire, renew, release, inspect. It ends after ttl_ms or with the agent's process.
+    /// Lock a resource so that one agent at a time uses it: acquire, renew, release, inspect. It ends after ttl_ms or with its server process.
     #[tool(
         title = "Manage lock",
         annotations(

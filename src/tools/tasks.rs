@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use self::{
     arguments::{CostArgument, FailureArgument, TaskArgument},
-    view::{ClaimedView, SignalView, TaskRow},
+    view::{ClaimedView, SignalView, TaskRow, UnclaimedView},
 };
 use super::{
     Json, Keyed, Parameters, ToolError, Tools,
@@ -77,6 +77,10 @@ pub struct ClaimTasks {
 /// Answer of claim_tasks.
 #[derive(Serialize, JsonSchema)]
 pub struct ClaimAnswer {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    waiting: Option<UnclaimedView>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<&'static str>,
     tasks: Vec<ClaimedView>,
 }
 
@@ -234,7 +238,7 @@ impl Tools {
         Ok(Json(EnqueueAnswer { tasks: enqueued.into_iter().map(Into::into).collect() }))
     }
 
-    /// Claim the next tasks you can do, most urgent first; each is yours alone while its lease runs. Your calls renew it. End each with finish_task.
+    /// Claim the next tasks you can do, most urgent first; each is yours alone while its lease runs. Your calls renew it. End each with finish_task. When there is none, `waiting` says why.
     #[tool(
         title = "Claim tasks",
         annotations(
@@ -251,8 +255,12 @@ impl Tools {
     ) -> Result<Json<ClaimAnswer>, ToolError> {
         let ClaimTasks { agent_id, queues, max, wait_ms, .. } = arguments;
         let request = ClaimRequest { agent_id, queues: queues.map(|queues| queues.0), max, wait_ms };
-        let claimed = self.app.tasks.claim(request, key).await?;
-        Ok(Json(ClaimAnswer { tasks: claimed.tasks.into_iter().map(Into::into).collect() }))
+        let (tasks, unclaimed) = self.app.tasks.claim(request, key).await?;
+        Ok(Json(ClaimAnswer {
+            hint: unclaimed.as_ref().map(UnclaimedView::hint),
+            waiting: unclaimed.map(Into::into),
+            tasks: tasks.into_iter().map(Into::into).collect(),
+        }))
     }
 
     /// Report on a task you have claimed: progress, checkpoint, cost, or a question. Renews the lease and tells you of signals and cancelling.

@@ -100,7 +100,7 @@ async fn register_once(session: &dyn Session, asked: &Register) -> Result<Result
         .await?;
     if made == 1 {
         registered(session, &asked.agent_id, &asked.role, asked.now)?;
-        return Ok(Ok(answer(asked, &asked.new_token, 1)));
+        return Ok(Ok(answer(asked, &asked.new_token, 1, asked.status)));
     }
     let found = session
         .rows(
@@ -118,6 +118,7 @@ async fn register_once(session: &dyn Session, asked: &Register) -> Result<Result
     let proven = asked.token.as_deref() == Some(token.as_str());
     let token_is_wrong = asked.token.is_some() && !proven;
     if token_is_wrong || !(proven || same_session || status.is_vacant()) {
+        let status = shown(session, &asked.agent_id, status).await?;
         return Ok(Err(RegisterRefused::Taken { role, status, version, token_is_wrong }));
     }
     // Who takes the place of one that is gone is another one: the old token proves nothing any more.
@@ -140,11 +141,22 @@ async fn register_once(session: &dyn Session, asked: &Register) -> Result<Result
         )
         .await?;
     registered(session, &asked.agent_id, &asked.role, asked.now)?;
-    Ok(Ok(answer(asked, &token, version + 1)))
+    let status = shown(session, &asked.agent_id, asked.status).await?;
+    Ok(Ok(answer(asked, &token, version + 1, status)))
 }
 
-fn answer(asked: &Register, token: &str, version: i64) -> Registered {
-    Registered { agent_id: asked.agent_id.clone(), token: token.to_owned(), version, status: asked.status }
+fn answer(asked: &Register, token: &str, version: i64, status: Status) -> Registered {
+    Registered { agent_id: asked.agent_id.clone(), token: token.to_owned(), version, status }
+}
+
+/// How an agent is shown that says this of itself; as in lists, one that holds a task is busy.
+async fn shown(session: &dyn Session, agent_id: &str, status: Status) -> Result<Status, Error> {
+    if !matches!(status, Status::Starting | Status::Idle) {
+        return Ok(status);
+    }
+    let sql = "-- agent_holds\nSELECT 1 FROM task_run WHERE owner = $1 AND state = 'leased' LIMIT 1";
+    let held = session.rows(sql, &[agent_id.into()]).await?;
+    Ok(if held.is_empty() { status } else { Status::Busy })
 }
 
 async fn update_once(session: &dyn Session, asked: &Update) -> Result<Result<Updated, UpdateRefused>, Error> {
@@ -160,7 +172,8 @@ async fn update_once(session: &dyn Session, asked: &Update) -> Result<Result<Upd
     };
     let (version, before) = (row.integer()?, status(&row.text()?)?);
     if asked.expected_version.is_some_and(|expected| expected != version) {
-        return Ok(Err(UpdateRefused::Version { version, status: before }));
+        let status = shown(session, &asked.agent_id, before).await?;
+        return Ok(Err(UpdateRefused::Version { version, status }));
     }
     // One that reports is not lost, whatever it says of itself.
     let after = asked.status.unwrap_or(if before == Status::Lost { Status::Idle } else { before });
@@ -185,6 +198,8 @@ async fn update_once(session: &dyn Session, asked: &Update) -> Result<Result<Upd
         _ if asked.degraded => Some("agent_degraded"),
         Status::Stopped if before != after => Some("agent_stopped"),
         _ if before != after => Some("agent_changed"),
+        // Measurements alone may come every few seconds, and are no history.
+        _ if asked.metadata.is_some() => Some("agent_updated"),
         _ => None,
     };
     if let Some(kind) = kind {
@@ -198,7 +213,8 @@ async fn update_once(session: &dyn Session, asked: &Update) -> Result<Result<Upd
         let data = json::of(&Data { from: before.as_str(), to: after.as_str(), metrics: asked.metrics.as_ref() });
         tell(session, &asked.agent_id, kind, Some(&asked.agent_id), Some(&data), asked.now)?;
     }
-    Ok(Ok(Updated { version: version + 1, status: after }))
+    let status = shown(session, &asked.agent_id, after).await?;
+    Ok(Ok(Updated { version: version + 1, status }))
 }
 
 /// Registers an agent that was never told of, with the role `agent` and no capabilities. One that is known stays as it is. What it can do.
@@ -209,9 +225,8 @@ pub(super) async fn present(
     token: &str,
     now: Instant,
 ) -> Result<Vec<String>, Error> {
-    let known = session.rows("-- agent_able\nSELECT capabilities FROM agent WHERE id = $1", &[agent_id.into()]).await?;
-    if let Some(mut row) = known.into_iter().next() {
-        return names(&row.text()?);
+    if let Some(able) = able(session, agent_id).await? {
+        return Ok(able);
     }
     let made = session
         .change(
@@ -226,6 +241,12 @@ pub(super) async fn present(
         registered(session, agent_id, "agent", now)?;
     }
     Ok(Vec::new())
+}
+
+/// What an agent can do; none when it is not known.
+pub(super) async fn able(session: &dyn Session, agent_id: &str) -> Result<Option<Vec<String>>, Error> {
+    let known = session.rows("-- agent_able\nSELECT capabilities FROM agent WHERE id = $1", &[agent_id.into()]).await?;
+    known.into_iter().next().map(|mut row| names(&row.text()?)).transpose()
 }
 
 /// Agents made a call: they and what they hold stay for another while. One that was taken to be lost is not.

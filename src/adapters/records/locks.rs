@@ -61,11 +61,17 @@ impl LockStore for Records {
 struct Found {
     view: LockView,
     secret: String,
+    session_id: String,
 }
 
 impl Found {
     fn is_proven_by(&self, token: &Token) -> bool {
         self.view.fence == token.fence && self.secret == token.secret
+    }
+
+    /// The same agent takes it again through the same process. A process that ends with its call has no id, and is none.
+    fn is_of(&self, asked: &Acquire) -> bool {
+        !asked.session_id.is_empty() && self.session_id == asked.session_id && asked.same.contains(&self.view.holder)
     }
 
     fn is_held(&self, now: Instant) -> bool {
@@ -77,25 +83,32 @@ async fn find(session: &dyn Session, resource: &str) -> Result<Option<Found>, Er
     let rows = session
         .rows(
             "-- lock_find\n\
-             SELECT owner, fence, secret, acquired_at, expires_at FROM lock WHERE resource = $1 FOR UPDATE",
+             SELECT owner, fence, secret, session_id, acquired_at, expires_at FROM lock WHERE resource = $1 FOR UPDATE",
             &[resource.into()],
         )
         .await?;
     let Some(mut row) = rows.into_iter().next() else { return Ok(None) };
     let (holder, fence, secret) = (row.text()?, row.integer()?, row.text()?);
-    Ok(Some(Found { view: LockView { holder, fence, acquired_at: row.time()?, expires_at: row.time()? }, secret }))
+    let session_id = row.text_or_none()?.unwrap_or_default();
+    let view = LockView { holder, fence, acquired_at: row.time()?, expires_at: row.time()? };
+    Ok(Some(Found { view, secret, session_id }))
 }
 
 async fn acquire_once(session: &dyn Session, asked: &Acquire) -> Result<Result<HeldLock, AcquireRefused>, Error> {
     let before = find(session, &asked.resource).await?;
     let expires_at = asked.now.after(asked.ttl);
     if let Some(found) = before.as_ref().filter(|found| found.is_held(asked.now)) {
-        return match &asked.token {
-            Some(token) if found.is_proven_by(token) => {
-                Ok(Ok(prolong(session, &asked.resource, found, expires_at).await?))
-            }
-            _ => Ok(Err(AcquireRefused::Held(found.view.clone()))),
+        let is_holder = match &asked.token {
+            Some(token) => found.is_proven_by(token),
+            None => found.is_of(asked),
         };
+        if !is_holder {
+            return Ok(Err(AcquireRefused::Held(found.view.clone())));
+        }
+        // What a process held is its only agent's, once that says its name.
+        let owner = if asked.same.contains(&found.view.holder) { &asked.owner } else { &found.view.holder };
+        let by = Holder { resource: &asked.resource, owner, session_id: &asked.session_id };
+        return prolong(session, by, found, expires_at).await.map(Ok);
     }
     #[derive(serde::Serialize)]
     struct Data<'a> {
@@ -133,15 +146,22 @@ async fn acquire_once(session: &dyn Session, asked: &Acquire) -> Result<Result<H
     Ok(Ok(HeldLock { owner: asked.owner.clone(), fence, secret: asked.secret.clone(), expires_at_us: expires_at.0 }))
 }
 
-async fn prolong(session: &dyn Session, resource: &str, found: &Found, until: Instant) -> Result<HeldLock, Error> {
+/// Who holds a lock from now on.
+struct Holder<'a> {
+    resource: &'a str,
+    owner: &'a str,
+    session_id: &'a str,
+}
+
+async fn prolong(session: &dyn Session, by: Holder<'_>, found: &Found, until: Instant) -> Result<HeldLock, Error> {
     session
         .change(
-            "-- lock_prolong\nUPDATE lock SET expires_at = $2 WHERE resource = $1",
-            &[resource.into(), until.into()],
+            "-- lock_prolong\nUPDATE lock SET expires_at = $2, owner = $3, session_id = $4 WHERE resource = $1",
+            &[by.resource.into(), until.into(), by.owner.into(), by.session_id.into()],
         )
         .await?;
     Ok(HeldLock {
-        owner: found.view.holder.clone(),
+        owner: by.owner.to_owned(),
         fence: found.view.fence,
         secret: found.secret.clone(),
         expires_at_us: until.0,
@@ -152,7 +172,9 @@ async fn renew(session: &dyn Session, asked: &Proven, ttl: Duration) -> Result<R
     let found = find(session, &asked.resource).await?.filter(|found| found.is_held(asked.now));
     match found {
         Some(found) if found.is_proven_by(&asked.token) => {
-            Ok(Ok(prolong(session, &asked.resource, &found, asked.now.after(ttl)).await?))
+            let owner = &found.view.holder;
+            let by = Holder { resource: &asked.resource, owner, session_id: &asked.session_id };
+            prolong(session, by, &found, asked.now.after(ttl)).await.map(Ok)
         }
         found => Ok(Err(TokenRefused::Ended(found.map(|found| found.view)))),
     }
@@ -204,6 +226,28 @@ async fn expire(session: &dyn Session, now: Instant) -> Result<u64, Error> {
         }
         let data = json::of(&Data { holder: &owner });
         events::write(session, &event(&resource, "lock_expired", None, Some(data.get()), now))?;
+        session.touch(Topic::Lock(resource));
+    }
+    Ok(count)
+}
+
+/// Lets go of what a process held that has ended. How many.
+pub(super) async fn end_with(session: &dyn Session, session_id: &str, now: Instant) -> Result<u64, Error> {
+    #[derive(serde::Serialize)]
+    struct Data<'a> {
+        session_id: &'a str,
+    }
+    let ended = session
+        .rows(
+            "-- session_end_locks\nDELETE FROM lock WHERE session_id = $1 AND expires_at > $2 RETURNING resource, owner",
+            &[session_id.into(), now.into()],
+        )
+        .await?;
+    let count = ended.len() as u64;
+    let data = json::of(&Data { session_id });
+    for mut row in ended {
+        let (resource, owner) = (row.text()?, row.text()?);
+        events::write(session, &event(&resource, "lock_released", Some(&owner), Some(data.get()), now))?;
         session.touch(Topic::Lock(resource));
     }
     Ok(count)

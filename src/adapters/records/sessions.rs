@@ -4,6 +4,7 @@ use super::{
     Records, Session, Value,
     agents::{self, Lost},
     events::{self, Event},
+    locks,
 };
 use crate::{
     clock::Instant,
@@ -12,10 +13,7 @@ use crate::{
         sessions::{Place, Process},
     },
     error::Error,
-    ports::{
-        changes::Topic,
-        sessions::{Beat, End, Ended, OpenSession, SessionStore},
-    },
+    ports::sessions::{Beat, End, Ended, OpenSession, SessionStore},
 };
 
 /// Processes that one transaction forgets.
@@ -136,18 +134,7 @@ async fn end_once(session: &dyn Session, end: &End) -> Result<Option<Ended>, Err
             &[(&end.session_id).into(), until.into()],
         )
         .await?;
-    let shortened = session
-        .rows(
-            "-- session_end_locks\n\
-             UPDATE lock SET expires_at = $2 WHERE session_id = $1 AND expires_at > $2 RETURNING resource",
-            &[(&end.session_id).into(), until.into()],
-        )
-        .await?;
-    let locks = shortened.len() as u64;
-    for mut lock in shortened {
-        // Who waits looks when it ends, and that is sooner now.
-        session.touch(Topic::Lock(lock.text()?));
-    }
+    let locks = locks::end_with(session, &end.session_id, end.now).await?;
     let agents = agents::lose(session, Lost::Session(&end.session_id), end.now).await?;
     let ended = Ended { leases, locks, agents };
     tell(session, end, ended)?;

@@ -12,18 +12,23 @@ pub(super) mod held;
 pub(super) mod manage;
 pub(super) mod show;
 mod update;
+pub(super) mod waiting;
 
 use super::{Beside, Kind, Records};
 use crate::{
     clock::Instant,
     domain::{
         idempotency::Repeat,
-        tasks::answers::{Claimed, Finished, Managed, Updated},
+        tasks::{
+            answers::{Claimed, Finished, Managed, Updated},
+            waiting::Unclaimed,
+        },
         workflows::view::{EnqueuedTask, TaskView},
     },
     error::Error,
     ports::tasks::{
-        Claim, Enqueue, EnqueueRefused, Finish, LeaseRefused, ListTasks, Manage, ManageRefused, TaskStore, Update,
+        Claim, Enqueue, EnqueueRefused, Finish, LeaseRefused, ListTasks, LookForWaiting, Manage, ManageRefused, TaskStore,
+        Update,
     },
 };
 
@@ -53,6 +58,10 @@ impl TaskStore for Records {
             }
             found => Ok(found.answer()),
         }
+    }
+
+    async fn unclaimed(&self, look: LookForWaiting) -> Result<Unclaimed, Error> {
+        self.look(look, |session, asked| Box::pin(waiting::unclaimed(session, asked))).await
     }
 
     async fn update(&self, update: Update) -> Result<Result<Updated, LeaseRefused>, Error> {

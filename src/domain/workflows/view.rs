@@ -7,7 +7,15 @@ use serde::{Deserialize, Serialize};
 use super::{OnTaskFailure, State};
 use crate::{
     clock::Instant,
-    domain::{agents, json::Json, money::Micros, tasks},
+    domain::{
+        agents,
+        json::Json,
+        money::Micros,
+        tasks::{
+            self,
+            waiting::{WaitingFor, Waits},
+        },
+    },
 };
 
 /// A workflow.
@@ -39,8 +47,10 @@ pub struct WorkflowView {
     pub forked_from: Option<String>,
     /// Why it is paused, cancelled or failed.
     pub reason: Option<String>,
-    /// Somebody has to look.
+    /// Somebody has to look: it has stopped, a question waits, or nobody who is there can do one of its tasks.
     pub needs_attention: bool,
+    /// What its tasks wait for.
+    pub waits: Waits,
     /// What it may cost.
     pub budget: Option<Micros>,
     /// What it has cost.
@@ -99,8 +109,14 @@ pub struct TaskView {
     pub message: Option<String>,
     /// What it waits for, when it is parked.
     pub question: Option<Json>,
-    /// The last failure.
+    /// What it must be done with.
+    pub capabilities: Vec<String>,
+    /// Why nobody works on it; none when somebody does, or it is over.
+    pub waiting_for: Option<WaitingFor>,
+    /// What it has failed of, when it is dead or waits for another attempt.
     pub error: Option<tasks::Failure>,
+    /// What an earlier attempt failed of, when it went on since.
+    pub last_error: Option<tasks::Failure>,
     /// What it has cost.
     pub cost: Micros,
     /// When it was enqueued.
@@ -124,7 +140,8 @@ impl TaskView {
             + self.queue.len()
             + texts.map(String::len).sum::<usize>()
             + carried.map(|carried| carried.get().len()).sum::<usize>()
-            + self.error.as_ref().map_or(0, |error| error.message.len())
+            + self.capabilities.iter().map(|name| name.len() + 3).sum::<usize>()
+            + self.error.iter().chain(&self.last_error).map(|error| error.message.len()).sum::<usize>()
     }
 }
 
@@ -188,6 +205,12 @@ pub struct Overview {
     pub queues: Vec<QueueView>,
     /// Agents by status.
     pub agents: agents::Counts,
+    /// What tasks wait for.
+    pub waits: Waits,
+    /// Capabilities that tasks wait for, each as one task asks for them, up to a few.
+    pub missing: Vec<Vec<String>>,
+    /// Workflows at which somebody has to look.
+    pub needs_attention: u64,
 }
 
 /// A queue that holds tasks to claim.

@@ -259,6 +259,7 @@ impl EventsRequest {
         let after = self.after.unwrap_or_default();
         match (&self.workflow_id, &self.entity_id) {
             (Some(id), _) => Part::Workflow { id: id.clone(), after },
+            (None, Some(id)) if self.argument == "agent_id" => Part::Agent { id: id.clone(), after },
             (None, Some(id)) => Part::Entity { id: id.clone(), after },
             (None, None) => Part::All { after },
         }

@@ -10,7 +10,11 @@ use crate::{
     clock::Instant,
     domain::{
         json,
-        tasks::{Failure, answers::ClaimedTask},
+        tasks::{
+            Failure,
+            answers::ClaimedTask,
+            waiting::{Unclaimed, WaitingFor},
+        },
         workflows::{answers::Signal, view::TaskView},
     },
 };
@@ -64,6 +68,71 @@ impl From<ClaimedTask> for ClaimedView {
     }
 }
 
+/// What queues hold that could not be claimed; what does not apply is left out.
+#[derive(Serialize, JsonSchema)]
+pub struct UnclaimedView {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    capability: Option<LackingView>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    question: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dependency: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    run_at: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_run_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    paused: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    leased: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    more: Option<bool>,
+}
+
+/// Tasks that the agent is not able to do.
+#[derive(Serialize, JsonSchema)]
+struct LackingView {
+    tasks: u64,
+    missing: Vec<String>,
+}
+
+impl UnclaimedView {
+    /// What to do about it.
+    pub fn hint(unclaimed: &Unclaimed) -> &'static str {
+        let holds = |waiting_for| unclaimed.waits.contains_key(&waiting_for);
+        if holds(WaitingFor::Capability) {
+            "tasks here need capabilities that you have not registered: if you can do them, call register_agent with them"
+        } else if holds(WaitingFor::Question) {
+            "tasks here wait for an answer: manage_tasks with action `list` shows the questions, action `answer` answers them"
+        } else if holds(WaitingFor::Paused) {
+            "workflows here are paused: control_workflow with action `resume` lets them go on"
+        } else if holds(WaitingFor::RunAt) {
+            "tasks here wait for their time; claim again then"
+        } else if unclaimed.leased > 0 || !unclaimed.waits.is_empty() {
+            "others work on what is here; claim again later, or pass `wait_ms`"
+        } else {
+            "there is no open task here; get_orchestration_status shows which queues hold some"
+        }
+    }
+}
+
+impl From<Unclaimed> for UnclaimedView {
+    fn from(unclaimed: Unclaimed) -> Self {
+        let count = |waiting_for| unclaimed.waits.get(&waiting_for).copied();
+        Self {
+            capability: count(WaitingFor::Capability)
+                .map(|tasks| LackingView { tasks, missing: unclaimed.lacking.clone() }),
+            question: count(WaitingFor::Question),
+            dependency: count(WaitingFor::Dependency),
+            run_at: count(WaitingFor::RunAt),
+            next_run_at: unclaimed.next_run_at.map(Instant::rfc3339),
+            paused: count(WaitingFor::Paused),
+            leased: Some(unclaimed.leased).filter(|leased| *leased > 0),
+            more: unclaimed.more.then_some(true),
+        }
+    }
+}
+
 /// What a worker is told.
 #[derive(Serialize, JsonSchema)]
 pub struct SignalView {
@@ -104,8 +173,15 @@ pub struct TaskRow {
     #[serde(skip_serializing_if = "Option::is_none")]
     question: Option<Any>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    waiting_for: Option<&'static str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    required_capabilities: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<Any>")]
     error: Option<Failure>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Any>")]
+    last_error: Option<Failure>,
     cost_usd: Usd,
     created_at: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -143,7 +219,10 @@ impl From<TaskView> for TaskRow {
             progress: task.progress,
             message: task.message,
             question: task.question.map(Any),
+            waiting_for: task.waiting_for.map(WaitingFor::as_str),
+            required_capabilities: task.capabilities,
             error: task.error,
+            last_error: task.last_error,
             cost_usd: Usd(task.cost),
             created_at: task.created_at.rfc3339(),
             completed_at: task.completed_at.map(Instant::rfc3339),

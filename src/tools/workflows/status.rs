@@ -18,6 +18,7 @@ use crate::{
     clock::Instant,
     domain::{
         agents,
+        tasks::waiting::Waits,
         workflows::view::{Overview, QueueView, WorkflowView},
     },
     error::Error,
@@ -77,6 +78,12 @@ pub struct StatusAnswer {
     tasks: Option<TasksPart>,
     #[serde(skip_serializing_if = "Option::is_none")]
     queues: Option<Vec<QueueRow>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    waiting_for: Option<BTreeMap<&'static str, u64>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    missing_capabilities: Option<Vec<Vec<String>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    needs_attention: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     agents: Option<BTreeMap<&'static str, u64>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -139,6 +146,8 @@ pub struct WorkflowRow {
     budget_usd: Option<Usd>,
     stalled: bool,
     needs_attention: bool,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    waiting_for: BTreeMap<&'static str, u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -210,6 +219,9 @@ impl StatusAnswer {
         workflows: None,
         tasks: None,
         queues: None,
+        waiting_for: None,
+        missing_capabilities: None,
+        needs_attention: None,
         agents: None,
         backends: None,
         durability: None,
@@ -286,10 +298,18 @@ impl From<Overview> for StatusAnswer {
                 overview.tasks.into_iter().map(|(state, count)| (state.as_str(), count)).collect(),
             )),
             queues: Some(overview.queues.into_iter().map(queue).collect()),
+            waiting_for: Some(words(&overview.waits)),
+            missing_capabilities: Some(overview.missing).filter(|missing| !missing.is_empty()),
+            needs_attention: Some(overview.needs_attention),
             agents: Some(counts),
             ..Self::NOTHING
         }
     }
+}
+
+/// Tasks by what they wait for.
+fn words(waits: &Waits) -> BTreeMap<&'static str, u64> {
+    waits.iter().map(|(waiting_for, count)| (waiting_for.as_str(), *count)).collect()
 }
 
 /// How long one that has ended took from its start, in seconds.
@@ -331,6 +351,7 @@ impl From<WorkflowView> for WorkflowRow {
             budget_usd: workflow.budget.map(Usd),
             stalled: workflow.stalled,
             needs_attention: workflow.needs_attention,
+            waiting_for: words(&workflow.waits),
             reason: workflow.reason,
             deadline_at: workflow.deadline_at.map(Instant::rfc3339),
             on_task_failure: workflow.on_task_failure.as_str(),

@@ -24,6 +24,7 @@ fn wish(resource: &str, owner: &str, now: Instant) -> Acquire {
     Acquire {
         resource: resource.into(),
         owner: owner.into(),
+        same: Vec::new(),
         token: None,
         secret: format!("s{owner}"),
         session_id: "s1".into(),
@@ -34,7 +35,7 @@ fn wish(resource: &str, owner: &str, now: Instant) -> Acquire {
 }
 
 fn proven(resource: &str, lock: &HeldLock, now: Instant) -> Proven {
-    Proven { resource: resource.into(), token: token(lock), key: None, now }
+    Proven { resource: resource.into(), token: token(lock), session_id: "s1".into(), key: None, now }
 }
 
 fn token(lock: &HeldLock) -> Token {
@@ -77,6 +78,32 @@ async fn is_held_by_one_at_a_time(store: &dyn LockStore) {
     assert!(third.fence > other.fence && other.fence > second.fence);
 }
 
+async fn the_same_holder_of_the_same_process_goes_on(store: &dyn LockStore) {
+    let same = |names: &[&str], owner: &str, session: &str| Acquire {
+        same: names.iter().map(|name| (*name).to_owned()).collect(),
+        session_id: session.into(),
+        secret: "unused".into(),
+        ..wish("same", owner, at(510))
+    };
+    let first = store.acquire(Acquire { owner: "s1".into(), ..wish("same", "", at(500)) }).await.unwrap().unwrap();
+    for (names, owner, session) in [
+        (&[][..], "s1", "s1"),
+        (&["b"], "b", "s1"),
+        (&["a", "s1"], "a", "s2"),
+        (&["a", "s1", ""], "a", ""),
+    ] {
+        let refused = store.acquire(same(names, owner, session)).await.unwrap();
+        assert!(refused.is_err(), "{names:?} in {session}");
+    }
+    let again = store.acquire(same(&["a", "s1"], "a", "s1")).await.unwrap().unwrap();
+    assert_eq!((again.fence, &again.secret, again.expires_at_us), (first.fence, &first.secret, at(540).0));
+    assert_eq!((again.owner.as_str(), store.inspect("same", at(511)).await.unwrap().unwrap().holder), ("a", "a".into()));
+    // A wrong token is no reason to go on, whoever says it.
+    let wrong = Token { fence: first.fence, secret: "guess".into() };
+    assert!(store.acquire(Acquire { token: Some(wrong), ..same(&["a"], "a", "s1") }).await.unwrap().is_err());
+    store.release(proven("same", &first, at(512))).await.unwrap().unwrap();
+}
+
 async fn of_many_one_is_first(store: Arc<dyn LockStore>, other: Arc<dyn LockStore>) {
     for round in 0..5 {
         let racing = (0..10).map(|n| {
@@ -116,13 +143,24 @@ async fn ends_with_its_time_and_with_its_process<S: LockStore + SessionStore>(st
         reason: "stopped",
         now: at(6_010),
     };
-    assert_eq!(store.end(end).await.unwrap().unwrap().locks, 1, "the short one ends sooner by itself");
-    assert_eq!(store.inspect("long", at(6_011)).await.unwrap().unwrap().expires_at, at(6_070));
-    assert_eq!(store.inspect("short", at(6_011)).await.unwrap().unwrap().expires_at, at(6_030));
+    // Leases get their grace; locks are free at once, also those that were renewed through this process.
+    let elsewhere = Acquire { session_id: "s2".into(), ..wish("renewed", "b", at(6_000)) };
+    let renewed = store.acquire(elsewhere).await.unwrap().unwrap();
+    store.renew(proven("renewed", &renewed, at(6_001)), TTL).await.unwrap().unwrap();
+    let elsewhere = Acquire { session_id: "s2".into(), ..wish("stays", "b", at(6_000)) };
+    store.acquire(elsewhere).await.unwrap().unwrap();
+    assert_eq!(store.end(end).await.unwrap().unwrap().locks, 3);
+    for resource in ["long", "short", "renewed"] {
+        assert_eq!(store.inspect(resource, at(6_010)).await.unwrap(), None, "{resource}");
+    }
+    assert_eq!(store.inspect("stays", at(6_010)).await.unwrap().unwrap().expires_at, at(6_030));
+    let next = store.acquire(wish("long", "b", at(6_010))).await.unwrap().unwrap();
+    assert!(next.fence > renewed.fence);
 }
 
 async fn holds<S: LockStore + SessionStore + 'static>(store: Arc<S>, other_process: Arc<S>) {
     is_held_by_one_at_a_time(&*store).await;
+    the_same_holder_of_the_same_process_goes_on(&*store).await;
     of_many_one_is_first(store.clone(), other_process).await;
     a_key_gives_the_same_token(&*store).await;
     ends_with_its_time_and_with_its_process(&*store).await;

@@ -17,9 +17,10 @@ use crate::{
 };
 
 /// Every version in order; the first is 1.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     include_str!("../../../../migrations/postgres/0001_idempotency.sql"),
     include_str!("../../../../migrations/postgres/0002_workflows.sql"),
+    include_str!("../../../../migrations/postgres/0003_events_of_agents.sql"),
 ];
 
 /// The newest version.

@@ -12,7 +12,7 @@ use super::{
         payload,
         workflows::flow::{self, By},
     },
-    due, expire,
+    due, expire, waiting,
 };
 use crate::{
     clock::Instant,
@@ -24,7 +24,7 @@ use crate::{
             answers::{Claimed, ClaimedTask},
         },
     },
-    error::{Code, Error},
+    error::Error,
     ports::{changes::Topic, tasks::Claim},
 };
 
@@ -142,14 +142,8 @@ async fn fitting_sets(session: &dyn Session, able: &[String]) -> Result<Vec<i64>
     if able.is_empty() {
         return Ok(sets);
     }
-    for mut row in session.rows("-- capability_sets\nSELECT id, capabilities FROM capability_set", &[]).await? {
-        let (id, needed) = (row.integer()?, row.text()?);
-        let needed: Vec<String> = serde_json::from_str(&needed)
-            .map_err(|error| Error::new(Code::Internal, "a stored set of capabilities cannot be read").cause(error))?;
-        if needed.iter().all(|one| able.contains(one)) {
-            sets.push(id);
-        }
-    }
+    let all = waiting::sets(session).await?;
+    sets.extend(all.into_iter().filter(|(_, needed)| needed.iter().all(|one| able.contains(one))).map(|(id, _)| id));
     Ok(sets)
 }
 

@@ -3,12 +3,17 @@
 use std::collections::BTreeMap;
 
 use super::{
-    super::{Row, Session, Value, payload},
+    super::{Row, Session, Value, agents, payload},
     finish::KeptFailure,
-    held,
+    held, waiting,
 };
 use crate::{
-    domain::{json::Json, money::Micros, tasks::State, workflows::view::TaskView},
+    domain::{
+        json::Json,
+        money::Micros,
+        tasks::{State, waiting::WaitingFor},
+        workflows::view::TaskView,
+    },
     error::Error,
     ports::tasks::ListTasks,
 };
@@ -26,7 +31,7 @@ pub(in crate::adapters::records) async fn list(
              SELECT t.id, t.workflow_id, t.key, t.title, t.queue, COALESCE(r.state, t.ended), t.priority, \
              COALESCE(r.attempt, t.attempt), t.max_attempts, COALESCE(r.fence, t.fence), COALESCE(r.owner, t.owner), r.lease_until, \
              r.run_at, t.progress, t.message, substr(t.errors, 1, $10), t.cost_micros, t.created_at, t.completed_at, \
-             COALESCE(length(t.question), 0), CASE WHEN $8 THEN COALESCE(length(t.result), 0) ELSE 0 END, \
+             t.capabilities, COALESCE(r.held, false), COALESCE(r.capability_set, 0), COALESCE(length(t.question), 0), CASE WHEN $8 THEN COALESCE(length(t.result), 0) ELSE 0 END, \
              CASE WHEN $8 THEN COALESCE(length(t.input), 0) ELSE 0 END \
              FROM task t LEFT JOIN task_run r ON r.task_id = t.id \
              WHERE (NOT $1 OR t.id = ANY($2)) AND ($3 = '' OR COALESCE(r.state, t.ended) = $3) AND ($4 = '' OR t.queue = $4) \
@@ -47,6 +52,7 @@ pub(in crate::adapters::records) async fn list(
         )
         .await?;
     let mut found = found.into_iter().map(read).collect::<Result<Vec<_>, _>>()?;
+    explain(session, &mut found).await?;
     carry(session, asked, &mut found).await?;
     Ok(found.into_iter().map(|found| found.view).collect())
 }
@@ -57,9 +63,22 @@ const ERRORS_READ: i64 = 100_000;
 /// A task and the stored lengths of what it carries.
 struct Found {
     view: TaskView,
+    /// Its workflow is paused.
+    held: bool,
+    set: i64,
     question: usize,
     result: usize,
     input: usize,
+}
+
+/// Says what they wait for.
+async fn explain(session: &dyn Session, found: &mut [Found]) -> Result<(), Error> {
+    let asks = found.iter().any(|task| task.view.state == State::Ready && !task.held && task.set != 0);
+    let missing = if asks { waiting::missing(session).await? } else { waiting::Sets::new() };
+    for Found { view, held, set, .. } in found {
+        view.waiting_for = WaitingFor::of(view.state, *held, !missing.contains_key(set));
+    }
+    Ok(())
 }
 
 /// Fetches what tasks carry, in their order, as far as it fits.
@@ -87,7 +106,7 @@ async fn carry(session: &dyn Session, asked: &ListTasks, found: &mut [Found]) ->
     let mut left = bytes_max;
     let mut fits =
         |json: Option<Json>| json.filter(|json| json.get().len() <= left).inspect(|json| left -= json.get().len());
-    for Found { view, question, result, input } in found {
+    for Found { view, question, result, input, .. } in found {
         if let Some(mut row) = carried.remove(&view.id) {
             view.question = fits(payload::json(&mut row)?);
             let (came, given) = (payload::read(&mut row)?, payload::json(&mut row)?);
@@ -126,14 +145,22 @@ fn read(mut row: Row) -> Result<Found, Error> {
         progress: row.real_or_none()?,
         message: row.text_or_none()?,
         question: None,
-        error: last_error(&row.text()?),
+        error: None,
+        last_error: last_error(&row.text()?),
         cost: Micros(row.integer()?),
         created_at: row.time()?,
         completed_at: row.time_or_none()?,
         result: None,
         input: None,
         left_out: Vec::new(),
+        capabilities: agents::names(&row.text()?)?,
+        waiting_for: None,
     };
+    let (held, set) = (row.bool()?, row.integer()?);
+    // What is tried again has not failed, as far as is known.
+    if matches!(state, State::Dead | State::RetryWait) {
+        view.error = view.last_error.take();
+    }
     if !matches!(state, State::Leased) {
         view.lease_until = None;
     }
@@ -141,7 +168,7 @@ fn read(mut row: Row) -> Result<Found, Error> {
         view.run_at = None;
     }
     let mut length = || row.integer().map(|length| usize::try_from(length).unwrap_or_default());
-    Ok(Found { view, question: length()?, result: length()?, input: length()? })
+    Ok(Found { view, held, set, question: length()?, result: length()?, input: length()? })
 }
 
 /// The first of a list whose end may be cut off.

@@ -2,11 +2,14 @@
 
 use futures_util::future::{try_join, try_join_all};
 
-use super::super::{Row, Session, agents, tasks::held};
+use super::super::{
+    Row, Session, Value, agents,
+    tasks::{held, waiting},
+};
 use crate::{
     clock::Instant,
     domain::{
-        tasks::State,
+        tasks::{State, waiting::WaitingFor},
         workflows::{
             self,
             view::{Overview, QueueView},
@@ -42,6 +45,7 @@ pub(super) async fn overview(session: &dyn Session, now: Instant) -> Result<Over
     for mut row in next() {
         overview.tasks.insert(held::state(&row.text()?)?, row.count()?);
     }
+    wants(session, &mut overview).await?;
     for state in workflows::State::ALL {
         overview.workflows.entry(state).or_default();
     }
@@ -51,11 +55,52 @@ pub(super) async fn overview(session: &dyn Session, now: Instant) -> Result<Over
     Ok(overview)
 }
 
+/// Tasks that nobody who is there can do, and workflows at which somebody has to look.
+async fn wants(session: &dyn Session, overview: &mut Overview) -> Result<(), Error> {
+    let missing = waiting::missing(session).await?;
+    let ids: Vec<i64> = missing.keys().copied().collect();
+    let mut found = Vec::new();
+    if !ids.is_empty() {
+        let sql = "-- tasks_unable\n\
+             SELECT capability_set, count(*) FROM task_run WHERE state = 'ready' AND NOT held AND capability_set = ANY($1) \
+             GROUP BY capability_set ORDER BY capability_set";
+        found = session.rows(sql, &[Value::Integers(&ids)]).await?;
+    }
+    let mut count = 0;
+    for mut row in found {
+        let set = row.integer()?;
+        count += row.count()?;
+        overview.missing.extend(missing.get(&set).cloned());
+    }
+    overview.missing.truncate(MISSING_MAX);
+    for waiting_for in WaitingFor::ALL {
+        overview.waits.entry(waiting_for).or_default();
+    }
+    if count > 0 {
+        waiting::add(&mut overview.waits, Some(WaitingFor::Capability), count);
+        overview.waits.entry(WaitingFor::Nothing).and_modify(|claimable| *claimable = claimable.saturating_sub(count));
+    }
+    let (sql, values) = if count == 0 { (ATTENTION, &[][..]) } else { (ATTENTION_OR_UNABLE, &[Value::Integers(&ids)][..]) };
+    let found = session.rows(sql, values).await?;
+    overview.needs_attention = found.into_iter().next().map_or(Ok(0), |mut row| row.count())?;
+    Ok(())
+}
+
+const ATTENTION: &str = "-- workflows_attention\n\
+    SELECT count(*) FROM workflow WHERE completed_at IS NULL AND (needs_attention OR tasks_parked > 0)";
+const ATTENTION_OR_UNABLE: &str = "-- workflows_attention_or_unable\n\
+    SELECT count(*) FROM workflow WHERE completed_at IS NULL AND (needs_attention OR tasks_parked > 0 OR id IN \
+    (SELECT workflow_id FROM task_run WHERE state = 'ready' AND NOT held AND capability_set = ANY($1)))";
+/// Combinations of capabilities shown.
+const MISSING_MAX: usize = 20;
+
 /// Tasks of one queue in one state.
 fn add(overview: &mut Overview, mut row: Row, now: Instant) -> Result<(), Error> {
     let (state, held) = (held::state(&row.text()?)?, row.bool()?);
     let (queue, count, oldest) = (row.text()?, row.count()?, row.time()?);
     *overview.tasks.entry(state).or_default() += count;
+    // Those that nobody can do are told apart later.
+    waiting::add(&mut overview.waits, WaitingFor::of(state, held, true), count);
     if state == State::Ready && !held {
         overview.queues.push(QueueView { queue, ready: count, oldest_ready_ms: now.ms_since(oldest) });
     }

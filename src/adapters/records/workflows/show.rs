@@ -1,14 +1,16 @@
 //! Workflows and their history as they are shown.
 
 use super::{
-    super::{Row, Session, Value, payload, tasks::show},
+    super::{Row, Session, Value, payload,
+        tasks::{show, waiting},
+    },
     flow,
 };
 use crate::{
     clock::Instant,
     domain::{
         money::Micros,
-        tasks::answers::TaskFilter,
+        tasks::{answers::TaskFilter, waiting::Waits},
         workflows::{
             Counts, State,
             answers::Found,
@@ -83,7 +85,21 @@ pub(super) async fn find(session: &dyn Session, asked: &Find) -> Result<Option<F
 async fn one(session: &dyn Session, id: &str, stalled_before: Instant) -> Result<Option<WorkflowView>, Error> {
     let sql = concat!("-- workflow_find\n", workflows!(), "WHERE w.id = $2");
     let found = session.rows(sql, &[stalled_before.into(), id.into()]).await?;
-    found.into_iter().next().map(read).transpose()
+    let mut found = found.into_iter().map(read).collect::<Result<Vec<_>, _>>()?;
+    explain(session, &mut found).await?;
+    Ok(found.into_iter().next())
+}
+
+/// Says what their tasks wait for, and whether that needs somebody.
+async fn explain(session: &dyn Session, found: &mut [WorkflowView]) -> Result<(), Error> {
+    let open = found.iter().filter(|workflow| workflow.counts.open > 0);
+    let open: Vec<String> = open.map(|workflow| workflow.id.clone()).collect();
+    let mut waits = waiting::of_workflows(session, &open).await?;
+    for workflow in found {
+        workflow.waits = waits.remove(&workflow.id).unwrap_or_default();
+        workflow.needs_attention |= workflow.waits.keys().any(|waiting_for| waiting_for.needs_attention());
+    }
+    Ok(())
 }
 
 fn read(mut row: Row) -> Result<WorkflowView, Error> {
@@ -102,6 +118,7 @@ fn read(mut row: Row) -> Result<WorkflowView, Error> {
         forked_from: row.text_or_none()?,
         reason: row.text_or_none()?,
         needs_attention: row.bool()?,
+        waits: Waits::new(),
         budget: row.integer_or_none()?.map(Micros),
         cost: Micros(row.integer()?),
         counts: Counts {
@@ -166,7 +183,9 @@ pub(super) async fn list(session: &dyn Session, asked: &List) -> Result<Vec<Work
             ],
         )
         .await?;
-    found.into_iter().map(read).collect()
+    let mut found = found.into_iter().map(read).collect::<Result<Vec<_>, _>>()?;
+    explain(session, &mut found).await?;
+    Ok(found)
 }
 
 /// Text for LIKE with `!` as its escape.
@@ -199,6 +218,16 @@ pub(super) async fn events(session: &dyn Session, asked: &History) -> Result<Vec
         Part::Entity { id, after } => {
             let sql =
                 concat!("-- events_of_entity\n", events!(), "WHERE entity_id = $1 AND seq > $2 ORDER BY seq LIMIT $3");
+            session.rows(sql, &[id.into(), (*after).into(), most]).await?
+        }
+        Part::Agent { id, after } => {
+            let sql = concat!(
+                "-- events_of_agent\nSELECT * FROM (",
+                events!(),
+                "WHERE entity_id = $1 AND entity = 'agent' AND seq > $2 ORDER BY seq LIMIT $3) AS own UNION SELECT * FROM (",
+                events!(),
+                "WHERE actor = $1 AND seq > $2 ORDER BY seq LIMIT $3) AS did ORDER BY seq LIMIT $3"
+            );
             session.rows(sql, &[id.into(), (*after).into(), most]).await?
         }
         Part::All { after } => {

@@ -5,9 +5,10 @@ use rusqlite::{Connection, TransactionBehavior};
 use crate::error::{Code, Error};
 
 /// Every version in order; the first is 1.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     include_str!("../../../../migrations/sqlite/0001_idempotency.sql"),
     include_str!("../../../../migrations/sqlite/0002_workflows.sql"),
+    include_str!("../../../../migrations/sqlite/0003_events_of_agents.sql"),
 ];
 
 /// The newest version.

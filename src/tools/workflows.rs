@@ -121,7 +121,7 @@ impl Tools {
         Ok(Json(self.app.workflows.control(arguments.into(), key).await?.into()))
     }
 
-    /// Show the durable history of a workflow, task or agent, oldest first.
+    /// Show the durable history of a workflow or task, or what an agent did, oldest first.
     #[tool(
         title = "Get events",
         annotations(read_only_hint = true, destructive_hint = false, idempotent_hint = true, open_world_hint = false)
@@ -131,7 +131,7 @@ impl Tools {
         Ok(Json(EventsAnswer::new(events, next)))
     }
 
-    /// Figures over ended workflows: success rate, duration, cost, throughput, failures with errors.
+    /// Figures over ended workflows: success rate, duration, cost, throughput; failures, also of open ones, with errors.
     #[tool(
         title = "Get analytics",
         annotations(read_only_hint = true, destructive_hint = false, idempotent_hint = true, open_world_hint = false)

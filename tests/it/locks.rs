@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::{binary::Binary, harness::Harness};
+use crate::support::harness::Harness;
 
 async fn acquire(board: &Harness, agent: &str) -> Value {
     board.answer("manage_lock", &json!({"action": "acquire", "resource": "db", "agent_id": agent}).to_string()).await
@@ -105,17 +105,4 @@ async fn wrong_arguments_are_named() {
         let failure = board.refused("manage_lock", arguments).await;
         assert_eq!((&failure["code"], failure["argument"].as_str()), (&json!("invalid"), Some(argument)), "{failure}");
     }
-}
-
-#[test]
-fn a_lock_ends_with_the_process_of_its_holder() {
-    let mut first = Binary::serve();
-    let mut second = first.beside();
-    let long = r#"{"action":"acquire","resource":"db","agent_id":"a","ttl_ms":3600000}"#;
-    let held = second.answer("manage_lock", long);
-    second.end_input();
-    second.wait();
-    let seen = first.answer("manage_lock", r#"{"action":"inspect","resource":"db"}"#);
-    assert_eq!(seen["fence"], held["fence"]);
-    assert!(seen["expires_at"].as_str() < held["expires_at"].as_str(), "{seen} {held}");
 }

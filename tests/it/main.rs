@@ -37,6 +37,7 @@ mod lexer;
 mod locks;
 mod log;
 mod many_processes;
+mod newcomer;
 mod outage;
 mod panics;
 mod pooler;

@@ -137,7 +137,15 @@ impl Both {
         }
         let deadline_at = deadline_ms.map(|after| NOW.plus_ms(after));
         let made = board.create(NewWorkflow { deadline_at, ..flow(*policy, tasks) }).await;
-        Self { board, model, id: made.id, tasks: made.tasks, leases: Vec::new(), version: 0, states: (workflows::State::Pending, Vec::new()) }
+        Self {
+            board,
+            model,
+            id: made.id,
+            tasks: made.tasks,
+            leases: Vec::new(),
+            version: 0,
+            states: (workflows::State::Pending, Vec::new()),
+        }
     }
 
     /// Does it to both; whether both took it.

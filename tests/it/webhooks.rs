@@ -102,6 +102,58 @@ async fn what_may_not_be_called_is_not_called() {
     assert!(hook.received().is_empty());
 }
 
+/// What is told of a workflow with these tasks, each done with its result, that came to this end.
+async fn told(results: &[&str], end: Option<&str>) -> serde_json::Value {
+    let hook = Hook::start(&[]).await;
+    let (board, _clock) = Harness::timed_with(|config| config.webhooks.hosts = local());
+    let tasks: Vec<_> = (0..results.len()).map(|n| serde_json::json!({"key": format!("t{n}")})).collect();
+    let workflow =
+        serde_json::json!({"name": "weekly report", "type": "research", "tasks": tasks, "webhook_url": hook.url()});
+    let id = board.answer("create_workflow", &workflow.to_string()).await["workflow_id"].clone();
+    for result in results {
+        let claimed = board.answer("claim_tasks", r#"{"agent_id":"a"}"#).await;
+        let token = claimed["tasks"][0]["lease_token"].as_str().unwrap();
+        let done = format!(r#"{{"lease_token":"{token}","outcome":"completed","result":{result}}}"#);
+        board.answer("finish_task", &done).await;
+    }
+    if let Some(end) = end {
+        let id = id.as_str().unwrap();
+        board.answer("complete_workflow", &format!(r#"{{"workflow_id":"{id}",{end}}}"#)).await;
+    }
+    board.app.jobs.run_once().await;
+    let received = hook.received();
+    let [only] = received.as_slice() else { panic!("{received:?}") };
+    let body: serde_json::Value = serde_json::from_str(&only.body).unwrap();
+    assert_eq!(
+        (&body["workflow_id"], &body["name"], &body["data"]["type"]),
+        (&id, &"weekly report".into(), &"research".into())
+    );
+    assert!(only.body.len() < 70_000, "{}", only.body.len());
+    body
+}
+
+#[tokio::test]
+async fn an_end_is_told_with_what_came_of_it() {
+    use serde_json::json;
+    let parts = |body: &serde_json::Value| {
+        json!([body["outcome"], body["error"], body["result"], body["task_results"], body["truncated"]])
+    };
+    let body = told(&[r#"{"rows":12}"#, "null"], None).await;
+    assert_eq!(parts(&body), json!(["completed", null, null, {"t0": {"rows": 12}}, false]));
+    let body = told(&["1.50"], Some(r#""outcome":"completed","result":{"all":3}"#)).await;
+    assert_eq!(parts(&body), json!(["completed", null, {"all": 3}, {"t0": 1.50}, false]));
+    let body = told(&[], Some(r#""outcome":"failed","error":"gave up","result":[1]"#)).await;
+    assert_eq!(parts(&body), json!(["failed", "gave up", [1], {}, false]));
+    // Together they are bounded, also when they are small as they are stored.
+    let long = format!("\"{}\"", "x".repeat(40_000));
+    let body = told(&[&long, &long, "7"], None).await;
+    assert_eq!((&body["truncated"], &body["task_results"]["t0"].is_string()), (&json!(true), &true));
+    assert_eq!((&body["task_results"]["t1"], &body["task_results"]["t2"]), (&json!(null), &json!(7)));
+    let huge = format!(r#""outcome":"completed","result":"{}""#, "y".repeat(70_000));
+    let body = told(&["1"], Some(&huge)).await;
+    assert_eq!(parts(&body), json!(["completed", null, null, {"t0": 1}, true]));
+}
+
 fn message(url: &str, time: Duration) -> Message {
     Message { url: url.parse().unwrap(), headers: vec![], body: "{}".to_owned(), time }
 }

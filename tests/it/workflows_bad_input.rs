@@ -316,7 +316,6 @@ async fn numbers_and_times_that_cannot_be() {
         ("manage_tasks", json!({"action": "cancel", "filter": {"state": "ready"}, "limit": 0}), "invalid", "limit"),
     ];
     for (field, value) in [
-        ("run_at", json!("2001-01-01T00:00:00Z")),
         ("run_at", json!("9999-01-01T00:00:00Z")),
         ("run_at", json!("tomorrow")),
         ("delay_ms", json!(u64::MAX)),

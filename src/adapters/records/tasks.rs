@@ -27,8 +27,8 @@ use crate::{
     },
     error::Error,
     ports::tasks::{
-        Claim, Enqueue, EnqueueRefused, Finish, LeaseRefused, ListTasks, LookForWaiting, Manage, ManageRefused, TaskStore,
-        Update,
+        Claim, Enqueue, EnqueueRefused, Finish, LeaseRefused, ListTasks, LookForWaiting, Manage, ManageRefused,
+        TaskStore, Update,
     },
 };
 

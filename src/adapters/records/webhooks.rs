@@ -1,12 +1,16 @@
 //! Messages to webhooks: made of events, each once, and taken by one sender at a time.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
 
 use serde_json::value::RawValue;
 
 use super::{
     Records, Row, Session, Value,
     events::{self, Event},
+    payload,
 };
 use crate::{
     clock::Instant,
@@ -23,6 +27,10 @@ use crate::{
 const SINK: &str = "webhooks";
 /// Events that one transaction makes messages of.
 const EVENTS_AT_ONCE: usize = 200;
+/// Bytes of results that one message carries.
+const RESULTS_BYTES_MAX: usize = 64 << 10;
+/// Tasks whose results one message carries.
+const RESULTS_MAX: usize = 100;
 /// Numbers of events are given before their transactions end, so a smaller one may come to be seen after a larger one. No transaction takes
 /// as long as this: what is older is complete, and what is younger is looked at again.
 const SETTLED: Duration = Duration::from_mins(5);
@@ -64,6 +72,11 @@ struct Told {
     workflow_id: String,
     at: Instant,
     data: Option<String>,
+    name: Option<String>,
+    error: Option<String>,
+    /// It has a result, which may be too large to be sent.
+    has_result: bool,
+    result: Option<Json>,
 }
 
 async fn fan_out(session: &dyn Session, now: Instant) -> Result<u64, Error> {
@@ -72,17 +85,19 @@ async fn fan_out(session: &dyn Session, now: Instant) -> Result<u64, Error> {
     let rows = session
         .rows(
             "-- webhook_events\n\
-             SELECT w.id, e.seq, e.type, e.workflow_id, e.at, e.data FROM event e JOIN webhook w ON w.workflow_id = e.workflow_id \
+             SELECT w.id, e.seq, e.type, e.workflow_id, e.at, e.data, f.name, r.error, COALESCE(length(r.result), 0), \
+             CASE WHEN length(r.result) <= $3 THEN r.result END FROM event e JOIN webhook w ON w.workflow_id = e.workflow_id \
+             LEFT JOIN workflow f ON f.id = e.workflow_id LEFT JOIN workflow_result r ON r.workflow_id = e.workflow_id \
              WHERE e.seq > $1 AND e.type IN ('workflow_completed', 'workflow_failed', 'workflow_cancelled', 'workflow_timed_out') \
              AND NOT EXISTS (SELECT 1 FROM webhook_delivery d WHERE d.webhook_id = w.id AND d.seq = e.seq) \
              ORDER BY e.seq LIMIT $2",
-            &[confirmed.into(), (EVENTS_AT_ONCE as i64).into()],
+            &[confirmed.into(), (EVENTS_AT_ONCE as i64).into(), (RESULTS_BYTES_MAX as i64).into()],
         )
         .await?;
     let is_all = rows.len() < EVENTS_AT_ONCE;
     let mut made = 0;
     for row in rows {
-        made += deliver_later(session, &told(row)?, now).await?;
+        made += deliver_later(session, told(row)?, now).await?;
     }
     if is_all {
         confirm(session, confirmed, now).await?;
@@ -98,30 +113,82 @@ fn told(mut row: Row) -> Result<Told, Error> {
         workflow_id: row.text()?,
         at: row.time()?,
         data: row.text_or_none()?,
+        name: row.text_or_none()?,
+        error: row.text_or_none()?,
+        has_result: row.integer()? > 0,
+        result: payload::read(&mut row)?,
     })
 }
 
-async fn deliver_later(session: &dyn Session, told: &Told, now: Instant) -> Result<u64, Error> {
+/// Results of a workflow's tasks by their keys or ids, those first that were made first; and whether there are others, too large or too many.
+async fn results(session: &dyn Session, workflow_id: &str) -> Result<(BTreeMap<String, Json>, bool), Error> {
+    let rows = session
+        .rows(
+            "-- webhook_results\n\
+             SELECT COALESCE(key, id), CASE WHEN length(result) <= $2 THEN result END FROM task WHERE workflow_id = $1 \
+             AND ended = 'completed' AND result IS NOT NULL ORDER BY id LIMIT $3",
+            &[workflow_id.into(), (RESULTS_BYTES_MAX as i64).into(), (RESULTS_MAX as i64 + 1).into()],
+        )
+        .await?;
+    let (mut results, mut are_more) = (BTreeMap::new(), rows.len() > RESULTS_MAX);
+    for mut row in rows.into_iter().take(RESULTS_MAX) {
+        let key = row.text()?;
+        match payload::read(&mut row)? {
+            Some(result) => drop(results.insert(key, result)),
+            None => are_more = true,
+        }
+    }
+    Ok((results, are_more))
+}
+
+async fn deliver_later(session: &dyn Session, mut told: Told, now: Instant) -> Result<u64, Error> {
     #[derive(serde::Serialize)]
     struct Body<'a> {
         id: &'a str,
         #[serde(rename = "type")]
         kind: &'a str,
         workflow_id: &'a str,
+        name: Option<&'a str>,
         state: &'a str,
+        outcome: &'a str,
+        error: Option<&'a str>,
         seq: i64,
         at: String,
         data: Option<Json>,
+        result: Option<Json>,
+        task_results: BTreeMap<String, Json>,
+        truncated: bool,
     }
     let id = ids::new(ids::Kind::Delivery);
+    let outcome = told.kind.trim_start_matches("workflow_");
+    let mut left = RESULTS_BYTES_MAX;
+    // What was compressed is larger than it was stored.
+    let mut fits = |json: &Json| match left.checked_sub(json.get().len()) {
+        Some(rest) => {
+            left = rest;
+            true
+        }
+        None => false,
+    };
+    let result = told.result.take().filter(|result| fits(result));
+    let (mut task_results, are_more) = results(session, &told.workflow_id).await?;
+    let all = task_results.len();
+    task_results.retain(|_, result| fits(result));
+    let truncated = are_more || task_results.len() < all || (told.has_result && result.is_none());
     let body = json::of(&Body {
         id: &id,
         kind: &told.kind,
         workflow_id: &told.workflow_id,
-        state: told.kind.trim_start_matches("workflow_"),
+        name: told.name.as_deref(),
+        state: outcome,
+        outcome,
+        error: told.error.as_deref(),
         seq: told.seq,
         at: told.at.rfc3339(),
         data: told.data.clone().and_then(|text| RawValue::from_string(text).ok()),
+        result,
+        task_results,
+        truncated,
     });
     session.touch(Topic::Events);
     session

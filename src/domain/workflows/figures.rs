@@ -101,6 +101,10 @@ pub struct Figure {
     pub output_tokens: i64,
     /// What is known of one workflow: its name.
     pub name: Option<String>,
+    /// Where it stands.
+    pub state: Option<String>,
+    /// Failed attempts of its tasks, up to twenty of each.
+    pub attempts_failed: Option<i64>,
     /// Its error.
     pub error: Option<String>,
     /// When it ended.

@@ -231,17 +231,19 @@ fn run_at(
             let message = format!("`delay_ms` is {delay}; it takes 0 to {DELAY_MS_MAX}");
             Err(Error::invalid(argument("delay_ms"), message))
         }
-        (None, Some(text)) => {
-            let hint = "write it as RFC 3339, e.g. 2026-11-21T09:00:00Z, in the future";
-            let refuse = |why: &str| Error::invalid(argument("run_at"), format!("`run_at` {why}")).hint(hint);
-            let at = Instant::parse(text).ok_or_else(|| refuse("is no time"))?;
-            if at < now {
-                return Err(refuse("is in the past"));
-            }
+        (None, Some(given)) => {
+            let hint = "pass `delay_ms` to count from now";
+            let refuse = |why: &str| {
+                let message = format!("`run_at` is `{}`; {why}", text::shown(given));
+                Error::invalid(argument("run_at"), message).hint(hint)
+            };
+            let wants = "it takes a date and time with its zone, e.g. 2026-11-21T09:00:00Z";
+            let at = Instant::parse(given).ok_or_else(|| refuse(wants))?;
             if at > now.plus_ms(DELAY_MS_MAX as i64) {
-                return Err(refuse("is more than ten years away"));
+                return Err(refuse("it takes up to ten years from now"));
             }
-            Ok(Some(at))
+            // What should have run already runs at once.
+            Ok(Some(at.max(now)))
         }
     }
 }

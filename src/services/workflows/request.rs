@@ -59,7 +59,7 @@ impl CreateRequest {
             None => None,
             Some(asked @ 1..=DEADLINE_MS_MAX) => Some(now.plus_ms(asked as i64)),
             Some(asked) => {
-                let message = format!("`deadline_ms` is {asked}; it takes 1 to {DEADLINE_MS_MAX} from now");
+                let message = format!("`deadline_ms` is {asked}; it takes 1 to {DEADLINE_MS_MAX}, counted from now");
                 return Err(Error::invalid("deadline_ms", message));
             }
         };
@@ -220,8 +220,8 @@ impl ListRequest {
         };
         let created_after = self.created_after.as_deref().map(|time| {
             Instant::parse(time).ok_or_else(|| {
-                Error::invalid("created_after", format!("`{}` is no time", text::shown(time)))
-                    .hint("write it as 2026-11-21T09:00:00Z")
+                let wants = "it takes a date and time with its zone, e.g. 2026-11-21T09:00:00Z";
+                Error::invalid("created_after", format!("`created_after` is `{}`; {wants}", text::shown(time)))
             })
         });
         let list = List {

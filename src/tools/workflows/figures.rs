@@ -147,6 +147,8 @@ pub struct FigureRow {
     #[serde(skip_serializing_if = "Option::is_none")]
     output_tokens: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    failed_attempts: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     completed_at: Option<String>,
@@ -250,7 +252,7 @@ impl FigureRow {
         Self {
             r#type: group(GroupBy::Type).or_else(|| figure.subgroup.clone()),
             date: if by_day { figure.group.clone() } else { None },
-            state: group(GroupBy::State),
+            state: group(GroupBy::State).or(figure.state),
             agent_id: group(GroupBy::Agent),
             model: group(GroupBy::Model),
             workflow_id: if failures { figure.group.clone() } else { group(GroupBy::Workflow) },
@@ -265,6 +267,7 @@ impl FigureRow {
             cost_usd: Usd(Micros(figure.cost_micros)),
             input_tokens: spent.then_some(figure.input_tokens),
             output_tokens: spent.then_some(figure.output_tokens),
+            failed_attempts: figure.attempts_failed,
             error: figure.error,
             completed_at: figure.completed_at.map(Instant::rfc3339),
         }

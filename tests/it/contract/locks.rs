@@ -86,18 +86,18 @@ async fn the_same_holder_of_the_same_process_goes_on(store: &dyn LockStore) {
         ..wish("same", owner, at(510))
     };
     let first = store.acquire(Acquire { owner: "s1".into(), ..wish("same", "", at(500)) }).await.unwrap().unwrap();
-    for (names, owner, session) in [
-        (&[][..], "s1", "s1"),
-        (&["b"], "b", "s1"),
-        (&["a", "s1"], "a", "s2"),
-        (&["a", "s1", ""], "a", ""),
-    ] {
+    for (names, owner, session) in
+        [(&[][..], "s1", "s1"), (&["b"], "b", "s1"), (&["a", "s1"], "a", "s2"), (&["a", "s1", ""], "a", "")]
+    {
         let refused = store.acquire(same(names, owner, session)).await.unwrap();
         assert!(refused.is_err(), "{names:?} in {session}");
     }
     let again = store.acquire(same(&["a", "s1"], "a", "s1")).await.unwrap().unwrap();
     assert_eq!((again.fence, &again.secret, again.expires_at_us), (first.fence, &first.secret, at(540).0));
-    assert_eq!((again.owner.as_str(), store.inspect("same", at(511)).await.unwrap().unwrap().holder), ("a", "a".into()));
+    assert_eq!(
+        (again.owner.as_str(), store.inspect("same", at(511)).await.unwrap().unwrap().holder),
+        ("a", "a".into())
+    );
     // A wrong token is no reason to go on, whoever says it.
     let wrong = Token { fence: first.fence, secret: "guess".into() };
     assert!(store.acquire(Acquire { token: Some(wrong), ..same(&["a"], "a", "s1") }).await.unwrap().is_err());

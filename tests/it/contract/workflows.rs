@@ -37,9 +37,9 @@ async fn begins_with_its_first_claim_or_when_it_is_started(store: &Arc<Records>)
     board.pass_ms(1_000);
     board.one().await;
     let (workflow, _) = board.look(&made.id).await;
-    assert_eq!((workflow.state, workflow.version, workflow.started_at), (State::Running, 2, Some(started)));
+    assert_eq!((workflow.state, workflow.version, workflow.started_at), (State::Running, 4, Some(started)));
     let refused = board.control(&made.id, Action::Start).await.unwrap_err();
-    assert_eq!(refused, ChangeRefused::State { state: State::Running, version: 2 });
+    assert_eq!(refused, ChangeRefused::State { state: State::Running, version: 4 });
     let made = board.create(flow(OnTaskFailure::Fail, vec![])).await;
     let changed = board.control(&made.id, Action::Start).await.unwrap();
     assert_eq!((changed.state, changed.version), (State::Running, 2));

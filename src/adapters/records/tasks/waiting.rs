@@ -125,7 +125,7 @@ async fn groups(session: &dyn Session, queues: Option<&[String]>) -> Result<Vec<
                 .rows(
                     "-- tasks_unclaimed\n\
                      SELECT state, held, capability_set, count(*), min(run_at) FROM \
-                     (SELECT state, held, capability_set, run_at FROM task_run LIMIT $1) AS some \
+                     (SELECT state, held, capability_set, run_at FROM task_run LIMIT $1) AS counted \
                      GROUP BY state, held, capability_set",
                     &[most],
                 )
@@ -138,7 +138,7 @@ async fn groups(session: &dyn Session, queues: Option<&[String]>) -> Result<Vec<
                     "-- tasks_unclaimed_of\n\
                      SELECT state, held, capability_set, count(*), min(run_at) FROM \
                      (SELECT state, held, capability_set, run_at FROM task_run WHERE state IN ('blocked', 'scheduled', 'ready', \
-                     'leased', 'parked', 'retry_wait') AND held IN (false, true) AND queue = ANY($1) LIMIT $2) AS some \
+                     'leased', 'parked', 'retry_wait') AND held IN (false, true) AND queue = ANY($1) LIMIT $2) AS counted \
                      GROUP BY state, held, capability_set",
                     &[Value::Texts(queues), most],
                 )

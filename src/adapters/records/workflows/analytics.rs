@@ -137,14 +137,20 @@ async fn single(session: &dyn Session, asked: &Question) -> Result<Vec<Figure>, 
     found.into_iter().map(read).collect()
 }
 
+/// Workflows that failed, and those that are open and have tasks that did.
 async fn failures(session: &dyn Session, asked: &Question) -> Result<Vec<Figure>, Error> {
+    // Failures are kept as a list of objects that begin with their attempt: no text of a caller can look so inside it.
     let found = session
         .rows(
             "-- workflows_failed\n\
-             SELECT w.id, w.name, w.type, w.cost_micros, w.duration_ms, w.completed_at, r.error, w.reason, \
-             (SELECT t.errors FROM task t WHERE t.workflow_id = w.id AND t.ended = 'dead' ORDER BY t.completed_at, t.id LIMIT 1) \
+             SELECT w.id, w.name, w.type, w.cost_micros, w.duration_ms, w.completed_at, w.state, (SELECT CAST(sum((length(t.errors) \
+             - length(replace(t.errors, '{\"attempt\":', ''))) / 11) AS bigint) FROM task t WHERE t.workflow_id = w.id), \
+             r.error, w.reason, (SELECT t.errors FROM task t WHERE t.workflow_id = w.id AND (t.ended = 'dead' \
+             OR w.completed_at IS NULL AND t.errors <> '[]') ORDER BY COALESCE(t.ended, '') = 'dead' DESC, t.completed_at, t.id LIMIT 1) \
              FROM workflow w LEFT JOIN workflow_result r ON r.workflow_id = w.id \
-             WHERE w.completed_at >= $1 AND w.state IN ('failed', 'timed_out') ORDER BY w.completed_at DESC, w.id DESC LIMIT $2 OFFSET $3",
+             WHERE w.completed_at >= $1 AND w.state IN ('failed', 'timed_out') OR w.completed_at IS NULL AND w.changed_at >= $1 \
+             AND EXISTS (SELECT 1 FROM task t WHERE t.workflow_id = w.id AND t.errors <> '[]') \
+             ORDER BY COALESCE(w.completed_at, w.changed_at) DESC, w.id DESC LIMIT $2 OFFSET $3",
             &[asked.since.into(), most(asked).into(), offset(asked).into()],
         )
         .await?;
@@ -154,12 +160,14 @@ async fn failures(session: &dyn Session, asked: &Question) -> Result<Vec<Figure>
             name: Some(row.text()?),
             subgroup: Some(row.text()?),
             count: 1,
-            failed: 1,
             cost_micros: row.integer()?,
             duration_ms_max: row.integer_or_none()?,
             completed_at: row.time_or_none()?,
+            state: row.text_or_none()?,
+            attempts_failed: row.integer_or_none()?,
             ..Figure::default()
         };
+        figure.failed = i64::from(figure.completed_at.is_some());
         let (error, reason, errors) = (row.text_or_none()?, row.text_or_none()?, row.text_or_none()?);
         figure.error = error.or_else(|| errors.as_deref().and_then(first)).or(reason);
         Ok(figure)

@@ -80,7 +80,8 @@ async fn wants(session: &dyn Session, overview: &mut Overview) -> Result<(), Err
         waiting::add(&mut overview.waits, Some(WaitingFor::Capability), count);
         overview.waits.entry(WaitingFor::Nothing).and_modify(|claimable| *claimable = claimable.saturating_sub(count));
     }
-    let (sql, values) = if count == 0 { (ATTENTION, &[][..]) } else { (ATTENTION_OR_UNABLE, &[Value::Integers(&ids)][..]) };
+    let (sql, values) =
+        if count == 0 { (ATTENTION, &[][..]) } else { (ATTENTION_OR_UNABLE, &[Value::Integers(&ids)][..]) };
     let found = session.rows(sql, values).await?;
     overview.needs_attention = found.into_iter().next().map_or(Ok(0), |mut row| row.count())?;
     Ok(())

@@ -1,7 +1,8 @@
 //! Workflows and their history as they are shown.
 
 use super::{
-    super::{Row, Session, Value, payload,
+    super::{
+        Row, Session, Value, payload,
         tasks::{show, waiting},
     },
     flow,

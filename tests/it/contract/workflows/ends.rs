@@ -83,7 +83,7 @@ async fn is_ended_by_word(store: &Arc<Records>) {
     let made = board.create(flow(OnTaskFailure::Fail, vec![task("a"), task("b")])).await;
     let lease = board.one().await.lease;
     let refused = complete(&made.id, State::Completed).await.unwrap().unwrap_err();
-    assert_eq!(refused, ChangeRefused::OpenTasks { open: 2, state: State::Running, version: 2 });
+    assert_eq!(refused, ChangeRefused::OpenTasks { open: 2, state: State::Running, version: 3 });
     let failing = Complete {
         result: Some(json(r#"{"part":1}"#)),
         error: Some("gave up".into()),
@@ -97,7 +97,7 @@ async fn is_ended_by_word(store: &Arc<Records>) {
     assert_eq!((carried.result.unwrap().get(), carried.error.as_deref()), (r#"{"part":1}"#, Some("gave up")));
     for outcome in [State::Completed, State::Failed, State::Cancelled] {
         let refused = complete(&made.id, outcome).await.unwrap().unwrap_err();
-        assert_eq!(refused, ChangeRefused::State { state: State::Failed, version: 3 }, "what has ended stays");
+        assert_eq!(refused, ChangeRefused::State { state: State::Failed, version: 4 }, "what has ended stays");
     }
     for action in [Action::Start, Action::Pause, Action::Resume, Action::Cancel, Action::Signal] {
         assert!(board.control(&made.id, action).await.is_err(), "{action:?}");

@@ -188,6 +188,9 @@ fn an_entry_that_starts_it_through_another_program_keeps_that_program() {
     assert_eq!(shell.read(".cursor/mcp.json"), docker);
     assert_eq!(shell.run(&["setup", "cursor", "--read-only"]).code, 0);
     assert_eq!(shell.read(".cursor/mcp.json"), docker.replace("\"serve\"", "\"serve\", \"--read-only\""));
+    let other = docker.replace("\"run\"", "\"--context\", \"x\", \"run\"");
+    let shell = Shell::new().file(".cursor/mcp.json", &other);
+    assert!(shell.run(&["setup", "cursor"]).out.starts_with("Nothing changed: "));
     for entry in [
         "{\"command\": \"sh\", \"args\": [\"-c\", \"callboard serve\"]}",
         "{\"url\": \"http://127.0.0.1:1/mcp\"}",

@@ -91,7 +91,8 @@ impl Existing {
             return true;
         }
         let first = self.args.iter().flatten().next();
-        !Path::new(command).exists() && first.is_none_or(|first| first == "serve" || first.starts_with("--"))
+        let is_ours = |first: &String| OPTIONS.iter().any(|option| first.starts_with(option)) || first == "serve";
+        !Path::new(command).exists() && first.is_none_or(is_ours)
     }
 
     /// What has to change so that it starts `wanted` with the flags given.

@@ -1,4 +1,4 @@
-//! What the protocol costs: `benches/run stdio`. The binary that packages ship (profile `dist`), servers of the TypeScript and the Python SDK, and a bare echo of lines,
+//! What the protocol costs: `benches/run stdio`. The release binary, servers of the TypeScript and the Python SDK, and a bare echo of lines,
 //! each over pipes with the same client. Rounds are interleaved; the median counts. Every reply must have the right id and content.
 //!
 //! The peers' tool does no work. Ours are two calls: one that is refused before it reaches a backend, and one that counts the rows of a

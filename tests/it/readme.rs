@@ -43,7 +43,7 @@ fn as_cargo_runs(home: &TempDir, arguments: &[&str]) -> Command {
 fn its_first_command_runs_under_cargo() {
     let commands = commands();
     assert_eq!(commands.len(), 2, "{commands:?}");
-    let arguments = commands[0].strip_prefix("cargo run --release -- ").expect("the first command runs callboard");
+    let arguments = commands[0].strip_prefix("cargo run -- ").expect("the first command runs callboard");
     let arguments: Vec<&str> = arguments.split(' ').collect();
     assert!(std::env::var_os("CARGO_PKG_VERSION").is_some(), "run the tests by cargo");
     let names: Vec<String> = from_build_script().into_iter().map(|(name, _)| name).collect();

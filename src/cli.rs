@@ -99,7 +99,7 @@ fn ready(config: Config) -> Config {
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     if let Err(error) = builder.create(&config.data_dir) {
         tracing::warn!(
-            "the data directory `{}` cannot be made ({error}); set CALLBOARD_DATA_DIR to one that can be written to",
+            "the data directory `{}` cannot be created ({error}); set CALLBOARD_DATA_DIR to one that can be written to",
             config.data_dir.display()
         );
     }

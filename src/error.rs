@@ -91,15 +91,13 @@ impl Code {
                 "the call is wrong as it stands: an argument, the query text, a value",
                 "change what `argument` and `hint` name",
             ),
-            Self::NotFound => {
-                ("what the call names does not exist", "use one of `did_you_mean`, or list what there is")
-            }
-            Self::Conflict => ("someone else changed it, or it exists already", "look again, then decide"),
+            Self::NotFound => ("what the call names does not exist", "use one of `did_you_mean`, or list what exists"),
+            Self::Conflict => ("someone else changed it, or it exists already", "read it again, then decide"),
             Self::LeaseLost => {
-                ("the lease behind the token has ended", "claim again; what was done may be done by another now")
+                ("the lease behind the token has ended", "claim again; another agent may have the task now")
             }
             Self::Limit => {
-                ("a bound of this server was reached", "split the call; `callboard config schema` lists the bounds")
+                ("a limit of this server was reached", "split the call; `callboard config schema` lists the limits")
             }
             Self::Busy => ("too many calls at once", "repeat after `retry_after_ms`"),
             Self::Denied => (
@@ -110,11 +108,11 @@ impl Code {
                 "a backend cannot be reached or refuses to serve",
                 "repeat after `retry_after_ms`; get_server_info says what is wrong",
             ),
-            Self::Timeout => ("the time allowed is over; the work was stopped", "ask for less, or for more time"),
+            Self::Timeout => ("the time limit was reached; the work was stopped", "ask for less, or for more time"),
             Self::Cancelled => ("the caller cancelled; the work was stopped", "nothing"),
             Self::OutcomeUnknown => (
                 "the connection broke while a write was being committed: it may or may not stand",
-                "repeat with the same `idempotency_key`, or look",
+                "repeat with the same `idempotency_key`, or check",
             ),
             Self::Internal => ("a fault of this server", "report it with `request_id`; the log has the cause"),
         }

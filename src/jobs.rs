@@ -247,7 +247,7 @@ impl Jobs {
             if done > 0
                 && let Err(error) = self.0.leaders.lead(LEADER, &self.0.name, now, now.after(LEADS)).await
             {
-                tracing::debug!("this process could not say that it leads: {error}");
+                tracing::debug!("this process could not announce that it leads: {error}");
             }
             changed += done;
         }
@@ -275,9 +275,9 @@ impl Jobs {
         let is_new = self.noted().insert(job);
         let cause = error.cause_text();
         if is_new && error.code == Code::Internal {
-            tracing::error!(job.name = job, cause, "a job could not be done: {error}");
+            tracing::error!(job.name = job, cause, "a job failed: {error}");
         } else {
-            tracing::debug!(job.name = job, cause, "a job could not be done: {error}");
+            tracing::debug!(job.name = job, cause, "a job failed: {error}");
         }
     }
 
@@ -294,7 +294,7 @@ impl Jobs {
         match self.0.leaders.leader(LEADER, now).await {
             Ok(leader) => leader.is_none_or(|leader| leader == self.0.name),
             Err(error) => {
-                tracing::debug!("nobody knows who leads: {error}");
+                tracing::debug!("the leading process could not be determined: {error}");
                 false
             }
         }

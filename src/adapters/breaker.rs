@@ -101,7 +101,7 @@ impl Breaker {
         let Some(open) = &mut state.open else { return Ok(()) };
         open.asked = Instant::now();
         let error = Error::new(Code::Unavailable, open.message.clone()).place(open.place.clone());
-        let hint = open.hint.clone().unwrap_or_else(|| "it is used again as soon as it answers".into());
+        let hint = open.hint.clone().unwrap_or_else(|| "calls work again as soon as it answers".into());
         Err(error.hint(hint).retry_after(RETRY_AFTER))
     }
 

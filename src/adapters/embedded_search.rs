@@ -106,7 +106,7 @@ impl EmbeddedSearch {
         let first = self.work(time, move |engine, alive| work(&engine.place(now, alive))).await;
         match first {
             Err(error) if error.code == Code::Internal => {
-                tracing::warn!(error = ?error, "the derived search index failed and is made anew");
+                tracing::warn!(error = ?error, "the derived search index failed and is rebuilt");
             }
             settled => return settled,
         }
@@ -196,7 +196,7 @@ impl SearchEngine for EmbeddedSearch {
             let all = one.to_vec();
             let found = self.derive(&one, self.time, move |place| search::count(place, &all, &Query::All)).await;
             if let Err(error) = found {
-                tracing::warn!(%error, "written documents could not be made findable at once");
+                tracing::warn!(%error, "written documents could not be made searchable at once");
             }
         }
         Ok(indexed)

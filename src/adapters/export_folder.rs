@@ -242,7 +242,7 @@ fn remove_old(folder: &Path, now: Instant) -> io::Result<()> {
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> Result<T, Error> {
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done.map_err(failure),
-        Err(ended) => Err(Error::new(Code::Internal, "the export file could not be worked on").cause(ended)),
+        Err(ended) => Err(Error::new(Code::Internal, "the export file could not be used").cause(ended)),
     }
 }
 

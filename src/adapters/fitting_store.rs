@@ -96,7 +96,7 @@ impl Backend for FittingStore {
             }
             Err(_) => {
                 let status = self.server.status().await;
-                let note = "CALLBOARD_STORE_URL is not set, and DATABASE_URL's server has to say whether records may be kept there";
+                let note = "CALLBOARD_STORE_URL is not set, and only DATABASE_URL's server can say whether records may be kept there";
                 BackendStatus { state: State::Down, notes: vec![note.to_owned()], ..status }
             }
         }

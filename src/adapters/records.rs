@@ -156,7 +156,7 @@ impl RecordStore for Records {
 
 fn stopped() -> Error {
     Error::new(Code::OutcomeUnknown, "the record store stopped during the call")
-        .hint("repeat the call with the same idempotency_key, or look whether its effect is there")
+        .hint("repeat the call with the same idempotency_key, or check whether it took effect")
 }
 
 struct Waiting<C, T> {

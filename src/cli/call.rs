@@ -29,7 +29,7 @@ pub fn run(config: Config, tool: &str, arguments: Option<String>) -> Result<u8, 
         let known = server.catalogue().iter().any(|known| known.name == tool);
         let called = Local::new(server).call(tool, &arguments).await?;
         if let Err(error) = sessions.end().await {
-            tracing::warn!("the agent's sign of life was not written: {error}");
+            tracing::warn!("the agent's heartbeat was not written: {error}");
         }
         background.stop(std::time::Duration::from_secs(5)).await;
         output::line(&called.text);

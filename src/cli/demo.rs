@@ -56,7 +56,7 @@ pub fn run(mut config: Config, reset: bool) -> Result<u8, Error> {
 async fn play(stage: &mut Stage, place: &board::Place) -> Result<(), End> {
     let (search, sql) = stage.backends().await?;
     output::line(
-        "Callboard moves 15 products from a search index into a SQL table. Each step is a tool call as an agent makes it.\n",
+        "Part one: 15 products go from a search index into a SQL table. Each step is a tool call, as an agent would make it.\n",
     );
     output::line(&format!("  search: {search}\n  sql:    {sql}\n  data:   {}\n", place.data_dir));
     let names = board::names(stage).await?;
@@ -102,7 +102,7 @@ async fn first_load(stage: &mut Stage, names: &board::Names) -> Result<u64, End>
 
     let arguments = format!(r#"{{"table":"{table}","columns":{COLUMNS},"primary_key":["id"],"if_not_exists":true}}"#);
     let created = |answer: &Value| {
-        let word = if answer.get("created") == Some(&Value::Bool(true)) { "created" } else { "there already" };
+        let word = if answer.get("created") == Some(&Value::Bool(true)) { "created" } else { "already there" };
         format!("{}: {word}", text(answer, "table"))
     };
     stage.step("create_table", &arguments, &arguments, created).await?;
@@ -174,7 +174,7 @@ async fn look(stage: &mut Stage, names: &board::Names) -> Result<(), End> {
 }
 
 async fn again(stage: &mut Stage, names: &board::Names) -> Result<(), End> {
-    output::line("The same load once more. Nothing has changed since, so nothing is written:\n");
+    output::line("The same load again. Nothing has changed, so nothing is written:\n");
     let load = load(stage, names).await?;
     stage.expect_eq("rows unchanged", load.unchanged, 15)
 }

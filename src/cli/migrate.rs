@@ -21,8 +21,8 @@ fn told(migration: &Migration, dry_run: bool) -> String {
     let Migration { place, version_found, version_newest } = migration;
     match (version_found, dry_run) {
         (found, _) if found >= version_newest => format!("{place} has the newest schema, version {found}"),
-        (0, true) => format!("{place} would be made with version {version_newest}"),
-        (0, false) => format!("{place} was made with version {version_newest}"),
+        (0, true) => format!("{place} would be created with version {version_newest}"),
+        (0, false) => format!("{place} was created with version {version_newest}"),
         (found, true) => format!("{place} would go from version {found} to {version_newest}"),
         (found, false) => format!("{place} went from version {found} to {version_newest}"),
     }

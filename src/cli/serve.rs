@@ -29,8 +29,8 @@ pub fn run(config: Config) -> Result<u8, Error> {
         let served = stdio::serve(Server::new(app)).await;
         match tokio::time::timeout(FAREWELL, sessions.end()).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!("the record store was not told of the end: {error}"),
-            Err(_elapsed) => tracing::warn!("the record store was not told of the end in time"),
+            Ok(Err(error)) => tracing::warn!("the end of this process was not recorded: {error}"),
+            Err(_elapsed) => tracing::warn!("the end of this process was not recorded in time"),
         }
         background.stop(BACKGROUND).await;
         served.map_err(|error| Error::new(Code::Internal, "the standard streams cannot be used").cause(error))

@@ -10,7 +10,7 @@ use crate::{
 /// Bounds that callers can lower or raise up to a maximum.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Rows of an answer when the caller says nothing.
+    /// Rows in an answer, unless the caller asks for another number.
     pub rows_default: usize,
     /// Rows of an answer at the most.
     pub rows_max: usize,
@@ -24,11 +24,11 @@ pub struct Limits {
     pub statement_time: Duration,
     /// How long a claimed task stays its worker's without a call of that worker.
     pub lease_time: Duration,
-    /// Rows of one bulk_insert.
+    /// Rows in one call of bulk_insert.
     pub load_rows_max: usize,
-    /// Bytes of one bulk_insert.
+    /// Bytes in one call of bulk_insert.
     pub load_bytes_max: usize,
-    /// Documents of one index_documents.
+    /// Documents in one call of index_documents.
     pub documents_max: usize,
     /// Workflows open at once.
     pub active_workflows_max: usize,
@@ -38,7 +38,7 @@ pub struct Limits {
     pub dependency_depth_max: usize,
     /// Bytes of one input, result, checkpoint or answer.
     pub payload_bytes_max: usize,
-    /// Calls worked on at once.
+    /// Calls that run at once.
     pub calls_in_flight_max: usize,
     /// Calls waiting beyond those.
     pub calls_waiting_max: usize,
@@ -120,7 +120,7 @@ impl Limits {
         }
         Err(Error::new(
             Code::Limit,
-            format!("`{argument}` holds {} bytes; it takes {}", text.len(), self.payload_bytes_max),
+            format!("`{argument}` holds {} bytes; it takes up to {}", text.len(), self.payload_bytes_max),
         )
         .argument(argument.to_owned())
         .hint("keep large things elsewhere and pass a reference; CALLBOARD_MAX_PAYLOAD_BYTES sets the bound"))
@@ -138,7 +138,7 @@ impl Limits {
         if rows.len() > self.load_rows_max {
             return Err(Error::new(
                 Code::Limit,
-                format!("`rows` holds {} rows; one call takes {}", rows.len(), self.load_rows_max),
+                format!("`rows` holds {} rows; one call takes up to {}", rows.len(), self.load_rows_max),
             )
             .argument("rows")
             .hint("split them over several calls"));
@@ -146,7 +146,7 @@ impl Limits {
         if bytes > self.load_bytes_max {
             return Err(Error::new(
                 Code::Limit,
-                format!("`rows` holds {bytes} bytes; one call takes {}", self.load_bytes_max),
+                format!("`rows` holds {bytes} bytes; one call takes up to {}", self.load_bytes_max),
             )
             .argument("rows")
             .hint("split them over several calls"));

@@ -134,12 +134,13 @@ fn never_matching(access: &Access) -> Vec<String> {
     let is_odd = |one: char| one.is_uppercase() || one.is_whitespace() || "/\\?\"<>|#:".contains(one);
     for pattern in access.indices.as_slice() {
         if pattern.contains(is_odd) || pattern.starts_with(['-', '_', '+']) {
-            warnings.push(format!("`{pattern}` in `CALLBOARD_INDICES` fits no index: names are lower case, and only `*` has a meaning of its own"));
+            warnings.push(format!("`{pattern}` in `CALLBOARD_INDICES` matches no index: names are lower case, and only `*` has a meaning of its own"));
         }
     }
     for pattern in access.schemas.patterns().iter().filter(|pattern| *pattern == OWN_SCHEMA) {
-        warnings
-            .push(format!("`{pattern}` in `CALLBOARD_SCHEMAS` opens nothing: this server's own records stay closed"));
+        warnings.push(format!(
+            "`{pattern}` in `CALLBOARD_SCHEMAS` has no effect: this server's own records are never shown"
+        ));
     }
     warnings
 }
@@ -153,7 +154,7 @@ fn toolsets(sources: &mut Sources) -> Result<Toolsets, Error> {
         return Ok(Toolsets::default());
     }
     if Toolsets::new(Some(groups.iter().map(|group| (*group).to_owned()).collect())).served().is_empty() {
-        sources.warnings.push(format!("this version has none of the groups in `{name}`; it serves `ops` alone"));
+        sources.warnings.push(format!("this version has none of the groups in `{name}`; it only serves `ops`"));
         groups.push("ops");
     }
     Ok(Toolsets::new(Some(groups.into_iter().map(str::to_owned).collect())))

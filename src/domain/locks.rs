@@ -32,9 +32,8 @@ impl FromStr for Token {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
-        let malformed = || {
-            Error::invalid("token", "`token` is not a token of a lock").hint("pass it exactly as `acquire` answered it")
-        };
+        let malformed =
+            || Error::invalid("token", "`token` is not a lock token").hint("pass it exactly as `acquire` returned it");
         let (fence, secret) = text
             .strip_prefix("lk_")
             .filter(|_| text.len() <= LENGTH_MAX)

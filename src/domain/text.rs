@@ -27,10 +27,10 @@ pub fn name(argument: &str, text: &str) -> Result<String, Error> {
         return Err(refuse("is too long"));
     }
     if text.chars().any(is_unprintable) {
-        return Err(refuse("holds a control character"));
+        return Err(refuse("contains a control character"));
     }
     if text.trim() != text {
-        return Err(refuse("begins or ends with a space"));
+        return Err(refuse("starts or ends with a space"));
     }
     Ok(text.to_owned())
 }
@@ -66,7 +66,7 @@ pub fn bounded(argument: &str, text: &str, most: usize) -> Result<String, Error>
         return Err(refuse(format!("is too long: it takes up to {most} characters")));
     }
     if text.contains('\0') {
-        return Err(refuse("holds a NUL character".to_owned()));
+        return Err(refuse("contains a NUL character".to_owned()));
     }
     Ok(text.to_owned())
 }

@@ -51,7 +51,7 @@ pub fn parse(text: &str, hosts: &Hosts) -> Result<Url, Error> {
         return Err(refuse("is neither https nor http"));
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(refuse("holds a user name or password").hint("prove who calls by the signature instead"));
+        return Err(refuse("contains a user name or password").hint("let the receiver check the signature instead"));
     }
     let (Some(host), Some(port)) = (url.host(), url.port_or_known_default()) else {
         return Err(refuse("has no host"));
@@ -60,7 +60,7 @@ pub fn parse(text: &str, hosts: &Hosts) -> Result<Url, Error> {
         return Ok(url);
     }
     match host {
-        Host::Ipv4(_) | Host::Ipv6(_) => return Err(deny("names an address; name a host")),
+        Host::Ipv4(_) | Host::Ipv6(_) => return Err(deny("names an IP address; use a host name")),
         Host::Domain(_) if is_local(&plain(&host)) => return Err(deny("names a host that is not public")),
         Host::Domain(_) => {}
     }
@@ -68,7 +68,7 @@ pub fn parse(text: &str, hosts: &Hosts) -> Result<Url, Error> {
         return Err(deny("is not https"));
     }
     if port != 443 && port < PORT_LEAST {
-        return Err(deny("names the port of another service"));
+        return Err(deny("names a port that belongs to another service"));
     }
     Ok(url)
 }

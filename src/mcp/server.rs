@@ -239,7 +239,7 @@ impl Server {
     fn ended(&self, writing: bool) -> Error {
         match (self.0.stopping.is_cancelled(), writing) {
             (true, true) => Error::new(Code::OutcomeUnknown, "the server stopped during the call")
-                .hint("look whether its effect is there before you repeat it"),
+                .hint("check whether it took effect before you repeat it"),
             (true, false) => {
                 Error::new(Code::Unavailable, "the server is stopping").hint("repeat the call once it is back")
             }
@@ -408,7 +408,7 @@ impl ServerHandler for Server {
         let span = tracing::info_span!("call", tool.name = %request.name, request.id = %request_id);
         let outcome = match self.0.waiting.try_acquire() {
             Ok(_place) => std::pin::pin!(self.answer(request, context, deadline)).instrument(span).await,
-            Err(_full) => Err(self.busy("too many calls wait already")),
+            Err(_full) => Err(self.busy("too many calls are already waiting")),
         };
         let mut result = outcome.unwrap_or_else(|error| failed(&error, &request_id));
         if let Some(serde_json::Value::String(text)) = &mut result.structured_content {

@@ -224,14 +224,14 @@ fn taken(agent_id: &str, refused: RegisterRefused) -> Error {
         RegisterRefused::Taken { role, status, version, token_is_wrong } => {
             let error = Error::new(
                 Code::Conflict,
-                format!("`{agent_id}` is registered already, as `{role}` through another server process"),
+                format!("`{agent_id}` is already registered as `{role}` through another server process"),
             )
             .current(json::of(&Current { status: status.as_str(), version }));
             if token_is_wrong {
-                error.argument("agent_token").hint("this is not the agent_token that it was registered with")
+                error.argument("agent_token").hint("this is not the agent_token it was registered with")
             } else {
                 error.argument("agent_id").hint(
-                    "if it is you, pass the agent_token that register_agent answered; else take another agent_id, or none to be given one",
+                    "if this is you, pass the agent_token that register_agent returned; otherwise choose another agent_id, or leave it out to get a new one",
                 )
             }
         }
@@ -244,11 +244,11 @@ fn unchanged(agent_id: &str, refused: UpdateRefused) -> Error {
         UpdateRefused::NoSuchAgent { known } => Error::new(Code::NotFound, format!("no agent `{agent_id}`"))
             .argument("agent_id")
             .did_you_mean(nearest(agent_id, known.iter().map(String::as_str)))
-            .hint("register_agent makes one known; list_agents shows them"),
+            .hint("register_agent registers one; list_agents shows them"),
         UpdateRefused::Version { version, status } => {
-            Error::new(Code::Conflict, format!("`{agent_id}` has changed: it has version {version}"))
+            Error::new(Code::Conflict, format!("`{agent_id}` has changed: it is at version {version} now"))
                 .argument("expected_version")
-                .hint("look at `current`, then decide")
+                .hint("check `current`, then decide")
                 .current(json::of(&Current { status: status.as_str(), version }))
         }
     }

@@ -131,9 +131,9 @@ impl Exports {
             Ok(exported) => exported,
             Err(_elapsed) => Err(Error::new(
                 Code::Timeout,
-                format!("the export was not complete within {} s; nothing of it is kept", time.as_secs()),
+                format!("the export did not finish within {} s and was discarded", time.as_secs()),
             )
-            .hint("export it in parts, by a `query` with a range on a date, number or keyword, or keep fewer `fields`; CALLBOARD_CALL_TIMEOUT_MS raises the time")),
+            .hint("export it in parts, with a `query` for a range of a date, number or keyword, or select fewer `fields`; CALLBOARD_CALL_TIMEOUT_MS raises the limit")),
         }
     }
 
@@ -166,10 +166,10 @@ impl Exports {
             let count = source.pages.total();
             return Err(Error::new(
                 Code::Limit,
-                format!("{count} documents are too many for an answer; it holds {rows_max} and {bytes_max} bytes"),
+                format!("{count} documents do not fit into an answer, which takes up to {rows_max} documents and {bytes_max} bytes"),
             )
             .argument("destination")
-            .hint("leave `destination` out: a large export becomes a file"));
+            .hint("leave out `destination`: a large export becomes a file"));
         }
         match format {
             Format::Ndjson => {
@@ -290,7 +290,7 @@ impl Exports {
             Some(Ok(length)) if (1..=PART_BYTES_MAX).contains(&length) => length,
             Some(_) => {
                 return Err(Error::invalid("length", format!("`length` takes 1 to {PART_BYTES_MAX}"))
-                    .hint("read a large export part by part, each from where the last one ended"));
+                    .hint("read a large export part by part, each starting where the last one ended"));
             }
         };
         let Some(part) = self.store.read(id, offset, length).await? else { return Ok(None) };
@@ -370,9 +370,9 @@ impl Source {
         if page.is_empty() && self.read != total {
             return Err(Error::new(
                 Code::Unavailable,
-                format!("the engine gave {} of {total} documents; nothing of the export is kept", self.read),
+                format!("the engine returned only {} of {total} documents; the export was discarded", self.read),
             )
-            .hint("call again; when it stays so, the index is damaged"));
+            .hint("call again; if it keeps happening, the index is damaged"));
         }
         report.report(self.read, total).await;
         Ok(page)

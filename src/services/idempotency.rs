@@ -76,7 +76,7 @@ impl Idempotency {
             Begun::New => Ok(Start::First(self.hold(key))),
             Begun::Answered(answer) => Ok(Start::Answered(answer)),
             Begun::Unfinished if self.running.keys().contains(key) => {
-                Err(Error::new(Code::Busy, "the first call with this key is still worked on")
+                Err(Error::new(Code::Busy, "the first call with this key is still running")
                     .argument("idempotency_key")
                     .retry_after(Duration::from_millis(500)))
             }
@@ -126,7 +126,7 @@ pub fn keyed(key: &str, tool: &str, arguments: &str) -> Result<Key, Error> {
     if key.is_empty() || key.len() > KEY_BYTES_MAX || key.contains('\0') {
         return Err(Error::invalid(
             "idempotency_key",
-            format!("`idempotency_key` takes 1 to {KEY_BYTES_MAX} bytes, none of them 0"),
+            format!("`idempotency_key` takes 1 to {KEY_BYTES_MAX} bytes, without NUL"),
         ));
     }
     // A client that writes its arguments anew may write their members in another order.
@@ -138,11 +138,11 @@ pub fn keyed(key: &str, tool: &str, arguments: &str) -> Result<Key, Error> {
 pub fn repeat(why: Repeat) -> Error {
     match why {
         Repeat::Unfinished => {
-            Error::new(Code::OutcomeUnknown, "a call with this key was begun and its end is not known")
+            Error::new(Code::OutcomeUnknown, "a call with this key was started, and its outcome is not known")
                 .argument("idempotency_key")
-                .hint("look whether its effect is there, then go on with a new key")
+                .hint("check whether it took effect, then continue with a new key")
         }
-        Repeat::OtherRequest => Error::new(Code::Conflict, "this key belongs to a call with other arguments")
+        Repeat::OtherRequest => Error::new(Code::Conflict, "this key was used for a call with other arguments")
             .argument("idempotency_key")
             .hint("use a new key for a new call"),
     }

@@ -197,7 +197,7 @@ impl Locks {
 fn needed(token: Option<Token>) -> Result<Token, Error> {
     token.ok_or_else(|| {
         Error::invalid("token", "`token` is missing: it proves that the lock is yours")
-            .hint("pass it exactly as `acquire` answered it")
+            .hint("pass it exactly as `acquire` returned it")
     })
 }
 
@@ -228,9 +228,9 @@ fn ended(resource: &str, refused: TokenRefused) -> Error {
                 Some(view) => Current { held: true, holder: Some(view.holder), fence: Some(view.fence) },
                 None => Current { held: false, holder: None, fence: None },
             };
-            Error::new(Code::LeaseLost, format!("the lock on `{resource}` that this token stands for has ended"))
+            Error::new(Code::LeaseLost, format!("the lock on `{resource}` that this token belongs to has ended"))
                 .argument("token")
-                .hint("acquire it again; what it protected may have been changed by another since")
+                .hint("acquire it again; someone else may have changed what it protects")
                 .current(json::of(&current))
         }
     }

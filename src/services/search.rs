@@ -174,9 +174,12 @@ impl SearchService {
         documents.index = self.one(&documents.index)?;
         if documents.documents.len() > self.limits.documents_max {
             let (given, most) = (documents.documents.len(), self.limits.documents_max);
-            return Err(Error::new(Code::Limit, format!("`documents` holds {given} documents; one call takes {most}"))
-                .argument("documents")
-                .hint("split them over several calls"));
+            return Err(Error::new(
+                Code::Limit,
+                format!("`documents` holds {given} documents; one call takes up to {most}"),
+            )
+            .argument("documents")
+            .hint("split them over several calls"));
         }
         if documents.documents.is_empty() {
             return Ok(Indexed::default());
@@ -209,7 +212,7 @@ impl SearchService {
             } else if access::overlap(pattern, allowed) {
                 // What both match is no pattern; leaving it out would answer less than was asked for.
                 return Err(hidden(pattern).hint(format!(
-                    "CALLBOARD_INDICES allows {}; name indices or patterns inside",
+                    "CALLBOARD_INDICES allows {}; use names or patterns within that",
                     self.access.indices.as_slice().join(", ")
                 )));
             }
@@ -263,14 +266,14 @@ fn check_name(name: &str) -> Result<(), Error> {
         || name.starts_with(['-', '_', '+', '<'])
         || name.contains(['/', '\\', '"', '>', '|', ' ', '#', ':', '\0', '\n']);
     if wrong {
-        return Err(Error::invalid("index", format!("`index` is not a name of an index: `{name}`"))
+        return Err(Error::invalid("index", format!("`index` is not an index name: `{name}`"))
             .hint("names are lower case without spaces and special characters; list_indices shows them"));
     }
     Ok(())
 }
 
 fn hidden(name: &str) -> Error {
-    Error::new(Code::Denied, format!("index `{name}` is outside what this server may use"))
+    Error::new(Code::Denied, format!("this server may not use the index `{name}`"))
         .argument("index")
         .hint("CALLBOARD_INDICES names the allowed indices")
 }

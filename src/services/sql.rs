@@ -264,7 +264,7 @@ impl Sql {
     }
 
     fn hidden_schema(&self, schema: &str) -> Error {
-        Error::new(Code::Denied, format!("schema `{schema}` is outside what this server may use"))
+        Error::new(Code::Denied, format!("this server may not use the schema `{schema}`"))
             .argument("table")
             .hint("CALLBOARD_SCHEMAS names the allowed schemas")
     }

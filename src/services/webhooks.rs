@@ -93,7 +93,7 @@ impl Webhooks {
         let now = self.clock.now();
         let outcome = match answered {
             Ok(status @ 200..=299) => Outcome::Delivered { status },
-            Ok(status) => again(delivery, Some(status), format!("it was answered with status {status}"), now),
+            Ok(status) => again(delivery, Some(status), format!("the receiver answered with status {status}"), now),
             Err(error) => again(delivery, None, error.to_string(), now),
         };
         if let Outcome::Dead { error, .. } = &outcome {

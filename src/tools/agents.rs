@@ -33,7 +33,7 @@ pub struct RegisterAgent {
     metadata: Option<Object>,
     /// Default idle.
     status: Option<String>,
-    /// When it comes again.
+    /// As returned before, to register again.
     agent_token: Option<String>,
     /// A repeat with the same key has no second effect.
     #[expect(dead_code, reason = "read at the choke point, for every tool that writes")]
@@ -56,7 +56,7 @@ pub struct ListAgents {
     #[serde(alias = "agent_type", alias = "type", alias = "agent_role")]
     #[schemars(extend("x-aliases" = ["agent_type", "type", "agent_role"]))]
     role: Option<String>,
-    /// One that they must have.
+    /// They must have it.
     capability: Option<String>,
     /// idle, busy, lost, stopped, …
     status: Option<String>,
@@ -112,11 +112,11 @@ pub struct UpdateAgent {
     status: Option<String>,
     /// memory_usage, cpu_usage, degraded, …
     metrics: Option<Object>,
-    /// Replaces the old.
+    /// Replaces the old one.
     #[serde(alias = "configuration", alias = "config")]
     #[schemars(extend("x-aliases" = ["configuration", "config"]))]
     metadata: Option<Object>,
-    /// Refused when it is another.
+    /// Refused if it has changed.
     expected_version: Option<i64>,
     /// A repeat with the same key has no second effect.
     #[expect(dead_code, reason = "read at the choke point, for every tool that writes")]
@@ -133,7 +133,7 @@ pub struct UpdateAnswer {
 
 #[tool_router(router = agent_tools, vis = "pub(in crate::tools)")]
 impl Tools {
-    /// Make an agent known with its role and capabilities, before it claims tasks.
+    /// Register an agent with its role and capabilities, before it claims tasks.
     #[tool(
         title = "Register agent",
         annotations(read_only_hint = false, destructive_hint = false, idempotent_hint = true, open_world_hint = false)

@@ -124,7 +124,7 @@ pub struct ListIndices {
     /// Default 200.
     #[schemars(range(min = 1, max = 10_000))]
     limit: Option<u64>,
-    /// `next` of the answer before.
+    /// `next` of the last answer.
     cursor: Option<String>,
 }
 

@@ -38,7 +38,7 @@ pub struct ExecuteQuery {
     /// Default 24000.
     #[schemars(range(min = 1, max = 1_048_576))]
     max_bytes: Option<u64>,
-    /// `next` of the answer before.
+    /// `next` of the last answer.
     cursor: Option<String>,
     /// Which database, where several are set.
     database: Option<String>,
@@ -102,7 +102,7 @@ pub struct ListTables {
     /// Default 200.
     #[schemars(range(min = 1, max = 10_000))]
     limit: Option<u64>,
-    /// `next` of the answer before.
+    /// `next` of the last answer.
     cursor: Option<String>,
     /// Which database, where several are set.
     database: Option<String>,

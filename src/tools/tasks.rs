@@ -93,7 +93,7 @@ pub struct UpdateTask {
     #[schemars(range(min = 0.0, max = 1.0))]
     progress: Option<f64>,
     message: Option<String>,
-    /// What a later attempt can go on from (any JSON).
+    /// What a later attempt can continue from (any JSON).
     checkpoint: Option<Any>,
     /// Spent since the last report.
     cost: Option<Lenient<CostArgument>>,
@@ -119,11 +119,11 @@ pub struct UpdateAnswer {
 pub struct FinishTask {
     lease_token: String,
     outcome: OutcomeArgument,
-    /// What came of it (any JSON); given to tasks that wait for it.
+    /// The result (any JSON); given to tasks that depend on it.
     result: Option<Any>,
-    /// With failed; a text is taken for its message.
+    /// With failed; a text is taken as its message.
     error: Option<FailureArgument>,
-    /// Wait so long before the next attempt.
+    /// Wait this long before the next attempt.
     #[schemars(range(min = 0, max = 86_400_000))]
     retry_after_ms: Option<u64>,
     /// Spent since the last report.
@@ -263,7 +263,7 @@ impl Tools {
         }))
     }
 
-    /// Report on a task you have claimed: progress, checkpoint, cost, or a question. Renews the lease and tells you of signals and cancelling.
+    /// Report on a task you have claimed: progress, checkpoint, cost, or a question. Renews the lease and reports signals and cancellation.
     #[tool(
         title = "Update task",
         annotations(
@@ -355,7 +355,7 @@ impl TryFrom<FinishTask> for FinishRequest {
     fn try_from(arguments: FinishTask) -> Result<Self, Error> {
         let FinishTask { lease_token, outcome, result, error, retry_after_ms, cost, .. } = arguments;
         let wrong = |argument: &'static str, with: &str| {
-            Error::invalid(argument, format!("`{argument}` goes with outcome `{with}`"))
+            Error::invalid(argument, format!("`{argument}` only goes with outcome `{with}`"))
         };
         let outcome = match outcome {
             OutcomeArgument::Completed if error.is_some() => return Err(wrong("error", "failed")),
@@ -391,7 +391,7 @@ impl ManageTasks {
         let state = filter.state.as_deref().map(|word| {
             State::parse(word).ok_or_else(|| {
                 let words: Vec<&str> = State::ALL.into_iter().map(State::as_str).collect();
-                Error::invalid("filter.state", format!("`{word}` is no state of a task"))
+                Error::invalid("filter.state", format!("`{word}` is not a state of a task"))
                     .did_you_mean(nearest(word, words.iter().copied()))
                     .hint(format!("it takes {}", words.join(", ")))
             })
@@ -424,7 +424,7 @@ impl ManageTasks {
 }
 
 /// How to see what does not fit beside other tasks.
-const CUT: &str = "get_orchestration_status with a task_id shows one task with all it carries";
+const CUT: &str = "get_orchestration_status with a task_id shows one task with all its data";
 
 impl ManageAnswer {
     fn listed(tasks: Vec<TaskRow>, next: Option<String>) -> Self {

@@ -68,7 +68,7 @@ impl Tools {
         Ok(Json(self.app.workflows.create(arguments.into(), key).await?.into()))
     }
 
-    /// Show how work stands: everything at a glance, or one workflow or task; can wait for news.
+    /// Show the state of work: everything at a glance, or one workflow or task; can wait for changes.
     #[tool(
         title = "Get orchestration status",
         annotations(read_only_hint = true, destructive_hint = false, idempotent_hint = true, open_world_hint = false)
@@ -95,7 +95,7 @@ impl Tools {
         Ok(Json(ListAnswer { next: Any(json::of(&next)), workflows: workflows.into_iter().map(Into::into).collect() }))
     }
 
-    /// End a workflow as completed, failed or cancelled. One whose tasks are all done is completed by itself; this adds its result.
+    /// End a workflow as completed, failed or cancelled. One whose tasks are all done completes on its own; this adds its result.
     #[tool(
         title = "Complete workflow",
         annotations(read_only_hint = false, destructive_hint = true, idempotent_hint = false, open_world_hint = false)
@@ -108,7 +108,7 @@ impl Tools {
         Ok(Json(self.app.workflows.complete(arguments.into(), key).await?.into()))
     }
 
-    /// Start, pause, resume, cancel or signal a workflow, or fork an ended one: the new one goes on from its completed tasks.
+    /// Start, pause, resume, cancel or signal a workflow, or fork an ended one: the new one continues from its completed tasks.
     #[tool(
         title = "Control workflow",
         annotations(read_only_hint = false, destructive_hint = true, idempotent_hint = false, open_world_hint = false)

@@ -486,7 +486,7 @@ async fn a_mistake_inside_of_a_value_is_named() {
         ("update_task", r#"{"lease_token":"t","cost":{"used":1}}"#, "no member `cost.used`", "usd"),
         ("update_task", r#"{"lease_token":"t","cost":"{\"used\":1}"}"#, "no member `cost.used`", "usd"),
         ("manage_tasks", r#"{"action":"list","filter":{"queues":"q"}}"#, "no member `filter.queues`", "queue"),
-        ("manage_tasks", r#"{"action":"list","filter":{"state":"redy"}}"#, "`redy` is no state of a task", "ready"),
+        ("manage_tasks", r#"{"action":"list","filter":{"state":"redy"}}"#, "`redy` is not a state of a task", "ready"),
         ("enqueue_tasks", r#"{"tasks":[{"depend_on":["a"]}]}"#, "no member `tasks[0].depend_on`", "depends_on"),
         (
             "create_table",

@@ -144,9 +144,9 @@ fn migrate_makes_the_record_store_once() {
     let shell = Shell::new();
     let store = shell.path(".local/share/callboard/callboard.db");
     let would = shell.run(&["migrate", "--dry-run"]);
-    assert!(would.code == 0 && would.out.contains("would be made with version") && !store.exists(), "{would:?}");
+    assert!(would.code == 0 && would.out.contains("would be created with version") && !store.exists(), "{would:?}");
     let did = shell.run(&["migrate"]);
-    assert!(did.code == 0 && did.out.contains("was made with version") && store.exists(), "{did:?}");
+    assert!(did.code == 0 && did.out.contains("was created with version") && store.exists(), "{did:?}");
     let again = shell.run(&["migrate"]);
     assert!(again.code == 0 && again.out.contains("has the newest schema, version"), "{again:?}");
 }

@@ -207,6 +207,6 @@ async fn what_answers_but_is_no_engine_is_told() {
     for _ in 0..2 {
         let failure = board.refused("count_documents", r#"{"index":"a"}"#).await;
         assert_eq!(failure["code"], "unavailable", "{failure}");
-        assert!(failure["message"].as_str().unwrap().contains("not an Elasticsearch"), "{failure}");
+        assert!(failure["message"].as_str().unwrap().contains("not Elasticsearch"), "{failure}");
     }
 }

@@ -380,7 +380,7 @@ async fn several_indices_answer_as_one() {
     );
     assert_eq!(answer["aggregations"]["levels"]["buckets"], json!([{"key":"info","doc_count":6}]));
     let none = board.refused("count_documents", r#"{"index":"nothing-*"}"#).await;
-    assert_eq!((&none["code"], &none["message"]), (&json!("not_found"), &json!("no index fits `nothing-*`")));
+    assert_eq!((&none["code"], &none["message"]), (&json!("not_found"), &json!("no index matches `nothing-*`")));
 }
 
 #[tokio::test]

@@ -189,7 +189,7 @@ async fn fewer_documents_than_counted_are_an_error_and_no_file() {
     let exports = exports(home.path(), 3, End::OneMissing, LONG);
     let error = exports.export(everything(), &Told::default()).await.unwrap_err();
     assert_eq!(error.code, Code::Unavailable);
-    assert_eq!(error.message, "the engine gave 3000 of 3001 documents; nothing of the export is kept");
+    assert_eq!(error.message, "the engine returned only 3000 of 3001 documents; the export was discarded");
     assert!(files(home.path()).is_empty());
 }
 

@@ -122,5 +122,5 @@ async fn the_wait_for_a_turn_counts_too() {
     });
     assert_eq!(told[0][0], "timeout");
     assert_eq!(told[1], ["busy", "the call waited too long for its turn"]);
-    assert_eq!(told[2], ["busy", "too many calls wait already"]);
+    assert_eq!(told[2], ["busy", "too many calls are already waiting"]);
 }

@@ -31,7 +31,7 @@ async fn each_write_is_of_unknown_outcome(cut: fn(&Proxy), stands: bool) {
         cut(&proxy);
         let failure = board.refused(tool, &arguments).await;
         assert_eq!(failure["code"], "outcome_unknown", "{tool} {count}: {failure}");
-        assert!(failure["hint"].as_str().is_some_and(|hint| hint.contains("look whether")), "{failure}");
+        assert!(failure["hint"].as_str().is_some_and(|hint| hint.contains("check whether")), "{failure}");
         assert!(failure.get("retry_after_ms").is_none(), "nothing says to try again blindly: {failure}");
         proxy.pass();
         let there = server.psql(name_of(&url), "SELECT count(*) FROM words");

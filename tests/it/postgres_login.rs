@@ -103,7 +103,7 @@ async fn tls_may_begin_at_once() {
 
 const NOT_TIED: &str = "`channel_binding=require` cannot be met: the login is not tied to an encrypted connection";
 const NEEDS: &str = "it needs TLS (sslmode=require or stricter) up to the server itself, a password kept as scram-sha-256, and a certificate that is not signed by Ed25519; a pooler or proxy that ends TLS cannot do it";
-const USER_AND_PASSWORD: &str = "the operator sets the user and password in DATABASE_URL";
+const USER_AND_PASSWORD: &str = "the operator should set the user and password in DATABASE_URL";
 
 fn rejected(words: &str) -> String {
     format!("backend_credentials_rejected: the database did not accept this server's login ({words})")

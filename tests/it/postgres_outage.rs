@@ -202,19 +202,19 @@ async fn tls_and_a_password_are_asked_for() {
             server_of(server.port, "wrong", "postgres"),
             json!("28P01"),
             "backend_credentials_rejected: the database did not accept this server's login (password authentication failed for user \"reader\")",
-            "the operator sets the user and password in DATABASE_URL",
+            "the operator should set the user and password in DATABASE_URL",
         ),
         (
             server_of(server.port, "p@ss%w/rd", "nowhere"),
             json!("3D000"),
             "database \"nowhere\" does not exist",
-            "the operator sets the database's name in DATABASE_URL",
+            "the operator should set the database's name in DATABASE_URL",
         ),
         (
             server_of(1, "p@ss%w/rd", "postgres"),
             json!(null),
             "the database cannot be reached: connection refused",
-            "nobody listens there: the operator starts the database, or corrects the host and port in DATABASE_URL",
+            "nothing is listening there: the operator should start the database, or correct the host and port in DATABASE_URL",
         ),
     ] {
         let info = Harness::postgres(&url).answer("get_server_info", "{}").await;

@@ -116,10 +116,10 @@ fn the_schema_is_made_by_migrate_alone_where_that_is_asked_for() {
     assert!(refused.code == 3 && refused.out.contains("callboard migrate"), "{refused:?}");
     assert_eq!(tables(&url), "0");
     let dry = shell.run(&["migrate", "--dry-run"]);
-    assert!(dry.code == 0 && dry.out.contains("would be made"), "{dry:?}");
+    assert!(dry.code == 0 && dry.out.contains("would be created"), "{dry:?}");
     assert_eq!(tables(&url), "0");
     let made = shell.run(&["migrate"]);
-    assert!(made.code == 0 && made.out.contains("was made"), "{made:?}");
+    assert!(made.code == 0 && made.out.contains("was created"), "{made:?}");
     assert_eq!(shell.run(&["call", "create_table", TABLE]).code, 0);
 
     // One of a newer server is left alone.

@@ -179,7 +179,7 @@ fn a_query_is_read_as_it_was_meant() {
     );
     let error = refusal(r#"{"query":{"match_all":{}},"size":5,"sort":[]}"#);
     assert_eq!(error.code, Code::Invalid);
-    assert!(error.hint.as_deref().unwrap().starts_with("give size, sort as arguments of their own"), "{error:?}");
+    assert!(error.hint.as_deref().unwrap().starts_with("pass size, sort as separate arguments"), "{error:?}");
     let error = refusal(r#"{"match":{"a":"b"},"term":{"c":"d"}}"#);
     assert_eq!(error.message, "`query` holds 2 clauses (match, term); it takes one");
     for wrong in ["[1]", "7", "true", r#"{"size":3}"#] {

@@ -280,7 +280,7 @@ async fn not_found_and_nothing_matches_are_different_answers() {
         let failure = board.refused("search_documents", r#"{"index":"no-such-thing-*"}"#).await;
         assert_eq!(
             (&failure["code"], &failure["message"]),
-            (&json!("not_found"), &json!("no index fits `no-such-thing-*`")),
+            (&json!("not_found"), &json!("no index matches `no-such-thing-*`")),
             "{kind:?}"
         );
         let failure =

@@ -124,7 +124,7 @@ fn note(indexed: &mut Indexed, entries: &[Entry<'_>], items: Vec<Ordered<Item>>)
             }
             Some(_) => indexed.indexed += 1,
             None => {
-                indexed.failed.push(failed(Code::OutcomeUnknown, "the engine's answer does not name it".to_owned()))
+                indexed.failed.push(failed(Code::OutcomeUnknown, "the engine's answer does not mention it".to_owned()))
             }
         }
     }

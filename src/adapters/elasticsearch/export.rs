@@ -162,8 +162,11 @@ impl Exporting {
         if self.given == self.total {
             return Ok(Vec::new());
         }
-        Err(Error::new(Code::Unavailable, format!("the search engine gave {} of {} documents", self.given, self.total))
-            .hint("an index may have been deleted or moved meanwhile; export again"))
+        Err(Error::new(
+            Code::Unavailable,
+            format!("the search engine returned {} of {} documents", self.given, self.total),
+        )
+        .hint("an index may have been deleted or moved meanwhile; export again"))
     }
 
     async fn page(&mut self) -> Result<Searched, Error> {

@@ -126,7 +126,7 @@ pub(super) fn unreached(error: elasticsearch::Error, writes: bool) -> Error {
             .place(coded("backend_certificate_rejected"))
             .cause(error);
     } else if chain.contains("dns") || chain.contains("lookup") {
-        ("its host name is not known", "the operator corrects the host in ELASTICSEARCH_URL")
+        ("its host name cannot be resolved", "the operator should correct the host in ELASTICSEARCH_URL")
     } else if connecting {
         ("no connection could be made", AS_SOON_AS)
     } else {
@@ -140,10 +140,9 @@ pub(super) fn unreached(error: elasticsearch::Error, writes: bool) -> Error {
 
 /// An engine that may be back any moment.
 const AS_SOON_AS: &str =
-    "it is used again as soon as it answers; the operator looks at the host and port in ELASTICSEARCH_URL";
+    "calls work again as soon as it answers; the operator should check the host and port in ELASTICSEARCH_URL";
 /// One that was not started, or is elsewhere.
-const NOBODY_LISTENS: &str =
-    "nobody listens there: the operator starts the engine, or corrects the host and port in ELASTICSEARCH_URL";
+const NOBODY_LISTENS: &str = "nothing is listening there: the operator should start the engine, or correct the host and port in ELASTICSEARCH_URL";
 
 /// The answer was cut short.
 pub(super) fn broken(error: elasticsearch::Error, writes: bool) -> Error {
@@ -163,7 +162,7 @@ pub(super) fn silent(writes: bool) -> Error {
             Code::OutcomeUnknown,
             "the search engine stopped answering while documents were being written",
         )
-        .hint("look which documents are there before writing again; with `id_field` a repeat replaces them");
+        .hint("check which documents exist before writing again; with `id_field` a repeat replaces them");
     }
     Error::new(Code::Unavailable, "the search engine does not answer")
         .hint(AS_SOON_AS)
@@ -177,7 +176,7 @@ pub(super) fn late(deadline: Duration, writes: bool) -> Error {
             Code::OutcomeUnknown,
             format!("writing was not confirmed within {} ms", deadline.as_millis()),
         )
-        .hint("look which documents are there before writing again; with `id_field` a repeat replaces them");
+        .hint("check which documents exist before writing again; with `id_field` a repeat replaces them");
     }
     overdue(deadline)
 }
@@ -190,22 +189,25 @@ pub(super) fn overdue(deadline: Duration) -> Error {
 
 /// What answers is no engine that we know.
 pub(super) fn unreadable(error: Box<dyn StdError + Send + Sync>) -> Error {
-    Error::new(Code::Unavailable, "what answers is not an Elasticsearch or OpenSearch that can be understood")
-        .hint("ELASTICSEARCH_URL names the engine's HTTP address")
-        .cause(error)
+    Error::new(
+        Code::Unavailable,
+        "what answers there is not Elasticsearch or OpenSearch, or not a version that this server understands",
+    )
+    .hint("ELASTICSEARCH_URL names the engine's HTTP address")
+    .cause(error)
 }
 
 /// Shards that failed under an answer that says success.
 pub(super) fn partial(failed: u64, total: u64, failures: &[ShardFailure]) -> Error {
     let reason = failures.first().map_or("no reason given", |failure| failure.reason.root().reason());
     Error::new(Code::Unavailable, format!("{failed} of {total} shards failed: {reason}"))
-        .hint("a part of the documents would be missing, so nothing is answered; try again")
+        .hint("some documents would be missing, so there is no answer; try again")
         .retry_after(Duration::from_secs(1))
 }
 
 fn unknown(error: elasticsearch::Error) -> Error {
     Error::new(Code::OutcomeUnknown, "the connection broke while documents were being written")
-        .hint("look which documents are there before writing again; with `id_field` a repeat replaces them")
+        .hint("check which documents exist before writing again; with `id_field` a repeat replaces them")
         .cause(error)
 }
 
@@ -219,7 +221,7 @@ pub(super) fn refused(status: u16, body: &[u8], parts: &[Part], is_elasticsearch
     };
     if status == 401 {
         return Error::new(Code::Unavailable, "the search engine does not accept this server's credentials")
-            .hint("the operator sets ELASTICSEARCH_USERNAME and ELASTICSEARCH_PASSWORD, or ELASTICSEARCH_API_KEY")
+            .hint("the operator should set ELASTICSEARCH_USERNAME and ELASTICSEARCH_PASSWORD, or ELASTICSEARCH_API_KEY")
             .place(coded("backend_credentials_rejected"));
     }
     let root = exception.root();
@@ -281,7 +283,7 @@ fn meaning(status: u16, kind: &str, words: &str) -> Meaning {
 
 fn sentence(code: Code, status: u16, words: &str) -> String {
     match code {
-        Code::Busy => format!("the search engine has too much to do: {words}"),
+        Code::Busy => format!("the search engine is overloaded: {words}"),
         Code::Unavailable => format!("the search engine cannot serve now (status {status}): {words}"),
         Code::Denied => format!("the search engine does not allow it: {words}"),
         _ => format!("the search engine refuses this: {words}"),
@@ -296,8 +298,8 @@ fn no_index(root: &Exception) -> Error {
 
 /// The same, by its name.
 pub(super) fn missing(name: &str) -> Error {
-    let sentence = if name.contains('*') { format!("no index fits `{name}`") } else { format!("no index `{name}`") };
-    Error::new(Code::NotFound, sentence).argument("index").hint("list_indices shows the indices there are")
+    let sentence = if name.contains('*') { format!("no index matches `{name}`") } else { format!("no index `{name}`") };
+    Error::new(Code::NotFound, sentence).argument("index").hint("list_indices shows the indices that exist")
 }
 
 fn coded(code: &str) -> Place {

@@ -255,7 +255,7 @@ impl<'a> Order<'a> {
 fn before(group: &Json, count: usize) -> Result<String, Error> {
     let refuse = || {
         Error::invalid("search_after", "`search_after` is not what an answer of this search gave")
-            .hint("pass `next.search_after` exactly as the answer before gave it")
+            .hint("pass `next.search_after` exactly as the previous answer gave it")
     };
     let mut values: Vec<&RawValue> = serde_json::from_str(group.get()).map_err(|error| refuse().cause(error))?;
     let number = values.pop().and_then(|number| number.get().parse::<i64>().ok()).ok_or_else(refuse)?;
@@ -276,7 +276,7 @@ fn behind(own: &Json, count: usize) -> Result<String, Error> {
             "search_after",
             format!("`search_after` holds {given} values and the sort has {count}"),
         )
-        .hint("pass `next.search_after` exactly as the answer before gave it, or one value for each key of `sort`"));
+        .hint("pass `next.search_after` exactly as the previous answer gave it, or one value for each key of `sort`"));
     }
     let values: String = values.into_iter().map(|value| format!("{},", value.get())).collect();
     // The last letter there is, as JSON escapes it.

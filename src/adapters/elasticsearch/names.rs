@@ -115,7 +115,9 @@ pub(super) async fn target_now(wire: &Wire, remembered: &Remembered, names: &[St
         if !alias.leads_to_system() {
             visible.push(&alias.name);
         } else if names.contains(&alias.name) {
-            return Err(Error::new(Code::Denied, format!("`{}` leads to a system index", alias.name)).argument("index"));
+            return Err(
+                Error::new(Code::Denied, format!("`{}` resolves to a system index", alias.name)).argument("index")
+            );
         } else {
             hides = true;
         }

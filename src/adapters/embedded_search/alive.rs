@@ -39,8 +39,8 @@ impl Alive {
             return Err(Error::new(Code::Cancelled, "the call was cancelled"));
         }
         if Instant::now() >= self.deadline {
-            return Err(Error::new(Code::Timeout, "the search took longer than it may")
-                .hint("narrow the query, or ask again: what was done towards it is kept"));
+            return Err(Error::new(Code::Timeout, "the search exceeded its time limit")
+                .hint("narrow the query, or ask again: the work done so far is kept"));
         }
         Ok(())
     }

@@ -212,7 +212,7 @@ impl Order {
     pub(super) fn read_after(&self, after: &Json) -> Result<Place, Error> {
         let refuse = |message: String| {
             Error::invalid("search_after", message)
-                .hint("pass `next.search_after` exactly as the answer before gave it")
+                .hint("pass `next.search_after` exactly as the previous answer gave it")
         };
         let Some(values) = after.as_array() else { return Err(refuse("`search_after` must be a list".to_owned())) };
         if values.len() != self.keys.len() && values.len() != self.given {
@@ -240,7 +240,7 @@ impl Order {
             Json::Array(_) | Json::Object(_) => None,
         };
         let place = values.iter().zip(&self.keys).map(read).collect::<Option<Place>>();
-        place.ok_or_else(|| refuse("`search_after` holds a value that is none of the sort's".to_owned()))
+        place.ok_or_else(|| refuse("`search_after` holds a value that does not fit the sort".to_owned()))
     }
 
     /// The same without the values that only break ties.
@@ -396,7 +396,7 @@ fn read_key(name: &str, settings: Option<&Json>, shards: &[Shard]) -> Result<Key
         Some(Json::String(text)) if text == "_first" => Missing::First,
         Some(value) => Missing::As(
             stand_in(value, field.as_ref())
-                .ok_or_else(|| wrong(&format!("has a `missing` of `{name}` that is no value of its field")))?,
+                .ok_or_else(|| wrong(&format!("has a `missing` of `{name}` that is not a value of its field")))?,
         ),
     };
     Ok(Key { by, descending, mode, missing, kind: field.map(|field| field.kind) })

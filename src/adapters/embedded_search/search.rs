@@ -57,9 +57,9 @@ pub(super) fn resolve(snapshot: &Snapshot, asked: &[String]) -> Result<Vec<Colle
         }
     }
     if found.is_empty() {
-        return Err(Error::new(Code::NotFound, format!("no index fits `{}`", asked.join(",")))
+        return Err(Error::new(Code::NotFound, format!("no index matches `{}`", asked.join(",")))
             .argument("index")
-            .hint("list_indices shows the indices there are"));
+            .hint("list_indices shows the indices that exist"));
     }
     Ok(found)
 }

@@ -130,7 +130,7 @@ impl Store {
         let mut connection = self.take()?;
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
         if collection(&transaction, name)?.is_some() {
-            return Err(Error::new(Code::Conflict, format!("index `{name}` exists already")).argument("index"));
+            return Err(Error::new(Code::Conflict, format!("index `{name}` already exists")).argument("index"));
         }
         create(&transaction, name, mapping)?;
         transaction.commit().map_err(failed)?;
@@ -152,7 +152,7 @@ impl Snapshot {
         let known: Vec<String> = self.summaries()?.into_iter().map(|summary| summary.name).collect();
         Err(Error::new(Code::NotFound, format!("no index `{name}`"))
             .argument("index")
-            .hint("list_indices shows the indices there are")
+            .hint("list_indices shows the indices that exist")
             .did_you_mean(names::nearest(name, known.iter().map(String::as_str))))
     }
 

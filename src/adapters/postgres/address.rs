@@ -152,7 +152,7 @@ fn decoded(text: &str) -> Result<String, Error> {
 }
 
 fn number(text: &str, what: &str) -> Result<u16, Error> {
-    text.parse().map_err(|error| refuse(&format!("has a {what} that is no number")).cause(error))
+    text.parse().map_err(|error| refuse(&format!("has a {what} that is not a number")).cause(error))
 }
 
 /// Never shows the URL: it holds a password.

@@ -38,7 +38,7 @@ pub async fn count(
 async fn counted(work: &Work, access: &Access, name: &TableName, conditions: &[Condition]) -> Result<u64, Error> {
     let table = catalog::find(work, name, &access.schemas).await?;
     if !access.schemas.allow(&table.schema) {
-        return Err(Error::new(Code::Denied, format!("schema `{}` is outside what this server may use", table.schema))
+        return Err(Error::new(Code::Denied, format!("this server may not use the schema `{}`", table.schema))
             .argument("table")
             .hint("CALLBOARD_SCHEMAS names the allowed schemas"));
     }

@@ -138,8 +138,11 @@ fn columns(table: &NewTable) -> Result<Vec<Column<'_>>, Error> {
     for (place, key) in table.primary_key.iter().enumerate() {
         let known = || table.columns.iter().map(|column| column.name.as_str());
         if !known().any(|name| name == key) {
-            return Err(Error::invalid("primary_key", format!("`primary_key` names `{key}`, which is no column here"))
-                .did_you_mean(nearest(key, known())));
+            return Err(Error::invalid(
+                "primary_key",
+                format!("`primary_key` names `{key}`, which is not one of the columns"),
+            )
+            .did_you_mean(nearest(key, known())));
         }
         if table.primary_key.iter().take(place).any(|earlier| earlier == key) {
             return Err(Error::invalid("primary_key", format!("`primary_key` names `{key}` twice")));
@@ -150,13 +153,16 @@ fn columns(table: &NewTable) -> Result<Vec<Column<'_>>, Error> {
         check_name(&new.name, &format!("columns[{place}].name"))?;
         if table.columns.iter().take(place).any(|earlier| earlier.name == new.name) {
             let argument = format!("columns[{place}].name");
-            return Err(Error::invalid(argument, format!("column `{}` is there twice", new.name)));
+            return Err(Error::invalid(argument, format!("column `{}` is given twice", new.name)));
         }
         let kind = ColumnType::parse(&new.type_name, &format!("columns[{place}].type"))?;
         let argument = format!("columns[{place}].default");
         let default = new.default.as_ref().map(|default| constant(default, &kind, &argument)).transpose()?.flatten();
         if default.is_some() && kind.identity.is_some() {
-            return Err(Error::invalid(argument, format!("column `{}` numbers itself and takes no default", new.name)));
+            return Err(Error::invalid(
+                argument,
+                format!("column `{}` is an identity column and takes no default", new.name),
+            ));
         }
         let not_null = !new.nullable || kind.identity.is_some() || table.primary_key.contains(&new.name);
         read.push(Column { new, kind, default, not_null });
@@ -170,7 +176,7 @@ fn check_name(name: &str, argument: &str) -> Result<(), Error> {
         return refuse("is empty".to_owned());
     }
     if name.contains('\0') {
-        return refuse("holds a NUL character".to_owned());
+        return refuse("contains a NUL character".to_owned());
     }
     if name.len() > NAME_BYTES_MAX {
         return refuse(format!("is {} bytes long; names have at most {NAME_BYTES_MAX}", name.len()));
@@ -203,7 +209,7 @@ fn constant(given: &Json, kind: &ColumnType, argument: &str) -> Result<Option<St
     }
     let text = unescaped(json).map_or_else(|| json.to_owned(), |text| text.into_owned());
     if text.contains('\0') {
-        return Err(Error::invalid(argument.to_owned(), format!("`{argument}` holds a NUL character")));
+        return Err(Error::invalid(argument.to_owned(), format!("`{argument}` contains a NUL character")));
     }
     let lower = text.trim().to_ascii_lowercase();
     let moment = matches!(
@@ -216,7 +222,7 @@ fn constant(given: &Json, kind: &ColumnType, argument: &str) -> Result<Option<St
         "gen_random_uuid()" if kind.base == BaseType::Uuid => Ok(Some("pg_catalog.gen_random_uuid()".to_owned())),
         // As constants they would be the moment at which the table is made.
         "now" | "today" | "tomorrow" | "yesterday" if moment => {
-            Err(Error::invalid(argument.to_owned(), format!("`{argument}` is `{text}`, which is no constant"))
+            Err(Error::invalid(argument.to_owned(), format!("`{argument}` is `{text}`, which is not a constant"))
                 .hint("write a date and time, or `now()` for the time of the insert"))
         }
         _ => Ok(Some(literal(&text))),

@@ -30,8 +30,8 @@ const EXPLAIN: &str = "-- explain\nEXPLAIN (FORMAT JSON)\n";
 /// As a query; `invalid` for a statement that has no plan.
 pub async fn explain(pool: &Pool, access: &Access, read: &Read) -> Result<Plan, Error> {
     if read.statement.form() != Form::Rows {
-        return Err(Error::invalid("query", "`query` is explained already, or has no plan")
-            .hint("give the query itself, without EXPLAIN before it"));
+        return Err(Error::invalid("query", "`query` is already an EXPLAIN, or has no plan")
+            .hint("pass the query itself, without EXPLAIN"));
     }
     read::in_transaction(pool, access, read, |work, read, prepared| plan(work, read, prepared).boxed()).await
 }

@@ -92,7 +92,7 @@ pub fn silent_in_commit(silence: Error) -> Error {
 
 fn unknown(message: &'static str) -> Error {
     Error::new(Code::OutcomeUnknown, message)
-        .hint("repeat the call with the same idempotency_key, or look whether the rows are there")
+        .hint("repeat the call with the same idempotency_key, or check whether the rows are there")
 }
 
 /// Why no connection came about. Never names the host.
@@ -112,7 +112,7 @@ pub fn no_connection(error: tokio_postgres::Error) -> Error {
     }
     if words.contains("TLS") || cause.contains("fatal alert") {
         return unreachable_because(&format!("TLS failed ({cause})"))
-            .hint("sslmode and sslrootcert of DATABASE_URL say what is asked of the server's certificate, sslcert and sslkey which is ours")
+            .hint("in DATABASE_URL, sslmode and sslrootcert say how the server's certificate is checked, sslcert and sslkey name the client's own")
             .cause(error);
     }
     let kind = error.source().and_then(|source| source.downcast_ref::<io::Error>()).map(io::Error::kind);
@@ -122,14 +122,15 @@ pub fn no_connection(error: tokio_postgres::Error) -> Error {
         Some(io::ErrorKind::ConnectionReset | io::ErrorKind::UnexpectedEof) => {
             ("the connection was closed", AS_SOON_AS)
         }
-        Some(io::ErrorKind::NotFound) => ("nothing listens on its socket", NOBODY_LISTENS),
+        Some(io::ErrorKind::NotFound) => ("nothing is listening on its socket", NOBODY_LISTENS),
         Some(io::ErrorKind::PermissionDenied) => {
-            ("its socket may not be used", "the operator gives this server's user the right")
+            ("access to its socket is denied", "the operator should give this server's user the right")
         }
         _ if words.contains("timeout") => ("no answer in time", AS_SOON_AS),
-        _ if words.contains("connecting") => {
-            ("its name or address cannot be reached", "the operator corrects the host in DATABASE_URL")
-        }
+        _ if words.contains("connecting") => (
+            "its host name cannot be resolved, or its network cannot be reached",
+            "the operator should correct the host in DATABASE_URL",
+        ),
         _ => ("the connection was closed", AS_SOON_AS),
     };
     unreachable_because(why).hint(hint).cause(error)
@@ -137,10 +138,10 @@ pub fn no_connection(error: tokio_postgres::Error) -> Error {
 
 /// A database that may be back any moment.
 const AS_SOON_AS: &str =
-    "it is used again as soon as it answers; the operator looks at the host and port in DATABASE_URL";
+    "calls work again as soon as it answers; the operator should check the host and port in DATABASE_URL";
 /// One that was not started, or is elsewhere.
 const NOBODY_LISTENS: &str =
-    "nobody listens there: the operator starts the database, or corrects the host and port in DATABASE_URL";
+    "nothing is listening there: the operator should start the database, or correct the host and port in DATABASE_URL";
 
 /// The connection ended, said or unsaid, before it did anything.
 pub fn is_parting(error: &tokio_postgres::Error) -> bool {
@@ -166,7 +167,7 @@ fn without_words(error: tokio_postgres::Error) -> Error {
             .retry_after(Duration::from_millis(200))
             .cause(error);
     }
-    Error::new(Code::Internal, "the database answered in a way that cannot be read").cause(error)
+    Error::new(Code::Internal, "the database's answer cannot be read").cause(error)
 }
 
 fn login_refused(state: &str) -> bool {
@@ -198,12 +199,12 @@ fn own_hint(state: &str) -> Option<&'static str> {
     Some(match state {
         "57014" => "narrow the query, ask explain_query for what is slow, or raise timeout_ms",
         "55P03" => "another session holds a lock on it; try again",
-        "40001" | "40P01" => "another transaction was in the way; try again",
+        "40001" | "40P01" => "it conflicted with another transaction; try again",
         "42P01" => "list_tables shows the tables",
         "42703" => "get_schema shows the columns of a table",
         "42501" => "the database's role of this server lacks that right; the operator can grant it",
         "25006" => "reading tools only read; use insert_data or bulk_insert to write",
-        "3D000" => "the operator sets the database's name in DATABASE_URL",
+        "3D000" => "the operator should set the database's name in DATABASE_URL",
         "22P02" => "the value does not fit the type; cast it or pass another",
         "42P18" => "write its type: $1::int",
         _ => return None,

@@ -215,7 +215,7 @@ fn denied(word: &str, why: &str, position: u32) -> Error {
 }
 
 fn hidden_schema(name: &Name<'_>) -> Error {
-    Error::new(Code::Denied, format!("schema `{}` is outside what this server may use", name.name))
+    Error::new(Code::Denied, format!("this server may not use the schema `{}`", name.name))
         .argument("query")
         .hint("CALLBOARD_SCHEMAS names the allowed schemas")
         .place(Place { position: Some(name.position), ..Place::default() })

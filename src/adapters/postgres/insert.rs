@@ -61,7 +61,7 @@ impl Postgres {
         let Some(answer) = written.first() else {
             return Err(Error::new(
                 Code::Invalid,
-                format!("a trigger or rule of `{}` took the row away", table.shown()),
+                format!("a trigger or rule of `{}` discarded the row", table.shown()),
             )
             .argument("row"));
         };

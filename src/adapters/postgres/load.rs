@@ -142,7 +142,7 @@ impl Postgres {
         if self.access.schemas.allow(schema) {
             return Ok(());
         }
-        Err(Error::new(Code::Denied, format!("schema `{schema}` is outside what this server may use"))
+        Err(Error::new(Code::Denied, format!("this server may not use the schema `{schema}`"))
             .argument("table")
             .hint("CALLBOARD_SCHEMAS names the allowed schemas"))
     }
@@ -305,7 +305,7 @@ pub(super) async fn reason(client: &Client, table: &Table, row: &json::Json) -> 
 }
 
 fn counts(rows: &[tokio_postgres::Row]) -> Result<(u64, u64), Error> {
-    let missing = || Error::new(Code::Internal, "the database did not count what it wrote");
+    let missing = || Error::new(Code::Internal, "the database did not report how many rows it wrote");
     let row = rows.first().ok_or_else(missing)?;
     let count = |place: usize| -> Result<u64, Error> {
         let count: i64 = row.try_get(place).map_err(meaning)?;

@@ -93,7 +93,7 @@ pub(super) async fn in_transaction<T: Send>(
             done => return done,
         }
     }
-    Err(Error::new(Code::Unavailable, "the pooler before the database mixes its sessions up")
+    Err(Error::new(Code::Unavailable, "the pooler in front of the database mixes up its sessions")
         .hint("the operator can point DATABASE_URL at the database itself"))
 }
 

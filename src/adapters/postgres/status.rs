@@ -86,7 +86,7 @@ fn notes(rights: &Rights) -> Vec<String> {
     let role = &rights.role;
     if rights.superuser {
         notes.push(format!(
-            "the role `{role}` is a superuser; reads are guarded all the same, but a role of their own is safer"
+            "the role `{role}` is a superuser; reads are guarded anyway, but a separate role for them is safer"
         ));
     } else {
         if rights.reads_files {

@@ -20,7 +20,7 @@ pub fn check(values: &[Value<'_>]) -> Result<(), Error> {
         | Value::Integers(_) => false,
     };
     if values.iter().any(has_nul) {
-        return Err(Error::new(Code::Invalid, "a text holds a NUL character, which cannot be kept"));
+        return Err(Error::new(Code::Invalid, "a text contains a NUL character, which cannot be kept"));
     }
     Ok(())
 }

@@ -151,7 +151,8 @@ impl File {
 
     fn open_writer(&self, call: &Arc<Call>) -> Result<Connection, Error> {
         if let Some(folder) = self.path.parent() {
-            std::fs::create_dir_all(folder).map_err(|error| self.unusable("its folder cannot be made").cause(error))?;
+            std::fs::create_dir_all(folder)
+                .map_err(|error| self.unusable("its folder cannot be created").cause(error))?;
             self.refuse_network(folder)?;
         }
         let mut connection = until_free(call, || {

@@ -49,11 +49,11 @@ impl Place {
         let flag = if self.data_dir_is_set { format!(" --data-dir '{}'", self.data_dir) } else { String::new() };
         let Names { index, table, .. } = names;
         format!(
-            "The index `{index}` and the table `{table}` stay. Go on with them:\n\
+            "The index `{index}` and the table `{table}` are kept. Try them:\n\
              \x20 {program} call{flag} search_documents '{{\"index\":\"{index}\",\"text\":\"wireless\"}}'\n\
              \x20 {program} call{flag} execute_query '{{\"query\":\"select category, count(*), avg(price) from {table} group by 1\"}}'\n\
              \x20 {program} doctor{flag}\n\
-             Put the server into an MCP client (`{program} setup CLIENT` does it for you):\n\
+             Add the server to an MCP client (`{program} setup CLIENT` does it for you):\n\
              \x20 {{\"mcpServers\": {{\"callboard\": {{\"command\": {}{environment}}}}}}}",
             Value::from(program.as_str())
         )

@@ -32,7 +32,7 @@ pub(super) fn run(config: &Config) -> Result<Option<String>, Error> {
     for (set, what) in [(config.search.is_some(), "index"), (!config.databases.is_empty(), "table")] {
         if set {
             output::line(&format!(
-                "The {what} `{NAME}` of a real backend stays: nothing is dropped there. Remove it yourself when it is in the way.\n"
+                "The {what} `{NAME}` of a real backend stays: nothing is dropped there. Remove it yourself if it is in the way.\n"
             ));
         }
     }

@@ -17,7 +17,7 @@ const RUNTIME: Duration = Duration::from_millis(150);
 /// Plays it.
 pub(super) async fn play(stage: &mut Stage) -> Result<(), End> {
     output::line(
-        "The second act: a workflow of four tasks and two agents. Ada falls silent with a task in her hands; Ben takes it over.\n",
+        "Part two: two agents share a workflow of four tasks. Ada goes silent while she holds a task, and Ben takes it over.\n",
     );
     for (agent, capabilities) in [("ada", json!(["writing"])), ("ben", json!([]))] {
         let arguments = json!({"role": "demo", "agent_id": name(agent), "capabilities": capabilities}).to_string();
@@ -36,11 +36,11 @@ pub(super) async fn play(stage: &mut Stage) -> Result<(), End> {
     let ben = claim(stage, &queue, "ben", "stock").await?;
     finish(stage, "ben", &ben, &json!({"low": ["USB-C Hub"]})).await?;
 
-    output::line(&format!("Ada says nothing for {} ms, longer than her task may take.\n", RUNTIME.as_millis()));
+    output::line(&format!("Ada makes no call for {} ms, longer than her task may run.\n", RUNTIME.as_millis()));
     tokio::time::sleep(RUNTIME + Duration::from_millis(50)).await;
     let ben = claim(stage, &queue, "ben", "sales").await?;
     let late = json!({"lease_token": ada, "outcome": "completed", "result": {"total": 0}}).to_string();
-    let shown = r#"{"lease_token":"… ada's, of before …","outcome":"completed"}"#;
+    let shown = r#"{"lease_token":"… ada's old …","outcome":"completed"}"#;
     let refusal = stage.refused("finish_task", &late, shown).await?;
     if text(&refusal, "code") != "lease_lost" {
         return Err(End::Unexpected(format!("a lost lease was refused as {refusal}")));

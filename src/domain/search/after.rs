@@ -63,7 +63,7 @@ impl Place {
     }
 }
 
-const HINT: &str = "pass `next.search_after` exactly as the answer before gave it, with `index`, `query` and `sort` unchanged; \
+const HINT: &str = "pass `next.search_after` exactly as the previous answer gave it, with `index`, `query` and `sort` unchanged; \
                     or a list with one value for each key of `sort`";
 
 /// Reads `search_after`: what an answer gave, as its list, the text in it or the whole `next`; or a list of the caller's own values.

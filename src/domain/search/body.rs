@@ -78,10 +78,10 @@ pub fn read_query(query: Json) -> Result<Query, Error> {
             let others: Vec<&str> = names.into_iter().filter(|name| *name != "query").collect();
             return Err(Error::invalid(
                 "query",
-                "`query` holds a whole search body; it takes only what stands under `query` there",
+                "`query` is a whole search body; it takes only the part under `query`",
             )
             .hint(format!(
-                "give {} as arguments of their own: size, from, sort, aggs, highlight, fields, search_after",
+                "pass {} as separate arguments: size, from, sort, aggs, highlight, fields, search_after",
                 others.join(", ")
             )));
         }
@@ -90,7 +90,7 @@ pub fn read_query(query: Json) -> Result<Query, Error> {
                 "query",
                 format!("`query` holds {} clauses ({}); it takes one", names.len(), names.join(", ")),
             )
-            .hint(r#"put them together by {"bool":{"must":[…]}} or {"bool":{"filter":[…]}}"#));
+            .hint(r#"combine them with {"bool":{"must":[…]}} or {"bool":{"filter":[…]}}"#));
         }
     }
     // What stands alone under the name of a body's part is a body without a query.
@@ -217,7 +217,7 @@ impl Walk {
                 self.argument,
                 format!("`{}` holds more than {NODES_MAX} values", self.argument),
             )
-            .hint("search in several steps, or by a shorter list of terms"));
+            .hint("search in several steps, or with a shorter list of terms"));
         }
         if self.path.len() > DEPTH_MAX {
             return Err(Error::invalid(

@@ -190,7 +190,7 @@ impl ColumnType {
             return Err(refuse(format!("arrays have at most {DIMENSIONS_MAX} dimensions: `{given}`")));
         }
         if identity.is_some() && (!counts || dimensions > 0) {
-            return Err(refuse(format!("only smallint, integer and bigint can number themselves: `{given}`")));
+            return Err(refuse(format!("only smallint, integer and bigint can be identity columns: `{given}`")));
         }
         Ok(Self { base, dimensions, identity })
     }
@@ -304,11 +304,11 @@ fn unknown(name: &str, given: &str, argument: &str) -> Error {
         .iter()
         .any(|words| given.to_ascii_lowercase().contains(words));
     let hint = if constraint {
-        "the type stands alone: use `nullable`, `default` and `primary_key` for the rest"
+        "write the type alone, and use `nullable`, `default` and `primary_key` for the rest"
     } else {
         EXAMPLES
     };
-    Error::invalid(argument.to_owned(), format!("no column type `{given}`"))
+    Error::invalid(argument.to_owned(), format!("unknown column type `{given}`"))
         .did_you_mean(meant.map_or_else(known, |meant| vec![meant]))
         .hint(hint)
 }

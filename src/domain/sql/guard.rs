@@ -49,7 +49,7 @@ impl Purpose {
     fn rule(self) -> &'static str {
         match self {
             Self::Run => "`execute_query` only reads",
-            Self::Explain => "`explain_query` explains only what reads",
+            Self::Explain => "`explain_query` only explains queries that read",
         }
     }
 }
@@ -80,17 +80,20 @@ impl Statement {
     /// `invalid` when it cannot be read, `denied` when it would do more than read; `position` says where.
     pub fn parse(text: &str, purpose: Purpose) -> Result<Self, Error> {
         if text.len() > BYTES_MAX {
-            return Err(Error::new(Code::Limit, format!("`query` holds {} bytes; {BYTES_MAX} are taken", text.len()))
-                .argument("query")
-                .hint("pass values as params, and long lists as one array parameter: = any($1)"));
+            return Err(Error::new(
+                Code::Limit,
+                format!("`query` has {} bytes; it takes up to {BYTES_MAX}", text.len()),
+            )
+            .argument("query")
+            .hint("pass values as params, and long lists as one array parameter: = any($1)"));
         }
         let source = Source(text, purpose);
         if let Some(at) = text.find('\0') {
-            return Err(source.invalid("the statement has a NUL character", at));
+            return Err(source.invalid("the statement contains a NUL character", at));
         }
         let mut tokens = lexer::tokens(text, TOKENS_MAX).map_err(|fault| match fault.what {
             lexer::TOO_MANY => source
-                .error(Code::Limit, format!("the statement has more than {TOKENS_MAX} words and signs"), fault.at)
+                .error(Code::Limit, format!("the statement has more than {TOKENS_MAX} tokens"), fault.at)
                 .hint("pass long lists as one array parameter: = any($1)"),
             what => source.invalid(&format!("the statement has {what}"), fault.at),
         })?;
@@ -266,7 +269,7 @@ mod tests {
         ] {
             let explained = Statement::parse(text, Purpose::Explain).unwrap_err();
             assert_eq!(run(text).unwrap_err().message, format!("`execute_query` only reads; {told}"));
-            assert_eq!(explained.message, format!("`explain_query` explains only what reads; {told}"));
+            assert_eq!(explained.message, format!("`explain_query` only explains queries that read; {told}"));
         }
     }
 

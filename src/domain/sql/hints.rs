@@ -8,7 +8,7 @@ pub fn hint(code: &str, many: bool, column: Option<&str>, detail: Option<&str>) 
         ("23505", many) => exists(many, detail),
         ("21000", _) => "duplicates `last` writes the last of them and drops the others".to_owned(),
         (_, true) => {
-            "mend the row, or pass on_error `reject` to write the good rows and get the bad ones back".to_owned()
+            "correct the row, or pass on_error `reject` to write the good rows and get the bad ones back".to_owned()
         }
         (_, false) => "get_schema shows what the columns take".to_owned(),
     }

@@ -23,7 +23,7 @@ pub(super) fn of_lease(refused: LeaseRefused, lease: &Lease) -> Error {
             let state = state.as_str();
             Error::new(Code::LeaseLost, format!("the lease on `{task_id}` has ended; the task is {state}"))
                 .argument("lease_token")
-                .hint("stop this work: it is done, or another's; claim_tasks gives the next task")
+                .hint("stop this work: it is done, or another agent has it; claim_tasks gives the next task")
                 .current(json::of(&json!({"state": state, "fence": fence, "agent_id": agent_id})))
         }
         LeaseRefused::Repeat(why) => repeat(why),
@@ -40,17 +40,17 @@ pub(super) fn of_enqueue(refused: EnqueueRefused, workflow_id: Option<&str>, lim
             let state = state.as_str();
             Error::new(Code::Conflict, format!("the workflow `{workflow}` is {state}; it takes no more tasks"))
                 .argument("workflow_id")
-                .hint("create_workflow makes a new one; control_workflow with action `fork` goes on from its completed tasks")
+                .hint("create_workflow creates a new one; control_workflow with action `fork` continues from its completed tasks")
                 .current(json::of(&json!({"state": state, "version": version})))
         }
         EnqueueRefused::TooMany { tasks } => too_many_tasks(usize::try_from(tasks).unwrap_or_default(), limits),
         EnqueueRefused::SameKey { key } => {
-            Error::new(Code::Conflict, format!("the workflow has a task with the key `{key}` already"))
+            Error::new(Code::Conflict, format!("the workflow already has a task with the key `{key}`"))
                 .argument("tasks")
         }
         EnqueueRefused::NoSuchTask { name, known } => Error::new(
             Code::Invalid,
-            format!("`depends_on` names `{}`, which is no task of the workflow", text::shown(&name)),
+            format!("`depends_on` names `{}`, which is not a task of the workflow", text::shown(&name)),
         )
         .argument("tasks")
         .did_you_mean(nearest(&name, known.iter().map(String::as_str)))
@@ -63,10 +63,7 @@ pub(super) fn of_enqueue(refused: EnqueueRefused, workflow_id: Option<&str>, lim
 pub(super) fn too_many_tasks(tasks: usize, limits: &Limits) -> Error {
     Error::new(
         Code::Limit,
-        format!(
-            "a workflow takes {} tasks; this would be more than it has room for ({tasks})",
-            limits.workflow_tasks_max
-        ),
+        format!("a workflow takes up to {} tasks; with these it would have {tasks}", limits.workflow_tasks_max),
     )
     .argument("tasks")
     .hint("split the work over several workflows; CALLBOARD_MAX_WORKFLOW_TASKS sets the bound")
@@ -90,10 +87,13 @@ pub(super) fn of_manage(refused: ManageRefused, change: &Change) -> Error {
         }
         ManageRefused::WorkflowEnded { workflow_id, state } => {
             let state = state.as_str();
-            Error::new(Code::Conflict, format!("the workflow `{workflow_id}` is {state}; its tasks stay as they are"))
-                .argument("ids")
-                .hint("control_workflow with action `fork` goes on from its completed tasks")
-                .current(json::of(&json!({"workflow_id": workflow_id, "state": state})))
+            Error::new(
+                Code::Conflict,
+                format!("the workflow `{workflow_id}` is {state}; its tasks can no longer be changed"),
+            )
+            .argument("ids")
+            .hint("control_workflow with action `fork` continues from its completed tasks")
+            .current(json::of(&json!({"workflow_id": workflow_id, "state": state})))
         }
         ManageRefused::Repeat(why) => repeat(why),
     }

@@ -121,7 +121,10 @@ fn links(requests: &[TaskRequest], place: Place, limits: &Limits) -> Result<Vec<
     let mut here = Vec::with_capacity(requests.len());
     for (at, task) in requests.iter().enumerate() {
         if task.depends_on.len() > limits.workflow_tasks_max {
-            return Err(Error::invalid(format!("tasks[{at}].depends_on"), "it names more tasks than a workflow holds"));
+            return Err(Error::invalid(
+                format!("tasks[{at}].depends_on"),
+                "it names more tasks than a workflow can have",
+            ));
         }
         let (own, others): (Vec<String>, Vec<String>) = task
             .depends_on
@@ -131,9 +134,9 @@ fn links(requests: &[TaskRequest], place: Place, limits: &Limits) -> Result<Vec<
         if place == Place::Alone && !others.is_empty() {
             return Err(Error::invalid(
                 format!("tasks[{at}].depends_on"),
-                format!("`depends_on` names {}, which is no task of this call", listed(&others)),
+                format!("`depends_on` names {}, which is not a task of this call", listed(&others)),
             )
-            .hint("tasks of no workflow wait only for tasks of the same call; pass workflow_id for others"));
+            .hint("tasks without a workflow can only depend on tasks of the same call; pass workflow_id for others"));
         }
         here.push(own);
         existing.push(others);
@@ -156,17 +159,20 @@ fn words(fault: Fault, limits: &Limits) -> Error {
         }
         Fault::UnknownKey { task, key } => Error::invalid(
             format!("tasks[{task}].depends_on"),
-            format!("`depends_on` names `{}`, which is the key of no task", text::shown(&key)),
+            format!("`depends_on` names `{}`, which is not the key of a task", text::shown(&key)),
         ),
         Fault::Cycle { keys } => {
             let shown = keys.iter().take(LISTED_MAX).map(|key| format!("`{}`", text::shown(key)));
             let more = if keys.len() > LISTED_MAX { " → …" } else { "" };
             let circle = shown.collect::<Vec<_>>().join(" → ");
-            Error::invalid("tasks", format!("tasks wait for each other in a circle: {circle}{more}"))
+            Error::invalid("tasks", format!("tasks depend on each other in a cycle: {circle}{more}"))
         }
         Fault::TooDeep { depth } => Error::new(
             Code::Limit,
-            format!("{depth} tasks wait for one another in a row; a workflow takes {}", limits.dependency_depth_max),
+            format!(
+                "the longest chain of dependencies has {depth} tasks; a workflow takes up to {}",
+                limits.dependency_depth_max
+            ),
         )
         .argument("tasks")
         .hint("CALLBOARD_MAX_DEPENDENCY_DEPTH sets the bound"),

@@ -21,7 +21,7 @@ pub(super) fn of_create(refused: CreateRefused, parent_id: Option<&str>) -> Erro
 }
 
 fn too_many(active_max: u64) -> Error {
-    Error::new(Code::Limit, format!("{active_max} workflows are open, and there may be no more"))
+    Error::new(Code::Limit, format!("{active_max} workflows are open, which is the limit"))
         .hint("complete or cancel some (list_workflows shows them); CALLBOARD_MAX_ACTIVE_WORKFLOWS sets the bound")
 }
 
@@ -44,28 +44,28 @@ pub(super) fn of_change(refused: ChangeRefused, id: &str, action: Option<Action>
             let what = action.map_or("complete", Action::as_str);
             let error = Error::new(
                 Code::Conflict,
-                format!("the workflow `{id}` is {}; {what} does nothing to it", state.as_str()),
+                format!("the workflow `{id}` is {}; {what} has no effect on it", state.as_str()),
             )
             .argument(if action.is_some() { "action" } else { "workflow_id" })
             .current(current(state, version));
             if state.is_open() {
                 error
             } else {
-                error.hint("what has ended stays so; action `fork` makes a new one that goes on from it")
+                error.hint("an ended workflow stays ended; action `fork` creates a new one that continues from it")
             }
         }
         ChangeRefused::Version { state, version } => {
-            Error::new(Code::Conflict, format!("the workflow `{id}` has version {version} now"))
+            Error::new(Code::Conflict, format!("the workflow `{id}` is at version {version} now"))
                 .argument("expected_version")
-                .hint("look at it again with get_orchestration_status, then decide")
+                .hint("read it again with get_orchestration_status, then decide")
                 .current(current(state, version))
         }
         ChangeRefused::OpenTasks { open, state, version } => Error::new(
             Code::Conflict,
-            format!("{open} tasks of the workflow `{id}` are not over"),
+            format!("{open} tasks of the workflow `{id}` have not ended"),
         )
         .argument("outcome")
-        .hint("finish them, or cancel them with manage_tasks; outcome `failed` and `cancelled` cancel what is open")
+        .hint("finish them, or cancel them with manage_tasks; the outcomes `failed` and `cancelled` cancel them too")
         .current(current(state, version)),
         ChangeRefused::TooMany { active_max } => too_many(active_max),
         ChangeRefused::Repeat(why) => repeat(why),

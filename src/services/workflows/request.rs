@@ -140,10 +140,13 @@ impl ControlRequest {
         text::id("workflow_id", &self.workflow_id)?;
         match (&self.signal, self.action == Action::Signal) {
             (None, true) => {
-                return Err(Error::invalid("signal", "`signal` is missing: the name of what the workers are told"));
+                return Err(Error::invalid(
+                    "signal",
+                    "`signal` is missing: the name of the signal that the workers receive",
+                ));
             }
             (Some(_), false) => {
-                let message = format!("`signal` goes with action `signal`, not with `{}`", self.action.as_str());
+                let message = format!("`signal` only goes with action `signal`, not with `{}`", self.action.as_str());
                 return Err(Error::invalid("signal", message));
             }
             (Some(signal), true) => {
@@ -214,7 +217,7 @@ impl ListRequest {
             Some("open") => State::ALL.into_iter().filter(|state| state.is_open()).collect(),
             Some(word) => vec![State::parse(word).ok_or_else(|| {
                 let words: Vec<&str> = State::ALL.into_iter().map(State::as_str).collect();
-                Error::invalid("state", format!("`{}` is no state of a workflow", text::shown(word)))
+                Error::invalid("state", format!("`{}` is not a state of a workflow", text::shown(word)))
                     .hint(format!("it takes open, {}", words.join(", ")))
             })?],
         };
@@ -293,7 +296,7 @@ impl AnalyticsRequest {
             Metric::SuccessRate | Metric::Duration | Metric::Cost | Metric::Failures => GroupBy::Type,
         });
         if matches!(group_by, GroupBy::Agent | GroupBy::Model) && self.metric != Metric::Cost {
-            return Err(Error::invalid("group_by", "`group_by` agent and model go with metric `cost`"));
+            return Err(Error::invalid("group_by", "`group_by` agent and model only go with metric `cost`"));
         }
         Ok(Question { metric: self.metric, group_by, since: now.plus_ms(-ms), most, offset })
     }
@@ -302,8 +305,8 @@ impl AnalyticsRequest {
 /// `90m`, `24h`, `7d` in milliseconds.
 fn window_ms(window: &str) -> Result<i64, Error> {
     let refuse = || {
-        Error::invalid("window", format!("`{}` is no length of time", text::shown(window)))
-            .hint(format!("write it as 90m, 24h or 7d, up to {WINDOW_DAYS_MAX}d"))
+        Error::invalid("window", format!("`{}` is not a duration", text::shown(window)))
+            .hint(format!("write it like 90m, 24h or 7d, up to {WINDOW_DAYS_MAX}d"))
     };
     let unit = window.chars().last().ok_or_else(refuse)?;
     let number: u64 = window

@@ -126,7 +126,7 @@ struct SystemView {
 }
 
 /// How to see what does not fit.
-const REST: &str = "manage_tasks with action `list` and filter {workflow_id} pages through tasks; task_id shows one with all it carries; get_events pages through events";
+const REST: &str = "manage_tasks with action `list` and filter {workflow_id} pages through tasks; task_id shows one with all its data; get_events pages through events";
 
 /// A workflow. `task_id` is its id under an older name.
 #[derive(Serialize, JsonSchema)]
@@ -183,7 +183,7 @@ impl GetStatus {
             (Some(id), None) => (id, "workflow_id"),
             (None, Some(id)) => (id, "task_id"),
             (None, None) if since_version.is_some() => {
-                return Err(Error::invalid("since_version", "`since_version` goes with `workflow_id`"));
+                return Err(Error::invalid("since_version", "`since_version` only goes with `workflow_id`"));
             }
             (None, None) => return Ok(None),
         };

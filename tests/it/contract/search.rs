@@ -420,7 +420,7 @@ async fn a_pattern_that_fits_none_is_told(engine: Engine) {
     let names = [index_name("none").replace("none", "no*ne")];
     let error = engine.count(&names, &Query::All).await.unwrap_err();
     assert_eq!((error.code, error.argument.as_deref()), (Code::NotFound, Some("index")), "{error:?}");
-    assert_eq!(error.message, format!("no index fits `{}`", names[0]));
+    assert_eq!(error.message, format!("no index matches `{}`", names[0]));
 }
 
 async fn a_query_that_is_none_is_told(engine: Engine) {

@@ -240,9 +240,10 @@ async fn reading_cannot_write(board: &Harness) {
 }
 
 async fn a_refusal_names_the_tool_that_was_called(board: &Harness) {
-    for (tool, rule) in
-        [("execute_query", "`execute_query` only reads"), ("explain_query", "`explain_query` explains only what reads")]
-    {
+    for (tool, rule) in [
+        ("execute_query", "`execute_query` only reads"),
+        ("explain_query", "`explain_query` only explains queries that read"),
+    ] {
         let failure = board.refused(tool, r#"{"query":"delete from items"}"#).await;
         assert_eq!(failure["message"], format!("{rule}; this statement starts with `delete`"));
         // What only the database itself knows to refuse names no other tool.

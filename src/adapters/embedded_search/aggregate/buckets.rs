@@ -60,7 +60,7 @@ impl Evaluation<'_> {
             None => None,
             Some(value) => Some(
                 stand_in(value, &input)
-                    .ok_or_else(|| wrong(&aggregation.at, "has a `missing` that is no value of its field"))?,
+                    .ok_or_else(|| wrong(&aggregation.at, "has a `missing` that is not a value of its field"))?,
             ),
         };
         let mut places: HashMap<Identity, usize> = HashMap::new();

@@ -201,7 +201,7 @@ impl<'a> Compiler<'a> {
                 Some((pattern, boost)) => (
                     pattern,
                     boost.parse().map_err(|_| {
-                        wrong(&clause.at, &format!("has a field with a boost that is no number: `{name}`"))
+                        wrong(&clause.at, &format!("has a field with a boost that is not a number: `{name}`"))
                     })?,
                 ),
                 None => (name, 1.0),

@@ -115,7 +115,7 @@ async fn known_schema(client: &Client, access: &Access, given: &str) -> Result<S
     let exact = known.iter().find(|known| *known == given);
     match exact.or_else(|| known.iter().find(|known| **known == folded)) {
         Some(found) if access.schemas.allow(found) => Ok(found.clone()),
-        Some(hidden) => Err(Error::new(Code::Denied, format!("schema `{hidden}` is outside what this server may use"))
+        Some(hidden) => Err(Error::new(Code::Denied, format!("this server may not use the schema `{hidden}`"))
             .argument("schema")
             .hint("CALLBOARD_SCHEMAS names the allowed schemas")),
         None => {

@@ -11,7 +11,7 @@ pub(super) fn not_made(cause: &str) -> Option<(String, &'static str)> {
         "password missing" => {
             return Some((
                 rejected("the database asks for a password that is not set"),
-                "the operator sets the user and password in DATABASE_URL",
+                "the operator should set the user and password in DATABASE_URL",
             ));
         }
         "server did not use channel binding" => (
@@ -49,7 +49,7 @@ pub(super) fn not_made(cause: &str) -> Option<(String, &'static str)> {
 pub(super) fn hint(state: &str, words: &str) -> Option<&'static str> {
     let says = |part: &str| words.contains(part);
     Some(match state {
-        "28P01" => "the operator sets the user and password in DATABASE_URL",
+        "28P01" => "the operator should set the user and password in DATABASE_URL",
         "28000" if says("no pg_hba.conf entry") && (says("no encryption") || says("SSL off")) => {
             "the server's pg_hba.conf has no line for this login without encryption: the operator sets sslmode=require in DATABASE_URL, or adds a line"
         }
@@ -65,9 +65,9 @@ pub(super) fn hint(state: &str, words: &str) -> Option<&'static str> {
             "the server takes this login only from a system user of the role's name: the operator names a host and password in DATABASE_URL, or changes the line in pg_hba.conf"
         }
         "28000" => {
-            "the operator looks at user, sslmode, sslcert and sslkey in DATABASE_URL, and at the server's pg_hba.conf"
+            "the operator should check user, sslmode, sslcert and sslkey in DATABASE_URL, and the server's pg_hba.conf"
         }
-        state if state.starts_with("28") => "the operator sets the user and password in DATABASE_URL",
+        state if state.starts_with("28") => "the operator should set the user and password in DATABASE_URL",
         "53300" => {
             "the server has no connection free for this role: the operator closes others, raises max_connections or the role's limit, or puts a pooler in between"
         }

@@ -8,7 +8,7 @@ pub const MORE_THAN_READS: &str = "it is a function that may do more than read";
 pub const CALLS_MORE: &str = "it calls a function that may do more than read";
 /// Why a relation or setting is refused.
 pub const HOLDS_SECRETS: &str = "it holds secrets, paths, or what other users do";
-const RUNS_TEXT: &str = "it runs SQL that it is given as text";
+const RUNS_TEXT: &str = "it runs SQL passed to it as text";
 const READS_FILES: &str = "it reaches files, large objects or other servers";
 const SHOWS_SESSIONS: &str = "it shows what other users do";
 

@@ -130,7 +130,7 @@ fn numeric(raw: &[u8]) -> Result<Cell, Failure> {
     let negative = match *sign {
         0 => false,
         0x4000 => true,
-        _ => return Err("a numeric is no number".into()),
+        _ => return Err("a numeric is not a number".into()),
     };
     let mut whole = Some(0_i128);
     let mut real = 0.0_f64;

@@ -23,7 +23,7 @@ pub(super) fn of(error: Error) -> Error {
     let said = match error.code {
         Code::OutcomeUnknown | Code::Cancelled | Code::Limit => return error,
         Code::Unavailable => Error::new(Code::Unavailable, format!("the record store is down: {}", error.message))
-            .hint("it is used again as soon as it answers; the operator looks at CALLBOARD_STORE_URL, or at DATABASE_URL where that is not set")
+            .hint("calls work again as soon as it answers; the operator should check CALLBOARD_STORE_URL, or DATABASE_URL where that is not set")
             .retry_after(error.retry_after.unwrap_or(Duration::from_secs(1))),
         Code::Busy | Code::Timeout => Error::new(Code::Busy, "the record store has too much to do")
             .hint("nothing was changed; try again")

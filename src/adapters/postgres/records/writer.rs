@@ -62,8 +62,10 @@ impl Writer {
     pub(super) fn take(&self, step: Box<dyn Step>) -> Result<(), Error> {
         let queue = self.queue.get_or_init(|| self.start());
         queue.try_send(step).map_err(|refused| match refused {
-            mpsc::error::TrySendError::Full(_) => Error::new(Code::Busy, "too many calls wait for the record store")
-                .retry_after(Duration::from_millis(500)),
+            mpsc::error::TrySendError::Full(_) => {
+                Error::new(Code::Busy, "too many calls are waiting for the record store")
+                    .retry_after(Duration::from_millis(500))
+            }
             mpsc::error::TrySendError::Closed(_) => Error::new(Code::Unavailable, "the record store has stopped"),
         })
     }

@@ -20,7 +20,7 @@ pub(super) fn in_commit(error: rusqlite::Error, call: &Call) -> Error {
         return of(error, call);
     }
     Error::new(Code::OutcomeUnknown, "the disk failed during the commit; the write may or may not stand")
-        .hint("repeat the call with the same idempotency_key, or look whether its effect is there")
+        .hint("repeat the call with the same idempotency_key, or check whether it took effect")
         .cause(error)
 }
 
@@ -30,7 +30,7 @@ pub(super) fn reworded(error: Error) -> Error {
         // Its words are about the file, and right for everybody.
         Code::Unavailable | Code::Cancelled | Code::OutcomeUnknown => return error,
         Code::Timeout | Code::Busy => {
-            Error::new(Code::Busy, "the record store is in use by other processes, or has too much to do")
+            Error::new(Code::Busy, "the record store is in use by other processes, or overloaded")
                 .hint("nothing was changed; try again")
                 .retry_after(Duration::from_millis(500))
         }

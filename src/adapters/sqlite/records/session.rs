@@ -137,7 +137,7 @@ pub(super) fn look(connection: &mut Connection, call: &Call, mut step: Box<dyn S
     session.order("BEGIN").map_err(meaning)?;
     let failure = match step.run(&session).now_or_never() {
         Some(outcome) => outcome.err(),
-        None => Some(Error::new(Code::Internal, "a look waited for something that is no statement")),
+        None => Some(Error::new(Code::Internal, "a read waited for something that is not a statement")),
     };
     if !session.has_ended() {
         session.order("ROLLBACK").map_err(meaning)?;

@@ -54,8 +54,10 @@ impl Writer {
     pub(super) fn take(&self, step: Box<dyn Step>) -> Result<(), Error> {
         let running = self.running.get_or_init(|| self.start());
         running.queue.try_send(step).map_err(|refused| match refused {
-            mpsc::error::TrySendError::Full(_) => Error::new(Code::Busy, "too many calls wait for the record store")
-                .retry_after(Duration::from_millis(500)),
+            mpsc::error::TrySendError::Full(_) => {
+                Error::new(Code::Busy, "too many calls are waiting for the record store")
+                    .retry_after(Duration::from_millis(500))
+            }
             mpsc::error::TrySendError::Closed(_) => Error::new(Code::Unavailable, "the record store has stopped"),
         })
     }
@@ -153,7 +155,7 @@ fn one(session: &SqliteSession<'_>, step: &mut dyn Step, call: &Call) -> Result<
     let ran = catch_unwind(AssertUnwindSafe(|| step.run(session).now_or_never()));
     let outcome = match ran {
         Ok(Some(outcome)) => outcome,
-        Ok(None) => Err(Error::new(Code::Internal, "a transition waited for something that is no statement")),
+        Ok(None) => Err(Error::new(Code::Internal, "a transition waited for something that is not a statement")),
         Err(_panic) => Err(Error::new(Code::Internal, "a transition failed unexpectedly")),
     };
     if session.has_ended() {

@@ -35,7 +35,7 @@ pub(super) fn statement(new: &NewTable) -> Result<Statement, Error> {
     let table = &new.table.name.text;
     check_name(table, "table".to_owned())?;
     if table.to_ascii_lowercase().starts_with("sqlite_") || table.to_ascii_lowercase().starts_with("pragma_") {
-        return Err(Error::invalid("table", format!("names like `{table}` belong to the database itself")));
+        return Err(Error::invalid("table", format!("names like `{table}` are reserved for the database itself")));
     }
     for (place, column) in new.columns.iter().enumerate() {
         let argument = format!("columns[{place}].name");
@@ -47,8 +47,11 @@ pub(super) fn statement(new: &NewTable) -> Result<Statement, Error> {
     }
     for (place, name) in new.primary_key.iter().enumerate() {
         if !new.columns.iter().any(|column| column.name == *name) {
-            return Err(Error::invalid("primary_key", format!("`primary_key` names `{name}`, which is no column"))
-                .did_you_mean(nearest(name, new.columns.iter().map(|column| column.name.as_str()))));
+            return Err(Error::invalid(
+                "primary_key",
+                format!("`primary_key` names `{name}`, which is not one of the columns"),
+            )
+            .did_you_mean(nearest(name, new.columns.iter().map(|column| column.name.as_str()))));
         }
         if new.primary_key.iter().take(place).any(|before| before == name) {
             return Err(Error::invalid("primary_key", format!("`primary_key` names `{name}` twice")));
@@ -63,7 +66,7 @@ pub(super) fn statement(new: &NewTable) -> Result<Statement, Error> {
             if new.primary_key.len() != 1 || new.primary_key.first() != Some(&column.name) {
                 return Err(Error::invalid(
                     format!("columns[{place}].type"),
-                    "in the embedded database only a column that is the whole primary key can number itself",
+                    "in the embedded database only a column that is the whole primary key can be an identity column",
                 ));
             }
             // This exact spelling makes it SQLite's row number.
@@ -169,9 +172,9 @@ pub(super) fn create(
             return Ok(CreatedTable { table: table.full_name(), created: false, ddl: statement.text, note });
         }
         Ok(table) => {
-            return Err(Error::new(Code::Conflict, format!("{} `{}` exists already", table.kind, table.full_name()))
+            return Err(Error::new(Code::Conflict, format!("{} `{}` already exists", table.kind, table.full_name()))
                 .argument("table")
-                .hint("get_schema shows it; if_not_exists makes this no error")
+                .hint("get_schema shows it; with if_not_exists this is not an error")
                 .place(Place { backend_code: Some("42P07".to_owned()), ..Place::default() }));
         }
         Err(refused) if refused.code != Code::NotFound => return Err(refused),
@@ -179,7 +182,7 @@ pub(super) fn create(
     }
     transaction.execute_batch(&format!("-- create_table\n{}", statement.text)).map_err(|error| {
         let words = failure::words(&error);
-        Error::invalid("columns", format!("the table cannot be made: {words}")).cause(error)
+        Error::invalid("columns", format!("the table cannot be created: {words}")).cause(error)
     })?;
     if !how.dry_run {
         transaction.commit().map_err(wrong)?;

@@ -196,7 +196,7 @@ fn double(text: &str, base: BaseType) -> Result<Value, Fault> {
     match trimmed.to_ascii_lowercase().as_str() {
         "infinity" | "inf" | "+infinity" => return Ok(Value::Real(f64::INFINITY)),
         "-infinity" | "-inf" => return Ok(Value::Real(f64::NEG_INFINITY)),
-        "nan" => return fault("22003", "this database keeps no NaN"),
+        "nan" => return fault("22003", "this database cannot store NaN"),
         _ => {}
     }
     let Some(number) = Decimal::parse(trimmed) else { return syntax(base, text) };

@@ -118,7 +118,7 @@ fn prepare<'c>(connection: &'c Connection, text: &str, call: &Call) -> Result<St
         explained(connection, error.place(place))
     })?;
     if statement.column_count() == 0 || !statement.readonly() {
-        return Err(Error::new(Code::Denied, "a query only reads; this statement gives no rows")
+        return Err(Error::new(Code::Denied, "a query only reads; this statement returns no rows")
             .argument("query")
             .hint("use insert_data or bulk_insert to write"));
     }
@@ -154,13 +154,14 @@ fn bind(statement: &mut Statement<'_>, params: &[Json], call: &Call) -> Result<(
     for index in 1..=statement.parameter_count() {
         let number = match statement.parameter_name(index) {
             None => index,
-            Some(name) => name
-                .get(1..)
-                .and_then(|number| number.parse::<usize>().ok())
-                .filter(|number| *number > 0)
-                .ok_or_else(|| {
-                    Error::invalid("query", format!("`{name}` is no parameter")).hint("write parameters as $1, $2, …")
-                })?,
+            Some(name) => {
+                name.get(1..).and_then(|number| number.parse::<usize>().ok()).filter(|number| *number > 0).ok_or_else(
+                    || {
+                        Error::invalid("query", format!("`{name}` is not a parameter"))
+                            .hint("write parameters as $1, $2, …")
+                    },
+                )?
+            }
         };
         places.push((index, number));
     }

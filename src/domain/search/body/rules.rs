@@ -24,7 +24,7 @@ const BY_FIELD: [&str; 11] = [
 /// Holds a key, before its value is visited.
 pub(super) fn key(walk: &Walk, key: &str) -> Result<(), Error> {
     let why = match key {
-        "runtime_mappings" => "defines fields by scripts",
+        "runtime_mappings" => "defines fields with scripts",
         "wrapper" => "hides a query in base64",
         "indexed_shape" => "reads a document of another index",
         "script" | "_script" | "template" | "pipeline" | "search_pipeline" | "derived" if is_field(walk) => {
@@ -33,7 +33,7 @@ pub(super) fn key(walk: &Walk, key: &str) -> Result<(), Error> {
         "script" | "_script" => "runs a script",
         "template" => "runs a stored template",
         "pipeline" | "search_pipeline" => "runs a pipeline",
-        "derived" => "defines fields by scripts",
+        "derived" => "defines fields with scripts",
         _ if key.starts_with("script_") || key.starts_with("scripted_") || key.ends_with("_script") => {
             if is_field(walk) {
                 return Ok(());
@@ -88,10 +88,10 @@ pub(super) fn text(walk: &Walk, text: &str) -> Result<(), Error> {
     }
     Err(Error::new(
         Code::Denied,
-        format!("`{}` begins with a wildcard, which reads every term of the index", walk.place()),
+        format!("`{}` starts with a wildcard, which reads every term of the index", walk.place()),
     )
     .argument(walk.argument)
-    .hint("begin with the characters that are known, or look for whole words by match or `text`"))
+    .hint("start with the characters you know, or search for whole words with match or `text`"))
 }
 
 /// Begins with a wildcard and goes on with something: `*` alone is "has a value", which is cheap.
@@ -118,5 +118,5 @@ fn denied(walk: &Walk, key: &str, why: &str) -> Error {
     let place = if place.ends_with(key) { place } else { format!("{place}.{key}") };
     Error::new(Code::Denied, format!("`{place}` {why}, which this server does not allow"))
         .argument(walk.argument)
-        .hint("a query finds documents of the indices it names; what is left to compute can be done by execute_query or by the caller")
+        .hint("a query only finds documents in the indices it names; compute the rest with execute_query, or yourself")
 }

@@ -101,7 +101,7 @@ fn instead(word: &str) -> &'static str {
     match word {
         "insert" | "update" | "delete" | "merge" | "copy" | "truncate" => "use insert_data or bulk_insert to write",
         "create" => "use create_table to create a table",
-        "drop" | "alter" => "no tool drops or alters; the operator does that beside this server",
+        "drop" | "alter" => "no tool drops or alters anything; the operator does that outside this server",
         "begin" | "start" | "commit" | "rollback" | "savepoint" | "end" | "abort" => {
             "every query runs in a transaction of its own"
         }
@@ -184,7 +184,9 @@ pub(super) fn balanced(source: &Source<'_>, tokens: &[Token]) -> Result<(), Erro
         };
         if open.pop().is_none_or(|(bracket, _)| bracket != closes) {
             let bracket = if closes == '(' { ')' } else { ']' };
-            return Err(source.invalid(&format!("the statement has a `{bracket}` that closes nothing"), token.start));
+            return Err(
+                source.invalid(&format!("the statement has a `{bracket}` without its opening bracket"), token.start)
+            );
         }
     }
     match open.last() {

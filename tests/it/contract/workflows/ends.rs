@@ -97,7 +97,7 @@ async fn is_ended_by_word(store: &Arc<Records>) {
     assert_eq!((carried.result.unwrap().get(), carried.error.as_deref()), (r#"{"part":1}"#, Some("gave up")));
     for outcome in [State::Completed, State::Failed, State::Cancelled] {
         let refused = complete(&made.id, outcome).await.unwrap().unwrap_err();
-        assert_eq!(refused, ChangeRefused::State { state: State::Failed, version: 4 }, "what has ended stays");
+        assert_eq!(refused, ChangeRefused::State { state: State::Failed, version: 4 }, "an ended workflow stays ended");
     }
     for action in [Action::Start, Action::Pause, Action::Resume, Action::Cancel, Action::Signal] {
         assert!(board.control(&made.id, action).await.is_err(), "{action:?}");

@@ -170,7 +170,6 @@ mod tests {
             "PGSSLCRLDIR",
             "PGREQUIRESSL",
             "PGCONNECT_TIMEOUT",
-            "PGCHANNELBINDING",
             "PGTARGETSESSIONATTRS",
             "PGGSSENCMODE",
             "PGSYSCONFDIR",

@@ -77,7 +77,9 @@ pub fn read(given: &Json, question: &str) -> Result<After, Error> {
         search_after: Json,
     }
     let text = given.get().trim();
-    if let Ok(next) = serde_json::from_str::<Next>(text) {
+    if text.starts_with('{')
+        && let Ok(next) = serde_json::from_str::<Next>(text)
+    {
         return read(&next.search_after, question);
     }
     let refuse = || Error::invalid("search_after", "`search_after` takes a list of sort values").hint(HINT);

@@ -91,7 +91,7 @@ fn normal(host: &str) -> Option<String> {
         let fits = inner.chars().all(|one| matches!(one, ':' | '.' | '*') || one.is_ascii_hexdigit());
         return (fits && inner.contains('*')).then(|| inner.to_ascii_lowercase());
     }
-    if inner.is_empty() || inner != host {
+    if inner != host || host.split('.').any(str::is_empty) {
         return None;
     }
     if !host.contains('*') {

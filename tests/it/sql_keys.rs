@@ -311,14 +311,14 @@ async fn a_key_that_exists_is_named_with_what_takes_it(board: &Harness) {
         );
         assert_eq!(
             failure["hint"],
-            "pass on_conflict `update` with conflict_columns [\"id\"] to change the row that exists, or `ignore` to leave it as it is; \
+            "pass on_conflict `update` and conflict_columns [\"id\"] to change the row that exists, or `ignore` to keep it; \
              on_error `reject` writes the other rows"
         );
     }
     let failure = board.refused("insert_data", r#"{"table":"t","row":{"id":1,"name":"b"}}"#).await;
     assert_eq!(
         failure["hint"],
-        "use bulk_insert with on_conflict `update` with conflict_columns [\"id\"] to change the row that exists, or `ignore` to leave it as it is"
+        "use bulk_insert with on_conflict `update` and conflict_columns [\"id\"] to change the row that exists, or `ignore` to keep it"
     );
 }
 

@@ -141,6 +141,8 @@ async fn a_list_for_a_single_parameter_is_refused_with_the_form_that_works() {
         ("select jsonb_typeof($1::jsonb)", json!(["hello"]), json!("string")),
         ("select $1::text", json!([12345]), json!("12345")),
         ("select count(*) from k where svc <> all($1)", json!([["web"]]), json!(1)),
+        ("select count(*) from k where svc = any($1)", json!(["[\"api\", \"web\"]"]), json!(1)),
+        ("select count(*) from k where svc = any($1)", json!(["{api,web}"]), json!(1)),
     ] {
         assert_eq!(first(&board, query, params).await, wanted, "{query}");
     }

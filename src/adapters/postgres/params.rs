@@ -5,6 +5,7 @@ use std::error::Error as StdError;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::BytesMut;
+use serde_json::value::RawValue;
 use tokio_postgres::types::{Format, IsNull, Kind, ToSql, Type, to_sql_checked};
 
 use super::values::behind_domains;
@@ -74,6 +75,15 @@ pub fn text_of(value: &Json, of: &Type, argument: &str) -> Result<Parameter, Err
         array_literal(value, element, argument, &mut literal)?;
         return Ok(Parameter(Some(literal)));
     }
+    // A list as text, as hosts send them; PostgreSQL's own form of an array begins otherwise.
+    if let (Kind::Array(element), Some(list)) = (of.kind(), rows::document_in(text))
+        && let Some(list) =
+            RawValue::from_string(list.trim().to_owned()).ok().filter(|list| list.get().starts_with('['))
+    {
+        let mut literal = String::new();
+        array_literal(&list, element, argument, &mut literal)?;
+        return Ok(Parameter(Some(literal)));
+    }
     let Ok(string) = serde_json::from_str::<String>(text) else {
         if text.starts_with('"') {
             return Err(Error::invalid(argument.to_owned(), format!("`{argument}` holds half a surrogate pair")));
@@ -98,12 +108,17 @@ fn reads_json(of: &Type) -> bool {
 /// As text, a list or object would equal nothing, and nobody would know.
 fn structure(is_list: bool, of: &Type, argument: &str) -> Error {
     let (what, name) = (if is_list { "a list" } else { "an object" }, of.name());
+    let place = argument.strip_prefix("params[").and_then(|rest| rest.strip_suffix(']')?.parse::<usize>().ok());
+    let number = place.map_or(1, |place| place + 1);
     let hint = match (is_list, of.kind()) {
         (true, _) => {
-            "for one of several values write `= any($1)` (for none of them `<> all($1)`); for the JSON itself write `$1::jsonb`"
+            format!(
+                "for one of several values write `= any(${number})` (for none of them `<> all(${number})`); \
+                 for the JSON itself write `${number}::jsonb`"
+            )
         }
-        (false, Kind::Composite(_)) => "write a row as text in PostgreSQL's form: \"(1,x)\"",
-        (false, _) => "for the JSON itself write `$1::jsonb`, or send it as a string",
+        (false, Kind::Composite(_)) => "write a row as text in PostgreSQL's form: \"(1,x)\"".to_owned(),
+        (false, _) => format!("for the JSON itself write `${number}::jsonb`, or send it as a string"),
     };
     Error::invalid(argument.to_owned(), format!("`{argument}` is {what}; the statement takes {name}")).hint(hint)
 }

@@ -29,10 +29,12 @@ fn exists(many: bool, detail: Option<&str>) -> String {
     let tool = if many { "pass" } else { "use bulk_insert with" };
     let reject = if many { "; on_error `reject` writes the other rows" } else { "" };
     let update = match key(detail) {
-        Some(key) => format!("`update` with conflict_columns [{key}] to change the row that exists, or "),
-        None => String::new(),
+        Some(key) => {
+            format!("`update` and conflict_columns [{key}] to change the row that exists, or `ignore` to keep it")
+        }
+        None => "`ignore` to keep the row that exists".to_owned(),
     };
-    format!("{tool} on_conflict {update}`ignore` to leave it as it is{reject}")
+    format!("{tool} on_conflict {update}{reject}")
 }
 
 /// `"a", "b"` of `Key (a, b)=(1, 2) already exists.`; none for a key on expressions.
@@ -61,12 +63,12 @@ mod tests {
         let of = |many, detail| hint("23505", many, None, Some(detail));
         assert_eq!(
             of(true, "Key (a, b)=(1, 2) already exists."),
-            "pass on_conflict `update` with conflict_columns [\"a\", \"b\"] to change the row that exists, or `ignore` to leave it as it is; \
+            "pass on_conflict `update` and conflict_columns [\"a\", \"b\"] to change the row that exists, or `ignore` to keep it; \
              on_error `reject` writes the other rows"
         );
         assert_eq!(
             of(false, "Key (lower(a))=(x) already exists."),
-            "use bulk_insert with on_conflict `ignore` to leave it as it is"
+            "use bulk_insert with on_conflict `ignore` to keep the row that exists"
         );
     }
 }

@@ -199,6 +199,14 @@ async fn a_partial_unique_index_serves_as_it_is() {
     assert_eq!(counts(&answer), [1, 1, 0, 0, 1]);
     assert_eq!(rejects(&answer), [(2, "-", "21000")]);
     assert_eq!(server.psql(name_of(&url), "SELECT string_agg(n::text, ',' ORDER BY n) FROM t"), "2,3,4,9");
+    // Also where the first of two is there as given.
+    let rows = json!([{"a":2,"b":"x","n":4},{"a":2,"b":"x","n":5},{"a":3,"b":"x","n":6}]);
+    let answer = load(&board, rows, how.clone()).await;
+    assert_eq!(counts(&answer), [1, 0, 1, 0, 1]);
+    assert_eq!(rejects(&answer), [(1, "-", "21000")]);
+    let many: Vec<Value> = (0..600).map(|a| json!({"a":a,"b":"y","n":a})).collect();
+    assert_eq!(counts(&load(&board, json!(many), how.clone()).await), [600, 0, 0, 0, 0]);
+    assert_eq!(counts(&load(&board, json!(many), how.clone()).await), [0, 0, 600, 0, 0]);
     let mut last = how.clone();
     last["duplicates"] = json!("last");
     assert_eq!(refused(&board, json!([{"a":1,"b":"x"}]), last).await["argument"], "duplicates");

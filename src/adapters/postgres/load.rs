@@ -159,7 +159,12 @@ async fn write_unit(
     progress: &mut Progress,
 ) -> Result<(), Error> {
     let mut seen = conflict.clone();
-    if !unit.columns.is_empty() {
+    let strict = matches!(conflict, Conflict::Update(target) if target.strict) && batch.refuses_duplicates();
+    if strict {
+        // A statement for all does not tell rows that share a key, where the first of them changes nothing.
+        drop(staging);
+        client.batch_execute(UNDO).await.map_err(meaning)?;
+    } else if !unit.columns.is_empty() {
         match in_bulk(client, batch, unit, staging, conflict).await {
             // Every row of a plain insert is a new one, unless a trigger takes it away.
             Ok((inserted, _)) if *conflict == Conflict::Error && inserted < unit.positions.len() as u64 => {

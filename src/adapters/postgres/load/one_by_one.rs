@@ -5,7 +5,7 @@ use tokio_postgres::{Client, types::Type};
 
 use super::{
     batch::{Batch, Unit},
-    statement::{AGAIN, Conflict, Source, Statement, write},
+    statement::{AGAIN, Conflict, SAME, Source, Statement, write},
 };
 use crate::{
     adapters::postgres::failure::meaning,
@@ -83,7 +83,7 @@ fn block(batch: &Batch<'_>, unit: &Unit, statement: &Statement, conflict: &Confl
     let body = format!(
         "#variable_conflict use_column
 DECLARE
-  callboard_position integer; callboard_row json; callboard_new bigint; callboard_changed bigint; callboard_missing bigint;
+  callboard_position integer; callboard_row json; callboard_new bigint; callboard_changed bigint; callboard_missing bigint; callboard_seen tid[] := '{{}}';
   callboard_inserted bigint := 0; callboard_updated bigint := 0; callboard_faults json[] := '{{}}';
   callboard_code text; callboard_reason text; callboard_column text; callboard_detail text; callboard_place integer;
   callboard_names text[] := ARRAY[{names}]::text[]; callboard_types text[] := ARRAY[{types}]::text[];
@@ -167,7 +167,12 @@ fn written(batch: &Batch<'_>, unit: &Unit, statement: &Statement, conflict: &Con
                 _ => None,
             };
             let again = raise(&code, &reason, detail.as_deref().unwrap_or_default(), single.unwrap_or_default());
-            format!("\nIF pg_catalog.current_setting('{AGAIN}', true) = 'yes' THEN {again} END IF;")
+            format!(
+                "\nIF pg_catalog.current_setting('{AGAIN}', true) = 'yes' THEN {again} END IF;\n\
+                 IF pg_catalog.current_setting('{SAME}', true) <> '' THEN\n\
+                 callboard_seen := callboard_seen || pg_catalog.current_setting('{SAME}')::tid;\n\
+                 PERFORM pg_catalog.set_config('{SAME}', '', true);\nEND IF;"
+            )
         }
         false => String::new(),
     };

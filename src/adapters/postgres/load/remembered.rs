@@ -101,7 +101,7 @@ impl Postgres {
         let mut batch = Batch::new(&table, &load.rows, key, load.duplicates);
         batch.fill(None).await;
         let merged = batch.merged;
-        if batch.unsure || matches!(&conflict, Conflict::Update(target) if target.numbered.is_some()) {
+        if batch.unsure || matches!(&conflict, Conflict::Update(target) if target.numbered.is_some() || target.strict) {
             return None;
         }
         let (columns, mut body) = match (batch.faults.is_empty(), batch.units.pop()) {

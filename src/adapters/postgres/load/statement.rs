@@ -55,6 +55,9 @@ impl Target {
 /// Left in a setting by a statement that met a row of this transaction.
 pub(super) const AGAIN: &str = "callboard.again";
 
+/// Left in a setting by a statement that met a row as it was given: where it is.
+pub(super) const SAME: &str = "callboard.same";
+
 /// Whether the row `o` was written by this transaction, in any of its subtransactions: it can be seen, and its writer has not ended.
 const OURS: &str = "pg_catalog.age(o.xmin) <= 0 AND pg_catalog.pg_xact_status((pg_catalog.pg_current_xact_id()::pg_catalog.text::pg_catalog.int8 \
     - pg_catalog.age(o.xmin))::pg_catalog.text::pg_catalog.xid8) = 'in progress'";
@@ -127,9 +130,10 @@ fn update(table: &Table, columns: &[usize], key: &Target, from: &str, source: So
     let changes = differs(&values, "o.", "EXCLUDED.");
     let one_by_one = matches!(source, Source::Record(_));
     let changes = match key.strict && one_by_one && table.kind == 'r' {
-        true => {
-            format!("CASE WHEN {OURS} THEN pg_catalog.set_config('{AGAIN}', 'yes', true) IS NULL ELSE {changes} END")
-        }
+        true => format!(
+            "CASE WHEN {OURS} OR o.ctid = ANY (callboard_seen) THEN pg_catalog.set_config('{AGAIN}', 'yes', true) IS NULL\n\
+             WHEN {changes} THEN true ELSE pg_catalog.set_config('{SAME}', o.ctid::pg_catalog.text, true) IS NULL END"
+        ),
         false => changes,
     };
     let action = format!("{inference} DO UPDATE SET {}\nWHERE {changes}", sets.join(", "));

@@ -75,11 +75,16 @@ impl Elasticsearch {
         Ok(engine)
     }
 
+    /// The path segment for indices that can be searched.
     async fn target(&self, indices: &[String]) -> Result<String, Error> {
-        match names::target(&self.wire, &self.remembered, indices).await {
-            Ok(target) => Ok(target),
-            Err(error) => Err(self.with_near_names(error, indices).await),
-        }
+        let target = self.meant(indices).await?;
+        if target.names_closed { Err(failure::closed(&target.closed)) } else { Ok(target.path) }
+    }
+
+    /// The same, closed ones too.
+    async fn meant(&self, indices: &[String]) -> Result<names::Target, Error> {
+        let target = names::target(&self.wire, &self.remembered, indices).await;
+        self.named(target, indices).await
     }
 
     /// Adds what a name that does not exist may have meant.
@@ -146,14 +151,21 @@ impl SearchEngine for Elasticsearch {
         let got = answer.read::<Got>()?.docs.into_iter().next();
         let Some(got) = got else { return Ok(None) };
         if let Some(error) = got.error {
-            return self.named(Err(error.of_document()), &indices).await;
+            // An alias of several indices, or a data stream: there documents are only found by searching.
+            return match error.of_document() {
+                error if error.code == Code::Conflict => Err(error),
+                _ => self.named(find::by_id(&self.wire, &target, id, fields).await, &indices).await,
+            };
         }
-        Ok(got.found.then(|| Document {
-            id: got.id,
-            index: got.index,
-            version: got.version,
-            document: got.source.unwrap_or_else(json::null),
-        }))
+        if !got.found {
+            return Ok(None);
+        }
+        let document = got.source.ok_or_else(|| failure::sourceless(&got.index))?;
+        Ok(Some(Document { id: got.id, index: got.index, version: got.version, document }))
+    }
+
+    async fn closed(&self, indices: &[String]) -> Result<Vec<String>, Error> {
+        Ok(self.meant(indices).await?.closed)
     }
 
     async fn indices(&self, pattern: Option<&str>) -> Result<(Engine, Vec<IndexSummary>), Error> {
@@ -163,7 +175,7 @@ impl SearchEngine for Elasticsearch {
 
     async fn mapping(&self, index: &str) -> Result<Mapping, Error> {
         let indices = [index.to_owned()];
-        let target = self.target(&indices).await?;
+        let target = self.meant(&indices).await?.path;
         self.named(fields::mapping(&self.wire, &target, index).await, &indices).await
     }
 
@@ -181,13 +193,14 @@ impl SearchEngine for Elasticsearch {
 
     async fn index(&self, documents: &NewDocuments) -> Result<Indexed, Error> {
         let names = [documents.index.clone()];
-        match names::target_now(&self.wire, &self.remembered, &names).await {
+        let target = match names::target_now(&self.wire, &self.remembered, &names).await {
             // A missing index is made by the first document.
-            Err(error) if error.code == Code::NotFound => {}
+            Err(error) if error.code == Code::NotFound => names::Target::default(),
             Err(error) => return Err(error),
-            Ok(_) => {}
-        }
-        let indexed = bulk::index(&self.wire, documents, self.time).await;
+            Ok(target) if target.names_closed => return Err(failure::closed(&target.closed)),
+            Ok(target) => target,
+        };
+        let indexed = bulk::index(&self.wire, documents, target.is_stream, self.time).await;
         self.remembered.forget();
         self.named(indexed, &names).await
     }

@@ -142,6 +142,8 @@ pub struct Field {
     pub analyzer: Option<String>,
     /// Date format, when given.
     pub format: Option<String>,
+    /// The field that an alias stands for.
+    pub target: Option<String>,
     /// Paths of its multi-fields.
     pub multi_fields: Vec<String>,
 }

@@ -81,6 +81,8 @@ pub struct Exported {
     pub documents: Option<Vec<ExportedDocument>>,
     /// The text, when it is in the answer as CSV.
     pub csv: Option<String>,
+    /// What was passed over.
+    pub note: Option<String>,
 }
 
 impl Exported {
@@ -128,7 +130,7 @@ impl Exports {
         let mut paced = Paced { report, last: None };
         let work = self.run(&export, request.format, request.destination, &mut paced);
         match tokio::time::timeout(time, work).await {
-            Ok(exported) => exported,
+            Ok(exported) => Ok(Exported { note: self.search.closed_note(&export.indices).await, ..exported? }),
             Err(_elapsed) => Err(Error::new(
                 Code::Timeout,
                 format!("the export did not finish within {} s and was discarded", time.as_secs()),
@@ -197,6 +199,7 @@ impl Exports {
             file: None,
             documents: None,
             csv: None,
+            note: None,
         };
         match format {
             Format::Ndjson => exported.documents = Some(documents),
@@ -265,7 +268,7 @@ impl Exports {
         file.append(chunk).await?;
         let file = file.finish().await?;
         let format = if extension == "csv" { Format::Csv } else { Format::Ndjson };
-        Ok(Some(Exported { id, format, count: source.read, file: Some(file), documents: None, csv: None }))
+        Ok(Some(Exported { id, format, count: source.read, file: Some(file), documents: None, csv: None, note: None }))
     }
 
     async fn columns(&self, export: &Export) -> Result<Columns, Error> {

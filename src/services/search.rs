@@ -1,6 +1,6 @@
 //! What an agent can ask of a search engine.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use crate::{
     config::{Access, Limits},
@@ -66,6 +66,8 @@ pub struct Answered {
     pub next_search_after: Option<String>,
     /// Where the rest begins, by count, when the order has no sort values.
     pub next_from: Option<usize>,
+    /// What is not in it: closed indices, documents that the index does not keep.
+    pub note: Option<String>,
 }
 
 /// A page of indices.
@@ -120,7 +122,10 @@ impl SearchService {
             timeout: self.limits.statement_time(None)?,
         };
         let found = self.engine.search(&search).await.map_err(|error| self.visible(error))?;
-        Ok(cut(found, &search, &question, bytes_max))
+        let mut answered = cut(found, &search, &question, bytes_max);
+        let notes = [self.closed_note(&search.indices).await, sourceless_note(&answered.found.hits)];
+        answered.note = notes.into_iter().flatten().reduce(|all, note| format!("{all}; {note}"));
+        Ok(answered)
     }
 
     /// A document by its id.
@@ -157,21 +162,35 @@ impl SearchService {
         Ok(IndexList { engine, indices, next })
     }
 
-    /// Describes an index.
-    pub async fn mapping(&self, index: &str) -> Result<Mapping, Error> {
-        self.engine.mapping(&self.one(index)?).await.map_err(|error| self.visible(error))
+    /// Describes an index, and says when it is closed.
+    pub async fn mapping(&self, index: &str) -> Result<(Mapping, Option<String>), Error> {
+        let index = self.one(index)?;
+        let mapping = self.engine.mapping(&index).await.map_err(|error| self.visible(error))?;
+        let closed = self.engine.closed(std::slice::from_ref(&index)).await.unwrap_or_default();
+        let note =
+            (!closed.is_empty()).then(|| format!("`{index}` is closed: it has to be opened before it is searched"));
+        Ok((mapping, note))
     }
 
-    /// Counts documents.
-    pub async fn count(&self, index: &str, query: QueryRequest) -> Result<u64, Error> {
+    /// Counts documents, and says what was passed over.
+    pub async fn count(&self, index: &str, query: QueryRequest) -> Result<(u64, Option<String>), Error> {
         let indices = self.readable(index)?;
-        self.engine.count(&indices, &query.read()?).await.map_err(|error| self.visible(error))
+        let count = self.engine.count(&indices, &query.read()?).await.map_err(|error| self.visible(error))?;
+        Ok((count, self.closed_note(&indices).await))
     }
 
     /// Writes documents.
     pub async fn index(&self, mut documents: NewDocuments) -> Result<Indexed, Error> {
         self.access.writing("index_documents")?;
         documents.index = self.one(&documents.index)?;
+        if let Some(stream) = access::stream_of(&documents.index) {
+            let index = &documents.index;
+            return Err(Error::invalid(
+                "index",
+                format!("`{index}` lies behind a data stream and is not written to itself"),
+            )
+            .hint(format!("write to the data stream: `{stream}`")));
+        }
         if documents.documents.len() > self.limits.documents_max {
             let (given, most) = (documents.documents.len(), self.limits.documents_max);
             return Err(Error::new(
@@ -187,13 +206,24 @@ impl SearchService {
         self.engine.index(&documents).await
     }
 
+    /// Says which closed indices were passed over. What was found stands, also when that cannot be learnt.
+    pub async fn closed_note(&self, indices: &[String]) -> Option<String> {
+        if !indices.iter().any(|name| name.contains('*')) {
+            return None;
+        }
+        let closed = self.engine.closed(indices).await.unwrap_or_default();
+        let closed: Vec<String> =
+            closed.into_iter().filter(|name| self.access.indices.allow(name)).map(|name| format!("`{name}`")).collect();
+        (!closed.is_empty()).then(|| format!("closed indices are passed over: {}", closed.join(", ")))
+    }
+
     /// Index names, lists and patterns, inside what is allowed: a pattern that reaches further is narrowed to the allowed ones it covers.
     pub fn readable(&self, given: &str) -> Result<Vec<String>, Error> {
         let mut names = Vec::new();
         for name in given.split(',').map(str::trim) {
             check_name(name)?;
             // A pattern is inside when it is itself matched by an allowed one: what it can match is then allowed too.
-            if self.access.indices.allow(name) {
+            if self.allows(name) {
                 names.push(name.to_owned());
             } else if name.contains('*') {
                 names.extend(self.narrowed(name)?);
@@ -232,10 +262,15 @@ impl SearchService {
             return Err(Error::invalid("index", format!("`index` takes one name here, not `{given}`"))
                 .hint("list_indices shows the names that fit a pattern"));
         }
-        if !self.access.indices.allow(given) {
+        if !self.allows(given) {
             return Err(hidden(given));
         }
         Ok(given.to_owned())
+    }
+
+    /// An index behind a data stream is allowed as the stream is.
+    fn allows(&self, name: &str) -> bool {
+        self.access.indices.allow(access::stream_of(name).unwrap_or(name))
     }
 }
 
@@ -256,7 +291,7 @@ fn part(argument: &'static str, part: Option<Json>) -> Result<Option<Json>, Erro
 }
 
 fn check_name(name: &str) -> Result<(), Error> {
-    if name.starts_with('.') && !name.contains(['/', '\\']) {
+    if name.starts_with('.') && access::stream_of(name).is_none() && !name.contains(['/', '\\']) {
         return Err(Error::new(Code::Denied, format!("`{name}` is a system index"))
             .argument("index")
             .hint("CALLBOARD_INDICES names what may be used"));
@@ -276,6 +311,14 @@ fn hidden(name: &str) -> Error {
     Error::new(Code::Denied, format!("this server may not use the index `{name}`"))
         .argument("index")
         .hint("CALLBOARD_INDICES names the allowed indices")
+}
+
+/// Indices whose hits come without their documents, because the index does not keep them.
+fn sourceless_note(hits: &[Hit]) -> Option<String> {
+    let without = hits.iter().filter(|hit| hit.document.get() == "null").map(|hit| format!("`{}`", hit.index));
+    let names: Vec<String> = without.collect::<BTreeSet<_>>().into_iter().collect();
+    let names = names.join(", ");
+    (!names.is_empty()).then(|| format!("`document` is null because the index keeps no `_source`: {names}"))
 }
 
 fn window(argument: &'static str, asked: Option<u64>) -> Result<Option<usize>, Error> {
@@ -300,7 +343,13 @@ fn cut(mut found: Found, search: &Search, question: &str, bytes_max: usize) -> A
     let more = truncated || found.more.unwrap_or(full && (search.from + keep) as u64 != found.total);
     let next_search_after = if more { end_of(&found.hits, search.after.as_ref()) } else { None };
     let next_from = (more && next_search_after.is_none()).then_some(search.from + keep);
-    Answered { found, truncated, next_search_after: next_search_after.map(|place| place.encode(question)), next_from }
+    Answered {
+        found,
+        truncated,
+        next_search_after: next_search_after.map(|place| place.encode(question)),
+        next_from,
+        note: None,
+    }
 }
 
 /// The place of the last hit. The hits that share its sort values may have begun on the page before.

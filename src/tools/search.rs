@@ -65,6 +65,8 @@ pub struct SearchAnswer {
     next: Option<NextHits>,
     #[serde(skip_serializing_if = "Option::is_none")]
     aggregations: Option<Any>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<String>,
     untrusted: bool,
     hits: Vec<HitView>,
 }
@@ -166,6 +168,8 @@ pub struct GetMapping {
 #[derive(Serialize, JsonSchema)]
 pub struct MappingAnswer {
     index: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<String>,
     fields: Vec<FieldView>,
     #[serde(skip_serializing_if = "Option::is_none")]
     raw: Option<Any>,
@@ -179,6 +183,8 @@ struct FieldView {
     analyzer: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     format: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    target: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     multi_fields: Vec<String>,
 }
@@ -200,6 +206,8 @@ pub struct CountDocuments {
 #[derive(Serialize, JsonSchema)]
 pub struct DocumentCount {
     count: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<String>,
 }
 
 #[tool_router(router = search_read_tools, vis = "pub(in crate::tools)")]
@@ -251,8 +259,8 @@ impl Tools {
         &self,
         Parameters(arguments): Parameters<GetMapping>,
     ) -> Result<Json<MappingAnswer>, ToolError> {
-        let mapping = self.app.search.mapping(&arguments.index).await?;
-        Ok(Json(MappingAnswer::new(mapping, arguments.raw.unwrap_or(false))))
+        let (mapping, note) = self.app.search.mapping(&arguments.index).await?;
+        Ok(Json(MappingAnswer::new(mapping, note, arguments.raw.unwrap_or(false))))
     }
 
     /// Count the documents of a search index that match a query or words, or all of them.
@@ -265,7 +273,8 @@ impl Tools {
         Parameters(arguments): Parameters<CountDocuments>,
     ) -> Result<Json<DocumentCount>, ToolError> {
         let query = QueryRequest { query: text(arguments.query), text: arguments.text };
-        Ok(Json(DocumentCount { count: self.app.search.count(&arguments.index, query).await? }))
+        let (count, note) = self.app.search.count(&arguments.index, query).await?;
+        Ok(Json(DocumentCount { count, note }))
     }
 }
 
@@ -299,7 +308,7 @@ impl From<Answered> for SearchAnswer {
             highlight: hit.highlight.map(Any),
             document: Any(hit.document),
         };
-        let Answered { found, truncated, next_search_after, next_from } = answered;
+        let Answered { found, truncated, next_search_after, next_from, note } = answered;
         let next = (next_search_after.is_some() || next_from.is_some())
             .then_some(NextHits { search_after: next_search_after.map(|place| [place]), from: next_from });
         Self {
@@ -309,6 +318,7 @@ impl From<Answered> for SearchAnswer {
             truncated,
             next,
             aggregations: found.aggregations.map(Any),
+            note,
             untrusted: true,
             hits: found.hits.into_iter().map(hit).collect(),
         }
@@ -346,16 +356,18 @@ impl From<IndexList> for IndicesAnswer {
 }
 
 impl MappingAnswer {
-    fn new(mapping: Mapping, raw: bool) -> Self {
+    fn new(mapping: Mapping, note: Option<String>, raw: bool) -> Self {
         let field = |field: search::Field| FieldView {
             path: field.path,
             r#type: field.type_name,
             analyzer: field.analyzer,
             format: field.format,
+            target: field.target,
             multi_fields: field.multi_fields,
         };
         Self {
             index: mapping.index,
+            note,
             fields: mapping.fields.into_iter().map(field).collect(),
             raw: raw.then_some(Any(mapping.raw)),
         }

@@ -39,8 +39,8 @@ struct Item {
     error: Option<Exception>,
 }
 
-/// Writes them all within `time`, or says of each that it was not.
-pub(super) async fn index(wire: &Wire, new: &NewDocuments, time: Duration) -> Result<Indexed, Error> {
+/// Writes them all within `time`, or says of each that it was not. A data stream takes new documents only.
+pub(super) async fn index(wire: &Wire, new: &NewDocuments, is_stream: bool, time: Duration) -> Result<Indexed, Error> {
     let until = Instant::now() + time;
     let mut indexed = Indexed::default();
     let mut entries = Vec::with_capacity(new.documents.len());
@@ -54,7 +54,7 @@ pub(super) async fn index(wire: &Wire, new: &NewDocuments, time: Duration) -> Re
     }
     let mut is_first = true;
     while !entries.is_empty() {
-        let (body, taken) = body(&entries);
+        let (body, taken) = body(&entries, is_stream);
         let rest = entries.split_off(taken);
         match write(wire, new, body, until.saturating_duration_since(Instant::now())).await {
             Ok(items) => note(&mut indexed, &entries, items),
@@ -92,7 +92,8 @@ async fn write(wire: &Wire, new: &NewDocuments, body: String, left: Duration) ->
 }
 
 /// As many entries as fit into one request, and how many they are.
-fn body(entries: &[Entry<'_>]) -> (String, usize) {
+fn body(entries: &[Entry<'_>], is_stream: bool) -> (String, usize) {
+    let action = if is_stream { "create" } else { "index" };
     let mut body = String::new();
     let mut taken = 0;
     for entry in entries {
@@ -100,7 +101,7 @@ fn body(entries: &[Entry<'_>]) -> (String, usize) {
             break;
         }
         match &entry.id {
-            Some(id) => body.push_str(&format!("{{\"index\":{{\"_id\":{}}}}}\n", json::of(id))),
+            Some(id) => body.push_str(&format!("{{\"{action}\":{{\"_id\":{}}}}}\n", json::of(id))),
             // What has no id is new; data streams take nothing else.
             None => body.push_str("{\"create\":{}}\n"),
         }

@@ -147,12 +147,11 @@ impl Pages for Exporting {
         }
         let bytes: usize = hits.iter().map(|hit| hit.source.as_ref().map_or(0, |source| source.get().len())).sum();
         self.size = (PAGE_BYTES / (bytes / hits.len()).max(64)).clamp(1, PAGE_MAX).min(self.size.saturating_mul(4));
-        let document = |hit: find::WireHit| ExportedDocument {
-            id: hit.id,
-            index: hit.index,
-            document: hit.source.unwrap_or_else(json::null),
+        let document = |hit: find::WireHit| match hit.source {
+            Some(document) => Ok(ExportedDocument { id: hit.id, index: hit.index, document }),
+            None => Err(failure::sourceless(&hit.index)),
         };
-        Ok(hits.into_iter().map(document).collect())
+        hits.into_iter().map(document).collect()
     }
 }
 

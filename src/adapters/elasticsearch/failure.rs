@@ -7,6 +7,8 @@ use serde::Deserialize;
 use super::lines::{self, Part};
 use crate::error::{Code, Error, Place};
 
+/// What engines say of an index that was closed.
+const CLOSED: &str = "index_closed_exception";
 /// Characters of an engine's words that are passed on: some repeat the whole query.
 const WORDS_MAX: usize = 600;
 
@@ -57,6 +59,11 @@ impl Exception {
         self.reason.as_deref().unwrap_or("no reason given")
     }
 
+    /// Of the index it is about, where it says so.
+    fn index_name(&self) -> String {
+        self.index.as_deref().or(self.resource.as_deref()).unwrap_or_default().to_owned()
+    }
+
     fn type_name(&self) -> &str {
         self.r#type.as_deref().unwrap_or_default()
     }
@@ -86,8 +93,10 @@ impl Exception {
     /// The failure of the one document that was asked for.
     pub(super) fn of_document(&self) -> Error {
         let root = self.root();
-        if root.type_name() == "index_not_found_exception" {
-            return no_index(root);
+        match root.type_name() {
+            "index_not_found_exception" => return no_index(root),
+            CLOSED => return closed(&[root.index_name()]),
+            _ => {}
         }
         let place = Place { backend_code: root.r#type.clone(), ..Place::default() };
         Error::new(Code::Invalid, sentence(Code::Invalid, 400, &self.words())).place(place)
@@ -96,6 +105,7 @@ impl Exception {
     /// The code for one document of a bulk request.
     pub(super) fn item_code(&self, status: u16) -> Code {
         match status {
+            _ if self.root().type_name() == CLOSED => Code::Conflict,
             409 => Code::Conflict,
             429 => Code::Busy,
             404 => Code::NotFound,
@@ -235,6 +245,7 @@ pub(super) fn refused(status: u16, body: &[u8], parts: &[Part], is_elasticsearch
     }
     let error = match meaning(status, root.type_name(), &words) {
         Meaning::NoIndex => return no_index(root).place(place),
+        Meaning::Closed => return closed(&[root.index_name()]).place(place),
         Meaning::Other(code) => Error::new(code, sentence(code, status, &words)),
     };
     let error = match error.code {
@@ -251,12 +262,14 @@ pub(super) fn refused(status: u16, body: &[u8], parts: &[Part], is_elasticsearch
 
 enum Meaning {
     NoIndex,
+    Closed,
     Other(Code),
 }
 
 fn meaning(status: u16, kind: &str, words: &str) -> Meaning {
     let code = match (status, kind) {
         (_, "index_not_found_exception") => return Meaning::NoIndex,
+        (_, CLOSED) => return Meaning::Closed,
         (_, "too_many_buckets_exception") => Code::Limit,
         (_, "es_rejected_execution_exception" | "rejected_execution_exception" | "circuit_breaking_exception") => {
             Code::Busy
@@ -292,14 +305,31 @@ fn sentence(code: Code, status: u16, words: &str) -> String {
 
 /// An index that is not there. Near names are added by whoever knows what is visible.
 fn no_index(root: &Exception) -> Error {
-    let name = root.index.as_deref().or(root.resource.as_deref()).unwrap_or_default();
-    missing(name)
+    missing(&root.index_name())
 }
 
 /// The same, by its name.
 pub(super) fn missing(name: &str) -> Error {
     let sentence = if name.contains('*') { format!("no index matches `{name}`") } else { format!("no index `{name}`") };
     Error::new(Code::NotFound, sentence).argument("index").hint("list_indices shows the indices that exist")
+}
+
+/// Indices that were closed: they keep their documents and answer nothing.
+pub(super) fn closed(names: &[String]) -> Error {
+    let names = names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>();
+    let (kind, verb) = if names.len() == 1 { ("index", "is") } else { ("indices", "are") };
+    Error::new(Code::Conflict, format!("{kind} {} {verb} closed", names.join(", ")))
+        .argument("index")
+        .hint("the operator opens it (POST /INDEX/_open in the search engine); until then name indices that are open")
+        .place(coded(CLOSED))
+}
+
+/// An index that keeps no `_source`: its documents can be found and never given.
+pub(super) fn sourceless(index: &str) -> Error {
+    Error::invalid("index", format!("`{index}` keeps no `_source`: its documents can be found but not given back"))
+        .hint(
+            "count_documents and `aggs` of search_documents work; the documents come from where they were indexed from",
+        )
 }
 
 fn coded(code: &str) -> Place {

@@ -32,6 +32,8 @@ struct Level {
     analyzer: Option<String>,
     format: Option<String>,
     fields: Ordered<Box<RawValue>>,
+    /// Of an alias.
+    path: Option<String>,
 }
 
 /// The mapping of an index, or of all indices behind an alias.
@@ -82,6 +84,7 @@ fn flatten(level: &Level, prefix: &str, depth: usize, into: &mut Vec<Field>) -> 
                 type_name: field.r#type.clone().unwrap_or_else(|| "object".to_owned()),
                 analyzer: field.analyzer.clone(),
                 format: field.format.clone(),
+                target: field.path.clone().filter(|_| field.r#type.as_deref() == Some("alias")),
                 multi_fields: field.fields.0.iter().map(|(name, _)| format!("{path}.{name}")).collect(),
                 path: path.clone(),
             });

@@ -13,14 +13,14 @@ use serde_json::value::RawValue;
 use super::{
     failure::{self, ShardFailure},
     lines::Lines,
-    wire::{Answer, Body, Request, Wire},
+    wire::{Answer, Body, Request, SHORT, Wire},
 };
 use crate::{
     domain::{
         json::{self, Json},
-        search::{After, Found, Hit, Query, Search},
+        search::{After, Document, Found, Hit, Query, Search},
     },
-    error::Error,
+    error::{Code, Error},
 };
 
 /// Beyond the engine's own time-out, for the answer to arrive.
@@ -69,6 +69,8 @@ pub(super) struct WireHit {
     pub(super) id: String,
     #[serde(rename = "_index")]
     pub(super) index: String,
+    #[serde(rename = "_version", default)]
+    version: u64,
     #[serde(rename = "_score")]
     score: Option<f64>,
     #[serde(rename = "_source")]
@@ -156,6 +158,28 @@ pub(super) async fn count(wire: &Wire, target: &str, looked_for: &Query, timeout
     );
     let answer = wire.ask(request.deadline(timeout + ARRIVAL)).await?;
     Ok(whole(&answer, timeout)?.hits.total.map_or(0, |total| total.value))
+}
+
+/// A document by its id among several indices: those of an alias or behind a data stream.
+pub(super) async fn by_id(wire: &Wire, target: &str, id: &str, fields: &[String]) -> Result<Option<Document>, Error> {
+    // Two tell that it is not one; the others are for naming the indices.
+    const SIZE: &str = "10";
+    let mut body = Lines::default();
+    body.own("size", SIZE);
+    body.own("version", "true");
+    source(&mut body, fields);
+    body.own("query", &format!(r#"{{"ids":{{"values":[{}]}}}}"#, json::of(id)));
+    let query = [("allow_partial_search_results", "false"), ("expand_wildcards", "open")];
+    let hits = page(wire, format!("{target}/_search"), &query, body, SHORT).await?.hits.hits;
+    if hits.len() > 1 {
+        let indices = hits.iter().map(|hit| format!("`{}`", hit.index)).collect::<Vec<_>>().join(", ");
+        return Err(Error::new(Code::Conflict, format!("several documents have the id `{id}`: in {indices}"))
+            .argument("index")
+            .hint("name one of these indices as `index`"));
+    }
+    let Some(hit) = hits.into_iter().next() else { return Ok(None) };
+    let document = hit.source.ok_or_else(|| failure::sourceless(&hit.index))?;
+    Ok(Some(Document { id: hit.id, index: hit.index, version: hit.version, document }))
 }
 
 /// Reads an answer, which counts only if no part of it is missing.

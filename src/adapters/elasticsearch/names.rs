@@ -24,7 +24,20 @@ const REMEMBERED_MAX: usize = 512;
 
 /// What names meant a moment ago.
 #[derive(Clone, Default)]
-pub(super) struct Remembered(Arc<Mutex<HashMap<String, (Instant, String)>>>);
+pub(super) struct Remembered(Arc<Mutex<HashMap<String, (Instant, Target)>>>);
+
+/// What names mean.
+#[derive(Clone, Default)]
+pub(super) struct Target {
+    /// The path segment.
+    pub(super) path: String,
+    /// Closed indices among them, which no search reaches.
+    pub(super) closed: Vec<String>,
+    /// One of the closed ones was named, not only fitted by a pattern.
+    pub(super) names_closed: bool,
+    /// It is a data stream.
+    pub(super) is_stream: bool,
+}
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
@@ -39,7 +52,15 @@ struct ResolvedIndex {
     name: String,
     #[serde(default)]
     aliases: Vec<String>,
+    #[serde(default)]
+    attributes: Vec<String>,
     data_stream: Option<String>,
+}
+
+impl ResolvedIndex {
+    fn is_closed(&self) -> bool {
+        self.attributes.iter().any(|attribute| attribute == "closed")
+    }
 }
 
 #[derive(Deserialize)]
@@ -88,7 +109,7 @@ impl ResolvedAlias {
 
 /// The path segment for names and patterns: what they mean is looked up, so that neither a pattern nor an alias leads to an index of
 /// the engine's own, and a pattern that fits nothing is told from one whose indices hold nothing.
-pub(super) async fn target(wire: &Wire, remembered: &Remembered, names: &[String]) -> Result<String, Error> {
+pub(super) async fn target(wire: &Wire, remembered: &Remembered, names: &[String]) -> Result<Target, Error> {
     match remembered.get(&path_of(names)) {
         Some(target) => Ok(target),
         None => target_now(wire, remembered, names).await,
@@ -100,15 +121,23 @@ fn path_of(names: &[String]) -> String {
 }
 
 /// The same, asked in any case: before a write, which should not be the first to learn that an engine is down.
-pub(super) async fn target_now(wire: &Wire, remembered: &Remembered, names: &[String]) -> Result<String, Error> {
+pub(super) async fn target_now(wire: &Wire, remembered: &Remembered, names: &[String]) -> Result<Target, Error> {
     let path = path_of(names);
-    let asked = wire.ask(Request::get(format!("_resolve/index/{path}"), &[("expand_wildcards", "open")])).await;
+    let asked = wire.ask(Request::get(format!("_resolve/index/{path}"), &[("expand_wildcards", "open,closed")])).await;
     let resolved: Resolved = match asked {
         Ok(answer) => answer.read()?,
         // No right to look names up, or an engine without it: the name alone was checked.
-        Err(error) if is_unsupported(&error) => return Ok(path),
+        Err(error) if is_unsupported(&error) => return Ok(Target { path, ..Target::default() }),
         Err(error) => return Err(error),
     };
+    let target = reached(&resolved, names, &path)?;
+    remembered.put(path, target.clone());
+    Ok(target)
+}
+
+fn reached(resolved: &Resolved, names: &[String], path: &str) -> Result<Target, Error> {
+    let is_stream = resolved.data_streams.iter().any(|stream| names.contains(&stream.name));
+    let mut target = Target { is_stream, ..Target::default() };
     let mut visible: Vec<&str> = resolved.data_streams.iter().map(|stream| stream.name.as_str()).collect();
     let mut hides = false;
     for alias in &resolved.aliases {
@@ -123,18 +152,34 @@ pub(super) async fn target_now(wire: &Wire, remembered: &Remembered, names: &[St
         }
     }
     for index in &resolved.indices {
-        match (&index.data_stream, index.name.starts_with('.')) {
-            (None, false) => visible.push(&index.name),
-            (None, true) => hides = true,
-            (Some(_), _) => {}
+        let named = names.contains(&index.name);
+        let is_hidden = index.name.starts_with('.');
+        if named && is_hidden {
+            // The name alone was checked, as the stream's: it has to be the stream's indeed.
+            if index.data_stream.is_none() || index.data_stream.as_deref() != access::stream_of(&index.name) {
+                return Err(Error::new(Code::Denied, format!("`{}` is a system index", index.name)).argument("index"));
+            }
+        } else if index.data_stream.is_some() {
+            continue;
+        } else if is_hidden {
+            hides = true;
+            continue;
+        }
+        if index.is_closed() {
+            target.closed.push(index.name.clone());
+            target.names_closed |= named;
+        }
+        if named || !index.is_closed() {
+            visible.push(&index.name);
         }
     }
-    if visible.is_empty() {
+    if visible.is_empty() && !target.closed.is_empty() {
+        target.names_closed = true;
+    } else if visible.is_empty() {
         return Err(failure::missing(&names.join(",")));
     }
     // What a pattern would reach beyond is left out by naming the rest: engines differ in how they take exclusions.
-    let target = if hides { visible.into_iter().map(segment).collect::<Vec<_>>().join(",") } else { path.clone() };
-    remembered.put(path, target.clone());
+    target.path = if hides { visible.into_iter().map(segment).collect::<Vec<_>>().join(",") } else { path.to_owned() };
     Ok(target)
 }
 
@@ -144,12 +189,12 @@ fn is_unsupported(error: &Error) -> bool {
 }
 
 impl Remembered {
-    fn get(&self, path: &str) -> Option<String> {
+    fn get(&self, path: &str) -> Option<Target> {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         known.get(path).filter(|(at, _)| at.elapsed() < BELIEVED).map(|(_, target)| target.clone())
     }
 
-    fn put(&self, path: String, target: String) {
+    fn put(&self, path: String, target: Target) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= REMEMBERED_MAX {
             known.clear();
@@ -172,6 +217,8 @@ struct Line {
     documents: Option<String>,
     #[serde(rename = "store.size")]
     size: Option<String>,
+    /// open or close.
+    status: Option<String>,
 }
 
 /// The visible indices and data streams, ordered by name.
@@ -179,12 +226,12 @@ pub(super) async fn list(wire: &Wire, pattern: Option<&str>) -> Result<Vec<Index
     let query = [
         ("format", "json"),
         ("bytes", "b"),
-        ("h", "index,health,docs.count,store.size"),
-        ("expand_wildcards", "open,hidden"),
+        ("h", "index,health,docs.count,store.size,status"),
+        ("expand_wildcards", "open,closed,hidden"),
     ];
     let (lines, resolved) = tokio::join!(
         wire.ask(Request::get("_cat/indices", &query)),
-        wire.ask(Request::get("_resolve/index/*", &[("expand_wildcards", "open")])),
+        wire.ask(Request::get("_resolve/index/*", &[("expand_wildcards", "open,closed")])),
     );
     let lines: Vec<Line> = lines?.read()?;
     let mut summaries = match resolved {
@@ -251,11 +298,12 @@ fn severity(health: &str) -> u8 {
 impl Line {
     fn summary(self, aliases: Vec<String>) -> IndexSummary {
         let number = |text: Option<String>| text.and_then(|text| text.parse().ok()).unwrap_or(0);
+        let is_closed = self.status.as_deref() == Some("close");
         IndexSummary {
             name: self.index,
             documents: number(self.documents),
             size_bytes: number(self.size),
-            health: self.health.unwrap_or_else(|| "unknown".to_owned()),
+            health: if is_closed { "closed".to_owned() } else { self.health.unwrap_or_else(|| "unknown".to_owned()) },
             aliases,
         }
     }

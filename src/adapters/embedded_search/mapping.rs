@@ -391,6 +391,7 @@ impl Mapping {
             type_name: field.kind.as_str().to_owned(),
             analyzer: None,
             format: field.format.clone(),
+            target: None,
             multi_fields: self
                 .fields()
                 .filter(|(_, sub)| sub.of == Some(id))

@@ -21,6 +21,27 @@ impl Patterns {
     }
 }
 
+/// The data stream that an index lies behind, told from the index's name: `.ds-STREAM-YYYY.MM.DD-NNNNNN`, in OpenSearch without the day.
+pub fn stream_of(index: &str) -> Option<&str> {
+    let (rest, generation) = index.strip_prefix(".ds-")?.rsplit_once('-')?;
+    if generation.len() < 6 || !generation.bytes().all(|digit| digit.is_ascii_digit()) {
+        return None;
+    }
+    let is_day = |text: &str| {
+        text.len() == 10
+            && text
+                .bytes()
+                .enumerate()
+                .all(|(at, byte)| if matches!(at, 4 | 7) { byte == b'.' } else { byte.is_ascii_digit() })
+    };
+    let stream = match rest.rsplit_once('-') {
+        Some((stream, day)) if is_day(day) => stream,
+        _ => rest,
+    };
+    let is_name = !stream.is_empty() && !stream.starts_with('.') && !stream.contains(['*', ',', '?']);
+    is_name.then_some(stream)
+}
+
 /// Whether some name fits both patterns.
 pub fn overlap(one: &str, other: &str) -> bool {
     let one: Vec<char> = one.chars().collect();
@@ -64,7 +85,25 @@ pub fn matches(pattern: &str, name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{matches, overlap};
+    use super::{matches, overlap, stream_of};
+
+    #[test]
+    fn a_backing_index_tells_its_stream() {
+        assert_eq!(stream_of(".ds-logs-web-2026.11.29-000001"), Some("logs-web"));
+        assert_eq!(stream_of(".ds-logs-web-000012"), Some("logs-web"));
+        for other in [
+            ".ds-logs",
+            ".ds-000001",
+            ".ds--000001",
+            ".ds-.secret-000001",
+            ".ds-*-000001",
+            ".ds-logs-1",
+            ".x-000001",
+            "logs-000001",
+        ] {
+            assert_eq!(stream_of(other), None, "{other}");
+        }
+    }
 
     #[test]
     fn patterns_overlap_when_some_name_fits_both() {

@@ -237,6 +237,7 @@ mod tests {
             type_name: "keyword".to_owned(),
             analyzer: None,
             format: None,
+            target: None,
             multi_fields: Vec::new(),
         };
         Mapping { index: "i".to_owned(), fields: paths.iter().map(field).collect(), raw: json::null() }

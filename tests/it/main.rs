@@ -62,6 +62,7 @@ mod record_store;
 mod resources;
 mod schemas;
 mod search_body;
+mod search_names;
 mod search_pages;
 mod search_real;
 mod secrets;

@@ -264,7 +264,7 @@ async fn an_answer_that_would_miss_a_part_is_an_error() {
     let failure = board.refused("count_documents", &json!({"index": format!("{stem}-b")}).to_string()).await;
     assert_eq!(
         (&failure["code"], &failure["backend_code"]),
-        (&json!("invalid"), &json!("index_closed_exception")),
+        (&json!("conflict"), &json!("index_closed_exception")),
         "{failure}"
     );
 }
@@ -311,7 +311,7 @@ async fn a_mapping_shows_nested_fields_aliases_formats_and_analyzers() {
                 {"path": "lines", "type": "nested"},
                 {"path": "lines.properties.type", "type": "long"},
                 {"path": "lines.sku", "type": "keyword"},
-                {"path": "name", "type": "alias"},
+                {"path": "name", "type": "alias", "target": "title"},
                 {"path": "off", "type": "object"},
                 {"path": "title", "type": "text", "analyzer": "keyword"},
             ]),

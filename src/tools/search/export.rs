@@ -59,6 +59,8 @@ pub struct ExportAnswer {
     count: u64,
     complete: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     bytes: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     sha256: Option<String>,
@@ -150,6 +152,7 @@ impl From<Exported> for ExportAnswer {
         Self {
             count: exported.count,
             complete: true,
+            note: exported.note,
             bytes: exported.file.as_ref().map(|file| file.bytes),
             sha256: exported.file.as_ref().map(|file| file.sha256.clone()),
             resource_uri,

@@ -4,6 +4,7 @@ pub mod access;
 pub mod after;
 pub mod body;
 pub mod export;
+pub mod highlight;
 pub mod ids;
 
 use std::time::Duration;
@@ -41,7 +42,7 @@ pub struct Search {
     pub from: usize,
     /// Elasticsearch's `aggs`.
     pub aggregations: Option<Json>,
-    /// Elasticsearch's `highlight`, or true for all text fields.
+    /// Elasticsearch's `highlight`, or true for all text fields; read by [`highlight::read`].
     pub highlight: Option<Json>,
     /// Where the page begins; `None`: with the first hit.
     pub after: Option<After>,
@@ -79,6 +80,10 @@ pub struct Hit {
     pub document: Json,
     /// Field → fragments.
     pub highlight: Option<Json>,
+    /// Elasticsearch's `inner_hits`: the parts of the document that nested queries found.
+    pub inner_hits: Option<Json>,
+    /// Names of the query's clauses that found it.
+    pub matched_queries: Option<Json>,
     /// Its sort values: where a next page begins.
     pub sort: Option<Json>,
 }

@@ -123,7 +123,7 @@ impl Exports {
         check_fields(&request.fields)?;
         let export = Export {
             indices: self.search.readable(&request.index)?,
-            query: request.query.read()?,
+            query: request.query.read_without_parts("bulk_export")?,
             fields: request.fields,
         };
         let time = self.limits.work_time();

@@ -9,7 +9,7 @@ use crate::{
         page::Cursor,
         search::{
             After, Document, Engine, Found, Hit, IndexSummary, Indexed, Mapping, NewDocuments, Place, Query, Search,
-            access, after, body,
+            access, after, body, highlight,
         },
     },
     error::{Code, Error},
@@ -117,7 +117,7 @@ impl SearchService {
             // A caller that goes on repeats the call, with the `from` of its first page.
             from: if matches!(after, Some(After::Hit(_))) { 0 } else { from },
             aggregations: part("aggs", request.aggregations)?,
-            highlight: part("highlight", request.highlight)?,
+            highlight: request.highlight.map(highlight::read).transpose()?.flatten(),
             after,
             timeout: self.limits.statement_time(None)?,
         };
@@ -175,7 +175,8 @@ impl SearchService {
     /// Counts documents, and says what was passed over.
     pub async fn count(&self, index: &str, query: QueryRequest) -> Result<(u64, Option<String>), Error> {
         let indices = self.readable(index)?;
-        let count = self.engine.count(&indices, &query.read()?).await.map_err(|error| self.visible(error))?;
+        let query = query.read_without_parts("count_documents")?;
+        let count = self.engine.count(&indices, &query).await.map_err(|error| self.visible(error))?;
         Ok((count, self.closed_note(&indices).await))
     }
 
@@ -284,6 +285,13 @@ impl QueryRequest {
             (Some(query), None) => body::read_query(query),
         }
     }
+
+    /// The same for a tool that answers no `inner_hits`.
+    pub fn read_without_parts(self, tool: &str) -> Result<Query, Error> {
+        let query = self.read()?;
+        body::without_inner_hits(&query, tool)?;
+        Ok(query)
+    }
 }
 
 fn part(argument: &'static str, part: Option<Json>) -> Result<Option<Json>, Error> {
@@ -332,7 +340,9 @@ fn window(argument: &'static str, asked: Option<u64>) -> Result<Option<usize>, E
 fn cut(mut found: Found, search: &Search, question: &str, bytes_max: usize) -> Answered {
     let mut bytes = 0;
     let fit = found.hits.iter().take_while(|hit| {
-        bytes += hit.document.get().len() + hit.highlight.as_ref().map_or(0, |part| part.get().len()) + 64;
+        let beside = [&hit.highlight, &hit.inner_hits, &hit.matched_queries];
+        bytes += hit.document.get().len() + 64;
+        bytes += beside.into_iter().flatten().map(|part| part.get().len()).sum::<usize>();
         bytes <= bytes_max
     });
     // One hit is always given, however large: an answer without progress helps nobody.

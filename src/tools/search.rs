@@ -44,7 +44,7 @@ pub struct SearchDocuments {
     #[serde(alias = "aggregations")]
     #[schemars(extend("x-aliases" = ["aggregations"]))]
     aggs: Option<Any>,
-    /// {"fields":{"name":{}}}, or true.
+    /// {"fields":{"name":{}}}; {} or true: all.
     #[schemars(with = "Option<Object>")]
     highlight: Option<Any>,
     /// `next.search_after`.
@@ -88,6 +88,11 @@ struct HitView {
     score: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     highlight: Option<Any>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    inner_hits: Option<Any>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Vec<String>>")]
+    matched_queries: Option<Any>,
     document: Any,
 }
 
@@ -306,6 +311,8 @@ impl From<Answered> for SearchAnswer {
             index: hit.index,
             score: hit.score,
             highlight: hit.highlight.map(Any),
+            inner_hits: hit.inner_hits.map(Any),
+            matched_queries: hit.matched_queries.map(Any),
             document: Any(hit.document),
         };
         let Answered { found, truncated, next_search_after, next_from, note } = answered;

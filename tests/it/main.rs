@@ -61,6 +61,7 @@ mod readme;
 mod record_store;
 mod resources;
 mod schemas;
+mod search_answers;
 mod search_body;
 mod search_names;
 mod search_pages;

@@ -76,6 +76,8 @@ pub(super) struct WireHit {
     #[serde(rename = "_source")]
     pub(super) source: Option<Box<RawValue>>,
     highlight: Option<Box<RawValue>>,
+    inner_hits: Option<Box<RawValue>>,
+    matched_queries: Option<Box<RawValue>>,
     pub(super) sort: Option<Box<RawValue>>,
 }
 
@@ -126,14 +128,10 @@ async fn page_of(
     if let Some(aggregations) = &search.aggregations {
         body.part("aggs", "aggs", aggregations);
     }
-    match search.highlight.as_ref().map(|highlight| highlight.get()) {
-        None | Some("false" | "null") => {}
-        Some("true") => body.own("highlight", r#"{"fields":{"*":{}}}"#),
-        Some(_) => {
-            if let Some(highlight) = &search.highlight {
-                body.part("highlight", "highlight", highlight);
-            }
-        }
+    match &search.highlight {
+        Some(highlight) if highlight.get() == "true" => body.own("highlight", r#"{"fields":{"*":{}}}"#),
+        Some(highlight) => body.part("highlight", "highlight", highlight),
+        None => {}
     }
     let request = Request::post(
         format!("{target}/_search"),
@@ -233,6 +231,8 @@ fn hit(hit: WireHit) -> Hit {
         score: hit.score,
         document: hit.source.unwrap_or_else(json::null),
         highlight: hit.highlight,
+        inner_hits: hit.inner_hits,
+        matched_queries: hit.matched_queries,
         sort: hit.sort,
     }
 }

@@ -20,7 +20,6 @@ use crate::{
 /// What of a document to show.
 pub(super) struct Highlight {
     fields: Vec<(String, Style)>,
-    any_field: bool,
 }
 
 /// How to show it.
@@ -30,6 +29,8 @@ struct Style {
     close: String,
     fragment_size: usize,
     fragments: usize,
+    /// Words looked for in other fields are marked too.
+    any_field: bool,
 }
 
 /// Words to mark, by field.
@@ -39,9 +40,10 @@ impl Highlight {
     /// Reads `highlight`: true, or Elasticsearch's object. `None` for false.
     pub(super) fn read(json: &Json) -> Result<Option<Self>, Error> {
         let value: Value = serde_json::from_str(json.get()).map_err(|error| wrong("is not JSON").cause(error))?;
-        let style = Style { open: "<em>".to_owned(), close: "</em>".to_owned(), fragment_size: 100, fragments: 5 };
+        let (open, close) = ("<em>".to_owned(), "</em>".to_owned());
+        let style = Style { open, close, fragment_size: 100, fragments: 5, any_field: false };
         match value {
-            Value::Bool(true) => Ok(Some(Self { fields: vec![("*".to_owned(), style)], any_field: false })),
+            Value::Bool(true) => Ok(Some(Self { fields: vec![("*".to_owned(), style)] })),
             Value::Bool(false) | Value::Null => Ok(None),
             Value::Object(settings) => Self::read_settings(&settings, &style).map(Some),
             _ => Err(wrong("takes true, or an object such as {\"fields\":{\"name\":{}}}")),
@@ -53,7 +55,12 @@ impl Highlight {
         let mut fields = Vec::new();
         let mut add = |name: &String, own: &Value| -> Result<(), Error> {
             let none = Map::new();
-            fields.push((name.clone(), style.with(own.as_object().unwrap_or(&none))?));
+            let own = match own {
+                Value::Object(own) => own,
+                Value::Null => &none,
+                _ => return Err(wrong(&format!("takes an object as `fields.{name}`"))),
+            };
+            fields.push((name.clone(), style.with(own)?));
             Ok(())
         };
         match settings.get("fields") {
@@ -66,8 +73,7 @@ impl Highlight {
             None => add(&"*".to_owned(), &Value::Null)?,
             Some(_) => return Err(wrong("takes an object as `fields`")),
         }
-        let any_field = settings.get("require_field_match") == Some(&Value::Bool(false));
-        Ok(Self { fields, any_field })
+        Ok(Self { fields })
     }
 
     /// The fragments of a document; `None` when nothing in it is marked.
@@ -78,7 +84,7 @@ impl Highlight {
                 if !field.kind.is_words() || shown.contains_key(&field.path) {
                     continue;
                 }
-                let here = |of: FieldId| self.any_field || of == id;
+                let here = |of: FieldId| style.any_field || of == id;
                 let wanted: HashSet<&str> =
                     marks.iter().filter(|(of, _)| here(*of)).map(|(_, word)| word.as_str()).collect();
                 let source = field.of.and_then(|of| mapping.fields().nth(of)).map_or(&field.path, |(_, of)| &of.path);
@@ -114,13 +120,12 @@ impl Style {
                 "post_tags" => style.close = first(value).ok_or_else(refuse)?,
                 "fragment_size" => style.fragment_size = whole(value).ok_or_else(refuse)?,
                 "number_of_fragments" => style.fragments = whole(value).ok_or_else(refuse)?,
-                "fields"
-                | "type"
-                | "order"
-                | "require_field_match"
-                | "no_match_size"
-                | "boundary_scanner"
-                | "encoder" => {}
+                "require_field_match" => style.any_field = !value.as_bool().ok_or_else(refuse)?,
+                // How a text is cut; it is cut at words here.
+                "fields" | "type" | "boundary_scanner" => {}
+                "order" if value == "none" => {}
+                "no_match_size" if value == 0 => {}
+                "encoder" if value == "default" => {}
                 other => {
                     return Err(wrong(&format!("uses `{other}`, which the embedded search engine does not know"))
                         .hint("a real Elasticsearch or OpenSearch does: set ELASTICSEARCH_URL"));

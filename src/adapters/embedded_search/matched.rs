@@ -2,7 +2,7 @@
 
 use std::{
     cell::RefCell,
-    collections::{HashMap, hash_map::Entry},
+    collections::{HashMap, HashSet, hash_map::Entry},
     rc::Rc,
 };
 
@@ -81,6 +81,28 @@ pub(super) fn gather(shard: &Shard, place: u32, query: &dyn Query, alive: &Alive
     let found = shard.searcher.search(query, &Gather { shard: place, alive: alive.clone() }).map_err(failed)?;
     alive.check()?;
     Ok(found)
+}
+
+/// Of some documents of one index, the names of the queries that find each.
+pub(super) fn names(
+    shard: &Shard,
+    place: u32,
+    named: &[(String, Box<dyn Query>)],
+    some: &[Match],
+    alive: &Alive,
+) -> Result<HashMap<(u32, DocId), Vec<String>>, Error> {
+    let here: HashSet<(u32, DocId)> =
+        some.iter().filter(|found| found.shard == place).map(|found| (found.segment, found.document)).collect();
+    let mut names: HashMap<(u32, DocId), Vec<String>> = HashMap::new();
+    for (name, query) in named.iter().filter(|_| !here.is_empty()) {
+        for found in gather(shard, place, query.as_ref(), alive)? {
+            let document = (found.segment, found.document);
+            if here.contains(&document) {
+                names.entry(document).or_default().push(name.clone());
+            }
+        }
+    }
+    Ok(names)
 }
 
 /// What a column is opened by.

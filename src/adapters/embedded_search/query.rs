@@ -6,7 +6,7 @@ mod syntax;
 mod terms;
 mod text;
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, Ref, RefCell};
 
 use serde_json::Value;
 use tantivy::query::{
@@ -99,12 +99,27 @@ pub(super) struct Compiler<'a> {
     marks: RefCell<Vec<(FieldId, String)>>,
     /// Inside a clause that excludes: its words are not marked.
     excluding: Cell<bool>,
+    /// Clauses with a `_name`.
+    named: RefCell<Vec<(String, Box<dyn Compiled>)>>,
 }
 
 impl<'a> Compiler<'a> {
     pub(super) fn new(shard: &'a Shard, now: i64) -> Self {
         let ordinals = text_ordinals(&shard.collection.mapping);
-        Self { shard, layout: &shard.layout, ordinals, now, marks: RefCell::default(), excluding: Cell::new(false) }
+        Self {
+            shard,
+            layout: &shard.layout,
+            ordinals,
+            now,
+            marks: RefCell::default(),
+            excluding: Cell::new(false),
+            named: RefCell::default(),
+        }
+    }
+
+    /// The clauses that have a name, compiled so far.
+    pub(super) fn named(&self) -> Ref<'_, [(String, Box<dyn Compiled>)]> {
+        Ref::map(self.named.borrow(), Vec::as_slice)
     }
 
     /// The words looked for so far.
@@ -148,30 +163,38 @@ impl<'a> Compiler<'a> {
             return Err(wrong(at, &message));
         };
         let clause = Clause::new(format!("{at}.{name}"), name, body, depth);
-        match name.as_str() {
+        let compiled = self.clause(at, name, &clause)?;
+        if let Some(name) = clause.own_name()? {
+            self.named.borrow_mut().push((name.to_owned(), compiled.box_clone()));
+        }
+        Ok(compiled)
+    }
+
+    fn clause(&self, at: &str, name: &str, clause: &Clause<'_>) -> Result<Box<dyn Compiled>, Error> {
+        match name {
             "match_all" => clause.open(&[]).map(|_| clause.boosted(Box::new(AllQuery)))?,
             "match_none" => Ok(Box::new(EmptyQuery)),
-            "bool" => self.boolean(&clause),
-            "dis_max" => self.best_of(&clause),
-            "constant_score" => self.constant(&clause),
-            "boosting" => self.boosting(&clause),
-            "nested" => self.nested(&clause),
-            "match" => self.match_words(&clause),
-            "match_bool_prefix" => self.match_bool_prefix(&clause),
-            "match_phrase" => self.match_phrase(&clause, false),
-            "match_phrase_prefix" => self.match_phrase(&clause, true),
-            "multi_match" => self.multi_match(&clause),
-            "query_string" => self.query_string(&clause),
-            "simple_query_string" => self.simple_query_string(&clause),
-            "term" => self.term(&clause),
-            "terms" => self.terms(&clause),
-            "range" => self.range(&clause),
-            "exists" => self.exists(&clause),
-            "ids" => self.ids(&clause),
-            "prefix" => self.prefix(&clause),
-            "wildcard" => self.wildcard(&clause),
-            "regexp" => self.regexp(&clause),
-            "fuzzy" => self.fuzzy(&clause),
+            "bool" => self.boolean(clause),
+            "dis_max" => self.best_of(clause),
+            "constant_score" => self.constant(clause),
+            "boosting" => self.boosting(clause),
+            "nested" => self.nested(clause),
+            "match" => self.match_words(clause),
+            "match_bool_prefix" => self.match_bool_prefix(clause),
+            "match_phrase" => self.match_phrase(clause, false),
+            "match_phrase_prefix" => self.match_phrase(clause, true),
+            "multi_match" => self.multi_match(clause),
+            "query_string" => self.query_string(clause),
+            "simple_query_string" => self.simple_query_string(clause),
+            "term" => self.term(clause),
+            "terms" => self.terms(clause),
+            "range" => self.range(clause),
+            "exists" => self.exists(clause),
+            "ids" => self.ids(clause),
+            "prefix" => self.prefix(clause),
+            "wildcard" => self.wildcard(clause),
+            "regexp" => self.regexp(clause),
+            "fuzzy" => self.fuzzy(clause),
             other => Err(unknown(at, other)),
         }
     }
@@ -249,11 +272,22 @@ impl<'a> Compiler<'a> {
         clause.boosted(Box::new(DisjunctionMaxQuery::new(vec![without, with])))
     }
 
-    /// Objects in arrays are kept flat here, so a nested query is its inner query.
+    /// Objects in arrays are kept flat here: no field is nested, and a query that says so is answered as engines answer it then.
     fn nested(&self, clause: &Clause<'_>) -> Result<Box<dyn Compiled>, Error> {
-        clause.open(&["path", "query", "score_mode", "ignore_unmapped"])?;
-        let inner = self.required(clause, "query")?;
-        clause.boosted(inner)
+        if clause.field("inner_hits").is_some() {
+            return Err(elsewhere(&clause.at, "inner_hits"));
+        }
+        clause.open(&["path", "query", "score_mode", "ignore_unmapped", "inner_hits"])?;
+        let path = clause.text("path")?.ok_or_else(|| wrong(&clause.at, "requires `path`"))?;
+        self.required(clause, "query")?;
+        if clause.flag("ignore_unmapped")? {
+            return Ok(Box::new(EmptyQuery));
+        }
+        Err(wrong(
+            &clause.at,
+            &format!("cannot be answered: [nested] failed to find nested object under path [{path}]"),
+        )
+        .hint("get_mapping shows types; the fields of an object are queried without `nested`"))
     }
 
     fn required(&self, clause: &Clause<'_>, name: &str) -> Result<Box<dyn Compiled>, Error> {
@@ -305,13 +339,15 @@ pub(super) fn wrong(at: &str, message: &str) -> Error {
     Error::invalid("query", format!("`{at}` {message}"))
 }
 
+/// A part of the query that only real engines answer.
+fn elsewhere(at: &str, name: &str) -> Error {
+    Error::invalid("query", format!("`{at}` uses `{name}`, which the embedded search engine does not know"))
+        .hint("a real Elasticsearch or OpenSearch does: set ELASTICSEARCH_URL")
+}
+
 fn unknown(at: &str, name: &str) -> Error {
     if ELSEWHERE.contains(&name) {
-        return Error::invalid(
-            "query",
-            format!("`{at}` uses `{name}`, which the embedded search engine does not know"),
-        )
-        .hint("a real Elasticsearch or OpenSearch does: set ELASTICSEARCH_URL");
+        return elsewhere(at, name);
     }
     Error::invalid("query", format!("`{at}` has no clause `{name}`"))
         .hint("the clauses are match, multi_match, term, terms, range, bool, exists and others of Elasticsearch's query DSL")

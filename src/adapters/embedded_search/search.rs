@@ -1,6 +1,6 @@
 //! One search, one count, one export: from the port's question to its answer.
 
-use std::{sync::Arc, time::Instant};
+use std::{collections::HashMap, sync::Arc, time::Instant};
 
 use serde_json::Value;
 
@@ -98,9 +98,11 @@ pub(super) fn search(place: &Place<'_>, search: &Search) -> Result<Found, Error>
         None => None,
     };
     let (page, more) = order.page(&matches, &columns, after.as_ref(), search.from, search.size)?;
+    let mut names = view.names(page.iter().map(|(found, _)| *found).collect(), place.alive)?;
     let mut hits = Vec::with_capacity(page.len());
     for (found, values) in page {
         let mut hit = view.hit(&found, &search.fields, highlight.as_ref())?;
+        hit.matched_queries = names.remove(&(found.shard, found.segment, found.document)).map(|names| json::of(&names));
         hit.score = order.by_score().then(|| order::score(found.score));
         hit.sort = Some(json::of(&order.shown(&values)));
         hits.push(hit);
@@ -142,8 +144,22 @@ impl View<'_> {
             score: None,
             document: source::filtered(row.source, fields),
             highlight: marked,
+            inner_hits: None,
+            matched_queries: None,
             sort: None,
         })
+    }
+}
+
+impl View<'_> {
+    /// The names of the clauses that find each of these hits.
+    fn names(&self, page: Vec<Match>, alive: &Alive) -> Result<HashMap<(u32, u32, u32), Vec<String>>, Error> {
+        let mut all = HashMap::new();
+        for (number, (shard, compiler)) in (0_u32..).zip(self.shards.iter().zip(self.compilers)) {
+            let names = matched::names(shard, number, &compiler.named(), &page, alive)?;
+            all.extend(names.into_iter().map(|((segment, document), names)| ((number, segment, document), names)));
+        }
+        Ok(all)
     }
 }
 

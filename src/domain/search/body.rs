@@ -8,7 +8,7 @@ use serde::{
     Deserializer,
     de::{DeserializeSeed, MapAccess, SeqAccess, Visitor},
 };
-use serde_json::value::RawValue;
+use serde_json::{Value, value::RawValue};
 
 use super::{super::json::Json, Query};
 use crate::error::Error;
@@ -101,6 +101,36 @@ pub fn read_query(query: Json) -> Result<Query, Error> {
     Ok(Query::Dsl(query))
 }
 
+/// Refuses a query that asks for `inner_hits`, which only a search answers.
+///
+/// # Errors
+/// `invalid`, naming where they are asked for.
+pub fn without_inner_hits(query: &Query, tool: &str) -> Result<(), Error> {
+    fn find(value: &Value, place: &str) -> Option<String> {
+        match value {
+            Value::Object(members) => members.iter().find_map(|(name, inner)| {
+                let place = format!("{place}.{name}");
+                let joins = matches!(name.as_str(), "nested" | "has_child" | "has_parent");
+                if joins && inner.get("inner_hits").is_some_and(|asked| !asked.is_null()) {
+                    return Some(format!("{place}.inner_hits"));
+                }
+                find(inner, &place)
+            }),
+            Value::Array(items) => {
+                items.iter().enumerate().find_map(|(at, item)| find(item, &format!("{place}[{at}]")))
+            }
+            _ => None,
+        }
+    }
+    let Query::Dsl(dsl) = query else { return Ok(()) };
+    let value: Value = serde_json::from_str(dsl.get()).map_err(|error| unreadable("query", &error))?;
+    match find(&value, "query") {
+        None => Ok(()),
+        Some(place) => Err(Error::invalid("query", format!("`{place}` is not answered by {tool}"))
+            .hint("leave `inner_hits` out, or use search_documents, which answers them with each hit")),
+    }
+}
+
 /// Reads `aggs`, `highlight` or `search_after`: also from a string that holds the JSON, as some hosts send it.
 ///
 /// # Errors
@@ -145,7 +175,7 @@ fn unwrapped(argument: &'static str, part: Json) -> Result<Json, Error> {
     Ok(RawValue::from_string(inner.trim().to_owned()).unwrap_or(part))
 }
 
-fn unreadable(argument: &'static str, error: &serde_json::Error) -> Error {
+pub(super) fn unreadable(argument: &'static str, error: &serde_json::Error) -> Error {
     let sentence = error.to_string();
     let sentence = sentence.split(" at line ").next().unwrap_or_default().to_owned();
     Error::invalid(argument, format!("`{argument}` cannot be read: {sentence}"))

@@ -1,10 +1,13 @@
 //! How exported documents are written: one JSON object a line, or CSV. Documents stay text, so that every digit survives.
 
+mod asked;
+
 use std::{borrow::Cow, collections::HashMap, collections::HashSet, fmt};
 
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use self::asked::Asked;
 use super::{ExportedDocument, Mapping, access::matches};
 use crate::domain::json;
 
@@ -34,42 +37,81 @@ pub fn keeps(fields: &[String], path: &str) -> bool {
         })
 }
 
-/// The columns of a CSV export: `_id`, `_index` when there are several indices, one for each leaf of the mappings, and `_extra` when some
-/// document holds what has no column.
+/// The columns of a CSV export: `_id`, `_index` when there are several indices, and the fields asked for, or one for each leaf of the
+/// mappings. `_extra` comes last when some document holds what has no column.
 ///
 /// Cells are exact: nothing is added before a value that a spreadsheet would take for a formula. Null, missing and `{}` are empty cells, an
 /// empty string is `""`, arrays and objects are JSON.
 pub struct Columns {
-    names: Vec<String>,
-    places: HashMap<String, usize>,
-    /// Every path that has columns below it.
-    parents: HashSet<String>,
+    kind: Kind,
     with_index: bool,
     with_extra: bool,
 }
 
-impl Columns {
-    /// The leaves of these mappings that are among `fields`, in the order of the mappings.
-    pub fn new(mappings: &[Mapping], fields: &[String]) -> Self {
-        let mut columns = Self {
-            names: Vec::new(),
-            places: HashMap::new(),
-            parents: HashSet::new(),
-            with_index: mappings.len() != 1,
-            with_extra: false,
-        };
+enum Kind {
+    Whole(Leaves),
+    Asked(Asked),
+}
+
+/// One column for each leaf of the mappings.
+struct Leaves {
+    names: Vec<String>,
+    places: HashMap<String, usize>,
+    /// Every path that has columns below it.
+    parents: HashSet<String>,
+}
+
+impl Leaves {
+    fn new(mappings: &[Mapping]) -> Self {
+        let mut leaves = Self { names: Vec::new(), places: HashMap::new(), parents: HashSet::new() };
         // An alias field has no value of its own in a document.
-        let leaves = mappings.iter().flat_map(|mapping| &mapping.fields).filter(|field| field.type_name != "alias");
-        for field in leaves.filter(|field| keeps(fields, &field.path)) {
-            if columns.places.contains_key(&field.path) {
+        for field in mappings.iter().flat_map(|mapping| &mapping.fields).filter(|field| field.type_name != "alias") {
+            if leaves.places.contains_key(&field.path) {
                 continue;
             }
-            columns.places.insert(field.path.clone(), columns.names.len());
-            columns.names.push(field.path.clone());
+            leaves.places.insert(field.path.clone(), leaves.names.len());
+            leaves.names.push(field.path.clone());
             let parents = field.path.match_indices('.').filter_map(|(at, _)| field.path.get(..at));
-            columns.parents.extend(parents.map(str::to_owned));
+            leaves.parents.extend(parents.map(str::to_owned));
         }
-        columns
+        leaves
+    }
+
+    /// Goes down only where there are columns below, so the depth is that of the mapping.
+    fn sort_out<'a>(&self, members: Members<'a>, parent: &str, row: &mut Row<'a>) {
+        for (name, value) in members.0 {
+            let path = if parent.is_empty() { name } else { format!("{parent}.{name}") };
+            let text = value.get();
+            if text == "null" {
+                continue;
+            }
+            let inside = if self.parents.contains(&path) { Members::read(text) } else { None };
+            match (inside, self.places.get(&path).and_then(|place| row.cells.get_mut(*place))) {
+                (Some(members), _) => self.sort_out(members, &path, row),
+                (None, Some(cell @ None)) => *cell = Some(shown(text)),
+                (None, Some(Some(_)) | None) => row.extra.push((path, text)),
+            }
+        }
+    }
+}
+
+impl Columns {
+    /// The fields asked for, in that order: a name is one column, a pattern the leaves of the mappings that fit. No fields: all leaves.
+    pub fn new(mappings: &[Mapping], fields: &[String]) -> Self {
+        let kind = if fields.is_empty() {
+            Kind::Whole(Leaves::new(mappings))
+        } else {
+            Kind::Asked(Asked::new(mappings, fields))
+        };
+        let with_index = mappings.len() != 1 || fields.iter().any(|field| field == "_index");
+        Self { kind, with_index, with_extra: false }
+    }
+
+    fn names(&self) -> &[String] {
+        match &self.kind {
+            Kind::Whole(leaves) => &leaves.names,
+            Kind::Asked(asked) => &asked.names,
+        }
     }
 
     /// The same with a last column `_extra`: a JSON object of everything that has no column, so that nothing is lost.
@@ -84,7 +126,7 @@ impl Columns {
         if self.with_index {
             out.extend_from_slice(b",_index");
         }
-        for name in &self.names {
+        for name in self.names() {
             out.push(b',');
             cell(name, out);
         }
@@ -96,12 +138,7 @@ impl Columns {
 
     /// Adds the row of a document. False when the document holds something that has no column and there is no `_extra`; the row is not to be used then.
     pub fn row(&self, document: &ExportedDocument, out: &mut Vec<u8>) -> bool {
-        let mut row = Row { cells: vec![None; self.names.len()], extra: Vec::new() };
-        match Members::read(document.document.get()) {
-            Some(members) => self.sort_out(members, "", &mut row),
-            // Not an object, or with a key that is no Unicode: kept as a whole.
-            None => row.extra.push(("document".to_owned(), document.document.get())),
-        }
+        let row = self.sorted_out(document.document.get());
         cell(&document.id, out);
         if self.with_index {
             out.push(b',');
@@ -110,7 +147,7 @@ impl Columns {
         for value in &row.cells {
             out.push(b',');
             if let Some(value) = value {
-                cell(&shown(value), out);
+                cell(value, out);
             }
         }
         if self.with_extra {
@@ -123,26 +160,26 @@ impl Columns {
         self.with_extra || row.extra.is_empty()
     }
 
-    /// Goes down only where there are columns below, so the depth is that of the mapping.
-    fn sort_out<'a>(&self, members: Members<'a>, parent: &str, row: &mut Row<'a>) {
-        for (name, value) in members.0 {
-            let path = if parent.is_empty() { name } else { format!("{parent}.{name}") };
-            let text = value.get();
-            if text == "null" {
-                continue;
+    fn sorted_out<'a>(&self, document: &'a str) -> Row<'a> {
+        let leaves = match &self.kind {
+            Kind::Whole(leaves) => leaves,
+            Kind::Asked(asked) => {
+                let gathered = asked.row(document);
+                return Row { cells: gathered.texts().collect(), extra: gathered.rest };
             }
-            let inside = if self.parents.contains(&path) { Members::read(text) } else { None };
-            match (inside, self.places.get(&path).and_then(|place| row.cells.get_mut(*place))) {
-                (Some(members), _) => self.sort_out(members, &path, row),
-                (None, Some(cell @ None)) => *cell = Some(text),
-                (None, Some(Some(_)) | None) => row.extra.push((path, text)),
-            }
+        };
+        let mut row = Row { cells: vec![None; leaves.names.len()], extra: Vec::new() };
+        match Members::read(document) {
+            Some(members) => leaves.sort_out(members, "", &mut row),
+            // Not an object, or with a key that is no Unicode: kept as a whole.
+            None => row.extra.push(("document".to_owned(), document)),
         }
+        row
     }
 }
 
 struct Row<'a> {
-    cells: Vec<Option<&'a str>>,
+    cells: Vec<Option<Cow<'a, str>>>,
     extra: Vec<(String, &'a str)>,
 }
 
@@ -306,6 +343,51 @@ mod tests {
     fn several_indices_bring_the_name_of_each() {
         let columns = Columns::new(&[mapping(&["a"]), mapping(&["a", "b"])], &["a".to_owned()]);
         assert_eq!(csv(&columns, r#"{"a":1}"#).0, "_id,_index,a\r\n1,i,1\r\n");
+    }
+
+    fn asked(paths: &[&str], fields: &[&str], text: &str) -> (String, bool) {
+        let fields: Vec<String> = fields.iter().map(|field| (*field).to_owned()).collect();
+        csv(&Columns::new(&[mapping(paths)], &fields), text)
+    }
+
+    #[test]
+    fn fields_asked_for_are_columns_in_that_order_and_no_others() {
+        let paths = ["customer", "customer.name", "customer.age", "total"];
+        for (fields, text, table) in [
+            (
+                vec!["total", "customer.name"],
+                r#"{"customer":{"name":"A"},"total":1}"#,
+                "_id,total,customer.name\r\n1,1,A\r\n",
+            ),
+            (
+                vec!["customer.name"],
+                r#"{"customer":[{"name":"A"},{"name":"B"}]}"#,
+                "_id,customer.name\r\n1,\"[\"\"A\"\",\"\"B\"\"]\"\r\n",
+            ),
+            (vec!["customer.name"], r#"{"customer":[{"name":"A"}]}"#, "_id,customer.name\r\n1,\"[\"\"A\"\"]\"\r\n"),
+            (vec!["customer.name"], r#"{"customer.name":"A"}"#, "_id,customer.name\r\n1,A\r\n"),
+            (
+                vec!["customer.name"],
+                r#"{"customer.name":1,"customer":{"name":2}}"#,
+                "_id,customer.name\r\n1,\"[1,2]\"\r\n",
+            ),
+            (vec!["customer.*"], r#"{"customer":{"age":3,"name":null}}"#, "_id,customer.name,customer.age\r\n1,,3\r\n"),
+            (vec!["cust*", "customer.name"], r#"{"customer":[]}"#, "_id,customer.name,customer.age\r\n1,,\r\n"),
+            (vec!["customer"], r#"{"customer":{"age":3}}"#, "_id,customer\r\n1,\"{\"\"age\"\":3}\"\r\n"),
+            (
+                vec!["customer.age", "customer"],
+                r#"{"customer":{"age":3}}"#,
+                "_id,customer.age,customer\r\n1,3,\"{\"\"age\"\":3}\"\r\n",
+            ),
+            (vec!["total", "nothing", "total", "_id"], r#"{"total":""}"#, "_id,total,nothing\r\n1,\"\",\r\n"),
+            (vec!["_index"], "{}", "_id,_index\r\n1,i\r\n"),
+        ] {
+            assert_eq!(asked(&paths, &fields, text), (table.to_owned(), true), "{fields:?} {text}");
+        }
+        assert!(
+            !asked(&paths, &["customer.*"], r#"{"customer":{"other":1}}"#).1,
+            "a pattern kept it and it has no column"
+        );
     }
 
     #[test]

@@ -27,6 +27,14 @@ impl<'a> Clause<'a> {
         self.body
     }
 
+    /// Its `_name`: beside its parameters, or beside those of its field.
+    pub(super) fn own_name(&self) -> Result<Option<&'a str>, Error> {
+        let Some(object) = self.body.as_object() else { return Ok(None) };
+        let inside = || object.values().find_map(|value| value.as_object()?.get("_name"));
+        let Some(name) = object.get("_name").or_else(inside) else { return Ok(None) };
+        name.as_str().map(Some).ok_or_else(|| wrong(&self.at, "takes text as `_name`"))
+    }
+
     /// Holds it to the parameters it may have.
     pub(super) fn open(&self, allowed: &[&str]) -> Result<(), Error> {
         let Some(object) = self.body.as_object() else { return Err(wrong(&self.at, "must be an object")) };

@@ -256,6 +256,8 @@ pub(super) fn refused(status: u16, body: &[u8], parts: &[Part], is_elasticsearch
     };
     match found {
         Some((argument, _)) => error.argument(argument).place(place),
+        // Only where a query meets its index do engines tell no line.
+        None if words.contains("failed to create query") => error.argument("query").place(place),
         None => error.place(place),
     }
 }

@@ -397,7 +397,6 @@ async fn elasticsearch_finds_the_same() {
         }
         answers
     };
-    // Objects are flat here, so that a nested query needs no mapping of its own.
     for (query, _) in clauses() {
         let answers = ask(&query, json!({"sort":["stock_quantity"]})).await;
         assert_eq!(ids(&answers[0]), ids(&answers[1]), "{query}");

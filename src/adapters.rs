@@ -1,6 +1,7 @@
 //! How the world does what ports ask for. Each folder is the only one that names its client crate.
 
 pub mod breaker;
+pub mod disk;
 pub mod elasticsearch;
 pub mod embedded_search;
 pub mod export_folder;

@@ -33,6 +33,8 @@ pub const UNAVAILABLE: u8 = 3;
 
 /// Runs the command that the process was started with.
 pub fn run() -> ExitCode {
+    // Whatever is made from here on is its user's alone.
+    rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => return arguments::explain(&error),

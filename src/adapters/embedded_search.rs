@@ -30,6 +30,7 @@ use self::{
     store::{Snapshot, Store},
 };
 use crate::{
+    adapters::disk,
     clock::{Clock, SystemClock},
     domain::{
         json::Json,
@@ -105,7 +106,7 @@ impl EmbeddedSearch {
         let again = Arc::clone(&work);
         let first = self.work(time, move |engine, alive| work(&engine.place(now, alive))).await;
         match first {
-            Err(error) if error.code == Code::Internal => {
+            Err(error) if error.code == Code::Internal && !disk::is_damage(&error) => {
                 tracing::warn!(error = ?error, "the derived search index failed and is rebuilt");
             }
             settled => return settled,
@@ -206,9 +207,13 @@ impl SearchEngine for EmbeddedSearch {
         let started = Instant::now();
         // A look creates nothing.
         let look = if self.store.path().exists() {
-            self.work(Duration::from_secs(1), |engine, _| engine.store.snapshot()?.summaries().map(drop)).await
+            self.work(Duration::from_secs(1), |engine, _| {
+                engine.store.snapshot()?.summaries()?;
+                engine.store.try_writing()
+            })
+            .await
         } else {
-            Ok(())
+            disk::cannot_be_made(self.store.path()).map_or(Ok(()), Err)
         };
         BackendStatus {
             name: "search".to_owned(),

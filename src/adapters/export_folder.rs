@@ -17,6 +17,7 @@ use rustix::fs::{FlockOperation, OFlags, flock};
 use sha2::{Digest, Sha256};
 
 use crate::{
+    adapters::disk,
     clock::{Clock, Instant},
     error::{Code, Error},
     ids,
@@ -48,8 +49,8 @@ impl ExportStore for ExportFolder {
     async fn create(&self, id: &str, extension: &'static str) -> Result<Box<dyn ExportFile>, Error> {
         let (folder, name) = (Arc::clone(&self.folder), format!("{id}.{extension}"));
         let now = self.clock.now();
-        let file = blocking(move || Unfinished::create(&folder, &name, now)).await?;
-        Ok(Box::new(Writing { file: Some(file) }))
+        let file = blocking(Arc::clone(&folder), move || Unfinished::create(&folder, &name, now)).await?;
+        Ok(Box::new(Writing { file: Some(file), folder: Arc::clone(&self.folder) }))
     }
 
     async fn read(&self, id: &str, offset: u64, length_max: usize) -> Result<Option<ExportPart>, Error> {
@@ -57,12 +58,12 @@ impl ExportStore for ExportFolder {
             return Ok(None);
         }
         let (folder, id) = (Arc::clone(&self.folder), id.to_owned());
-        blocking(move || read(&folder, &id, offset, length_max)).await
+        blocking(Arc::clone(&folder), move || read(&folder, &id, offset, length_max)).await
     }
 
     async fn list(&self) -> Result<Vec<ExportSummary>, Error> {
         let folder = Arc::clone(&self.folder);
-        blocking(move || list(&folder)).await
+        blocking(Arc::clone(&folder), move || list(&folder)).await
     }
 }
 
@@ -121,6 +122,7 @@ fn list(folder: &Path) -> io::Result<Vec<ExportSummary>> {
 struct Writing {
     /// Away while a thread writes. When the call is dropped meanwhile, the thread drops it.
     file: Option<Unfinished>,
+    folder: Arc<Path>,
 }
 
 impl Writing {
@@ -133,7 +135,7 @@ impl Writing {
 impl ExportFile for Writing {
     async fn append(&mut self, bytes: Vec<u8>) -> Result<(), Error> {
         let mut file = self.take()?;
-        let file = blocking(move || {
+        let file = blocking(Arc::clone(&self.folder), move || {
             file.append(&bytes)?;
             Ok(file)
         })
@@ -144,7 +146,7 @@ impl ExportFile for Writing {
 
     async fn finish(mut self: Box<Self>) -> Result<FinishedExport, Error> {
         let file = self.take()?;
-        blocking(move || file.finish()).await
+        blocking(Arc::clone(&self.folder), move || file.finish()).await
     }
 }
 
@@ -239,28 +241,12 @@ fn remove_old(folder: &Path, now: Instant) -> io::Result<()> {
     Ok(())
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> Result<T, Error> {
+async fn blocking<T: Send + 'static>(
+    folder: Arc<Path>,
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> Result<T, Error> {
     match tokio::task::spawn_blocking(work).await {
-        Ok(done) => done.map_err(failure),
+        Ok(done) => done.map_err(|error| disk::failed(&folder, "read or written", error)),
         Err(ended) => Err(Error::new(Code::Internal, "the export file could not be used").cause(ended)),
     }
-}
-
-/// By meaning: what an operator has to mend.
-fn failure(error: io::Error) -> Error {
-    let (message, hint) = match error.kind() {
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => (
-            "there is no space left in the data directory",
-            "free some space, or set CALLBOARD_DATA_DIR to a larger place",
-        ),
-        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem | ErrorKind::NotADirectory => (
-            "exports cannot be written into the data directory",
-            "give this server the right to write there, or set CALLBOARD_DATA_DIR to another place",
-        ),
-        _ => (
-            "the folder of exports cannot be used",
-            "the server's log has the reason; CALLBOARD_DATA_DIR names the place",
-        ),
-    };
-    Error::new(Code::Unavailable, message).hint(hint).cause(error)
 }

@@ -3,8 +3,8 @@
 
 mod collations;
 mod decimal;
-mod failure;
-mod file;
+pub(in crate::adapters) mod failure;
+pub(in crate::adapters) mod file;
 mod instants;
 pub mod records;
 pub mod sql;

@@ -25,7 +25,10 @@ use super::{
     store::{Collection, Snapshot, Store},
     words,
 };
-use crate::error::{Code, Error};
+use crate::{
+    adapters::disk,
+    error::{Code, Error},
+};
 
 /// Part of the folder's name: another layout is another folder, so that processes of two versions do not fight over one.
 const LAYOUT: &str = "1";
@@ -256,13 +259,14 @@ impl Derived {
     }
 
     fn lock(&self, uid: &str, alive: &Alive) -> Result<File, Error> {
-        std::fs::create_dir_all(&self.home).map_err(unwritable)?;
-        let file = File::create(self.home.join(format!("{uid}.lock"))).map_err(unwritable)?;
+        std::fs::create_dir_all(&self.home).map_err(|error| disk::failed(&self.home, "made", error))?;
+        let path = self.home.join(format!("{uid}.lock"));
+        let file = File::create(&path).map_err(|error| disk::failed(&path, "opened", error))?;
         loop {
             match file.try_lock() {
                 Ok(()) => return Ok(file),
                 Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(1)),
-                Err(TryLockError::Error(error)) => return Err(unwritable(error)),
+                Err(TryLockError::Error(error)) => return Err(disk::failed(&path, "locked", error)),
             }
             alive.check()?;
         }
@@ -281,7 +285,7 @@ impl Derived {
             // Missing, damaged, or ahead of the documents (they were restored from a backup).
             _ => {
                 remove(&folder)?;
-                std::fs::create_dir_all(&folder).map_err(unwritable)?;
+                std::fs::create_dir_all(&folder).map_err(|error| disk::failed(&folder, "made", error))?;
                 let index = Index::create_in_dir(&folder, self.layout.schema.clone()).map_err(failed)?;
                 let index = prepared(index);
                 self.write(&index, snapshot, collection, 0, alive)?;
@@ -370,7 +374,7 @@ fn held(payload: Option<&str>) -> Option<i64> {
 
 fn remove(folder: &Path) -> Result<(), Error> {
     match std::fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(unwritable(error)),
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(disk::failed(folder, "removed", error)),
         _ => Ok(()),
     }
 }
@@ -379,18 +383,22 @@ fn damaged(id: &str) -> Error {
     Error::new(Code::Internal, format!("the stored document `{id}` is no longer JSON"))
 }
 
-fn unwritable(error: std::io::Error) -> Error {
-    Error::new(Code::Unavailable, "the word index of the search documents cannot be written")
-        .hint("check the rights and the free space of the data directory (CALLBOARD_DATA_DIR)")
-        .cause(error)
-}
-
 /// What a failure of tantivy means to a caller.
 pub(super) fn failed(error: tantivy::TantivyError) -> Error {
-    use tantivy::TantivyError as Cause;
+    use tantivy::{TantivyError as Cause, directory::error::OpenWriteError};
+    let cause = match &error {
+        Cause::IoError(cause) => Some(cause.as_ref()),
+        Cause::OpenWriteError(OpenWriteError::IoError { io_error, .. }) => Some(io_error.as_ref()),
+        _ => None,
+    };
+    if let Some(cause) = cause {
+        let same =
+            cause.raw_os_error().map_or_else(|| std::io::Error::from(cause.kind()), std::io::Error::from_raw_os_error);
+        return disk::failed(Path::new("search-words"), "read or written", same).cause(error);
+    }
     match error {
-        Cause::IoError(_) | Cause::OpenWriteError(_) | Cause::LockFailure(..) => {
-            Error::new(Code::Unavailable, "the word index of the search documents could not be read or written")
+        Cause::OpenWriteError(_) | Cause::LockFailure(..) => {
+            Error::new(Code::Unavailable, "the word index in `search-words` could not be read or written")
                 .hint("check the rights and the free space of the data directory (CALLBOARD_DATA_DIR)")
                 .cause(error)
         }

@@ -10,6 +10,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior, pa
 
 use super::{alive::Alive, mapping::Mapping, node::Node};
 use crate::{
+    adapters::{disk, sqlite},
     domain::{
         names,
         search::{FailedDocument, IndexSummary, Indexed, NewDocuments, ids},
@@ -83,13 +84,24 @@ impl Store {
 
     /// Begins a snapshot.
     pub(super) fn snapshot(self: &Arc<Self>) -> Result<Snapshot, Error> {
+        let failed = failed_on(&self.path);
         let connection = self.take()?;
         connection.execute_batch("BEGIN").map_err(failed)?;
         Ok(Snapshot { store: Arc::clone(self), connection: Some(connection) })
     }
 
+    /// Writes what is there already, so that a disk that takes no writes is noticed. Somebody who is writing proves the same.
+    pub(super) fn try_writing(&self) -> Result<(), Error> {
+        let mut connection = open(&self.path, Duration::ZERO)?;
+        match sqlite::file::rewrite(&mut connection).map_err(failed_on(&self.path)) {
+            Err(error) if error.code != Code::Busy => Err(error),
+            _ => Ok(()),
+        }
+    }
+
     /// Writes documents, each on its own, in one transaction.
     pub(super) fn write(&self, documents: &NewDocuments, made_ids: &[String], alive: &Alive) -> Result<Indexed, Error> {
+        let failed = failed_on(&self.path);
         let mut connection = self.take()?;
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
         let mut collection = match collection(&transaction, &documents.index)? {
@@ -127,6 +139,7 @@ impl Store {
 
     /// Creates an index with a mapping of its own; `conflict` when it exists.
     pub(super) fn create(&self, name: &str, mapping: &Mapping) -> Result<(), Error> {
+        let failed = failed_on(&self.path);
         let mut connection = self.take()?;
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
         if collection(&transaction, name)?.is_some() {
@@ -158,6 +171,7 @@ impl Snapshot {
 
     /// All indices, by name.
     pub(super) fn summaries(&self) -> Result<Vec<IndexSummary>, Error> {
+        let failed = failed_on(&self.store.path);
         let statement = "-- collection_list\nSELECT name, documents, bytes FROM collection ORDER BY name";
         let mut statement = self.connection()?.prepare_cached(statement).map_err(failed)?;
         let rows = statement.query_map([], |row| {
@@ -174,6 +188,7 @@ impl Snapshot {
 
     /// A document by its id.
     pub(super) fn document(&self, collection: &Collection, id: &str) -> Result<Option<Row>, Error> {
+        let failed = failed_on(&self.store.path);
         let statement =
             "-- document_by_id\nSELECT id, seq, version, source FROM document WHERE collection = ?1 AND id = ?2";
         let mut statement = self.connection()?.prepare_cached(statement).map_err(failed)?;
@@ -182,6 +197,7 @@ impl Snapshot {
 
     /// A document by its place in the order of writing.
     pub(super) fn by_seq(&self, collection: i64, seq: i64) -> Result<Row, Error> {
+        let failed = failed_on(&self.store.path);
         let statement =
             "-- document_by_seq\nSELECT id, seq, version, source FROM document WHERE collection = ?1 AND seq = ?2";
         let mut statement = self.connection()?.prepare_cached(statement).map_err(failed)?;
@@ -195,6 +211,7 @@ impl Snapshot {
         seq: i64,
         mut each: impl FnMut(Row) -> Result<(), Error>,
     ) -> Result<(), Error> {
+        let failed = failed_on(&self.store.path);
         let statement = "-- document_after\nSELECT id, seq, version, source FROM document WHERE collection = ?1 AND seq > ?2 ORDER BY seq";
         let mut statement = self.connection()?.prepare_cached(statement).map_err(failed)?;
         let mut rows = statement.query(params![collection.id, seq]).map_err(failed)?;
@@ -264,6 +281,7 @@ fn metadata(document: &Node) -> Option<String> {
 
 /// Writes one document; whether it is new, and by how many bytes the index grew.
 fn put(connection: &Connection, collection: &Collection, id: &str, source: &str) -> Result<(bool, i64), Error> {
+    let failed = failed_on(path_of(connection));
     let statement =
         "-- document_size\nSELECT length(CAST(source AS BLOB)) FROM document WHERE collection = ?1 AND id = ?2";
     let mut statement = connection.prepare_cached(statement).map_err(failed)?;
@@ -286,6 +304,7 @@ fn row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
 }
 
 fn collection(connection: &Connection, name: &str) -> Result<Option<Collection>, Error> {
+    let failed = failed_on(path_of(connection));
     let statement = "-- collection_by_name\nSELECT id, uid, last_seq, mapping FROM collection WHERE name = ?1";
     let mut statement = connection.prepare_cached(statement).map_err(failed)?;
     let found = statement
@@ -304,6 +323,7 @@ fn create(connection: &Connection, name: &str, mapping: &Mapping) -> Result<Coll
     if matches!(name, "." | "..") || name.contains(['*', '?', '<', ',']) {
         return Err(Error::invalid("index", format!("`{name}` cannot be the name of an index")));
     }
+    let failed = failed_on(path_of(connection));
     let text = mapping.write().map_err(|error| broken("mapping").cause(error))?;
     let statement = "-- collection_create\nINSERT INTO collection (name, mapping) VALUES (?1, ?2)";
     connection.execute(statement, params![name, text]).map_err(failed)?;
@@ -311,21 +331,19 @@ fn create(connection: &Connection, name: &str, mapping: &Mapping) -> Result<Coll
 }
 
 fn open(path: &Path, patience: Duration) -> Result<Connection, Error> {
+    let failed = failed_on(path);
     if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder).map_err(|error| unusable(path).cause(error))?;
+        std::fs::create_dir_all(folder).map_err(|error| disk::failed(folder, "made", error))?;
     }
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let mut connection = Connection::open_with_flags(path, flags).map_err(|error| unusable(path).cause(error))?;
+    let mut connection = Connection::open_with_flags(path, flags).map_err(failed)?;
     connection.busy_handler(Some(move |turns| wait_a_little(turns, patience))).map_err(failed)?;
     connection
         .execute_batch(
             "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA cache_size = -2000;",
         )
-        .map_err(|error| {
-            let mapped = failed(error);
-            if mapped.code == Code::Internal { unusable(path).cause(mapped) } else { mapped }
-        })?;
-    migrate(&mut connection)?;
+        .map_err(failed)?;
+    migrate(&mut connection, path)?;
     Ok(connection)
 }
 
@@ -336,7 +354,8 @@ fn wait_a_little(turns: i32, patience: Duration) -> bool {
     turn.saturating_mul(turns.unsigned_abs()) < patience
 }
 
-fn migrate(connection: &mut Connection) -> Result<(), Error> {
+fn migrate(connection: &mut Connection, path: &Path) -> Result<(), Error> {
+    let failed = failed_on(path);
     let version = |connection: &Connection| {
         let version = connection.pragma_query_value(None, "user_version", |row| row.get::<_, u32>(0));
         version.map(|version| version as usize).map_err(failed)
@@ -347,14 +366,11 @@ fn migrate(connection: &mut Connection) -> Result<(), Error> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
     let at = version(&transaction)?;
     if at > MIGRATIONS.len() {
-        return Err(Error::new(
-            Code::Unavailable,
-            format!(
-                "the search documents were written by a newer version (schema {at}, this one knows {})",
-                MIGRATIONS.len()
-            ),
-        )
-        .hint("use that version, or another data directory (CALLBOARD_DATA_DIR)"));
+        return Err(disk::newer(path, at, MIGRATIONS.len()));
+    }
+    let statement = "-- schema_is_filled\nSELECT EXISTS (SELECT 1 FROM sqlite_schema)";
+    if at == 0 && transaction.query_row(statement, [], |row| row.get(0)).map_err(failed)? {
+        return Err(disk::damaged(path, "it holds the tables of another program"));
     }
     for migration in MIGRATIONS.iter().skip(at) {
         transaction.execute_batch(migration).map_err(failed)?;
@@ -363,9 +379,8 @@ fn migrate(connection: &mut Connection) -> Result<(), Error> {
     transaction.commit().map_err(failed)
 }
 
-fn unusable(path: &Path) -> Error {
-    Error::new(Code::Unavailable, format!("the search documents in `{}` cannot be opened", path.display()))
-        .hint("check that the data directory exists and can be written (CALLBOARD_DATA_DIR)")
+fn path_of(connection: &Connection) -> &Path {
+    Path::new(connection.path().unwrap_or("search.db"))
 }
 
 fn broken(what: &str) -> Error {
@@ -373,20 +388,18 @@ fn broken(what: &str) -> Error {
 }
 
 /// What a failure of SQLite means to a caller.
-pub(super) fn failed(error: rusqlite::Error) -> Error {
+fn failed_on(path: &Path) -> impl Fn(rusqlite::Error) -> Error + Copy + '_ {
+    move |error| failed(error, path)
+}
+
+fn failed(error: rusqlite::Error, path: &Path) -> Error {
     use rusqlite::ErrorCode;
+    if let Some(fault) = sqlite::failure::of_file(&error, path) {
+        return fault.cause(error);
+    }
     let mapped = match error.sqlite_error_code() {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
             Error::new(Code::Busy, "another process is writing search documents").retry_after(Duration::from_secs(1))
-        }
-        Some(ErrorCode::DiskFull) => Error::new(Code::Unavailable, "the disk of the data directory is full"),
-        Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
-            Error::new(Code::Unavailable, "the search documents cannot be written")
-                .hint("check the rights of the data directory (CALLBOARD_DATA_DIR)")
-        }
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
-            Error::new(Code::Unavailable, "the file of the search documents is damaged")
-                .hint("restore `search.db` in the data directory from a backup, or move it away to begin anew")
         }
         Some(ErrorCode::TooBig) => Error::new(Code::Limit, "a document is too large to be stored"),
         Some(ErrorCode::OperationInterrupted) => Error::new(Code::Cancelled, "the call was cancelled"),

@@ -1,31 +1,24 @@
 //! The one place where SQLite's errors get their meaning.
 
+use std::path::Path;
+
 use rusqlite::ErrorCode;
 
 use super::file::Call;
-use crate::error::{Code, Error, Place};
+use crate::{
+    adapters::disk,
+    error::{Code, Error, Place},
+};
 
 /// What a failure means for the call in which it came up.
 pub(super) fn of(error: rusqlite::Error, call: &Call) -> Error {
+    if let Some(fault) = of_file(&error, call.path()) {
+        return fault.cause(without_statement(error));
+    }
     let text = words(&error);
     let meaning = match code_of(&error) {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::OperationInterrupted) => over(call),
         Some(ErrorCode::AuthorizationForStatementDenied) => denied(&text),
-        // A statement that would write is stopped before: this is the file's own state.
-        Some(ErrorCode::ReadOnly) => Error::new(Code::Unavailable, "the embedded database cannot be written")
-            .hint("CALLBOARD_DATA_DIR names the folder it lives in; this user must be able to write it and its files"),
-        Some(ErrorCode::DiskFull) => {
-            Error::new(Code::Unavailable, "the disk is full").hint("free space; nothing was written")
-        }
-        Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
-            Error::new(Code::Unavailable, "the embedded database cannot be opened")
-                .hint("CALLBOARD_DATA_DIR names the folder it lives in; that must exist and be writable")
-        }
-        Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
-            Error::new(Code::Unavailable, "the file of the embedded database is damaged or no SQLite database")
-                .hint("move it out of CALLBOARD_DATA_DIR and restore it from a copy")
-        }
-        Some(ErrorCode::SystemIoFailure) => Error::new(Code::Unavailable, "the disk failed"),
         Some(ErrorCode::TooBig) => Error::new(Code::Limit, "a value or the statement is too big").argument("query"),
         Some(ErrorCode::OutOfMemory) => Error::new(Code::Limit, "the statement needs too much memory"),
         Some(ErrorCode::Unknown) => statement(&error, &text),
@@ -36,6 +29,27 @@ pub(super) fn of(error: rusqlite::Error, call: &Call) -> Error {
         },
     };
     meaning.cause(without_statement(error))
+}
+
+/// What a failure of the file or its disk means; `None` when it is none.
+pub(in crate::adapters) fn of_file(error: &rusqlite::Error, path: &Path) -> Option<Error> {
+    let what = match code_of(error)? {
+        ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt => {
+            return Some(disk::damaged(path, &format!("it is damaged, or another program's ({})", words(error))));
+        }
+        ErrorCode::DiskFull => return Some(disk::failed(path, "written", disk::full())),
+        ErrorCode::CannotOpen => "opened",
+        // A statement that would write is stopped before: this is the file's own state.
+        ErrorCode::ReadOnly | ErrorCode::PermissionDenied => "written",
+        ErrorCode::SystemIoFailure => "read or written",
+        _ => return None,
+    };
+    Some(match disk::why_unwritable(path) {
+        Some(cause) => disk::failed(path, what, cause),
+        None if what == "read or written" => disk::failed(path, what, disk::faulty()),
+        None => Error::new(Code::Unavailable, format!("`{}` cannot be {what}: {}", path.display(), words(error)))
+            .hint("this user must be able to read and write it, the files beside it and their directory; CALLBOARD_DATA_DIR names that"),
+    })
 }
 
 /// The driver repeats the caller's statement, which belongs in no log.
@@ -150,11 +164,10 @@ mod tests {
         let path = home.path().join("data.db");
         Connection::open(&path).unwrap().execute_batch("CREATE TABLE t (a)").unwrap();
         let reader = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
-        let refused =
-            of(reader.execute_batch("INSERT INTO t VALUES (1)").unwrap_err(), &Call::new(Duration::from_secs(9)));
-        assert_eq!(
-            (refused.code, refused.message.as_str()),
-            (Code::Unavailable, "the embedded database cannot be written")
-        );
+        let call = Call::new(Duration::from_secs(9));
+        call.is_on(&path);
+        let refused = of(reader.execute_batch("INSERT INTO t VALUES (1)").unwrap_err(), &call);
+        let message = format!("`{}` cannot be written: attempt to write a readonly database", path.display());
+        assert_eq!((refused.code, &refused.message), (Code::Unavailable, &message));
     }
 }

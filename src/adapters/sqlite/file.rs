@@ -3,17 +3,20 @@
 use std::{
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, OnceLock, PoisonError, TryLockError,
         atomic::{AtomicBool, Ordering},
     },
     thread,
     time::{Duration, Instant},
 };
 
-use rusqlite::{Connection, OpenFlags, config::DbConfig};
+use rusqlite::{Connection, OpenFlags, TransactionBehavior, config::DbConfig};
 
 use super::{collations, failure};
-use crate::error::{Code, Error};
+use crate::{
+    adapters::disk,
+    error::{Code, Error},
+};
 
 /// Virtual machine steps between two looks at the clock.
 const STEPS_BETWEEN_LOOKS: i32 = 1_000;
@@ -27,12 +30,29 @@ pub(super) struct Call {
     deadline: Instant,
     /// The time it was given.
     pub allowed: Duration,
+    /// The file it works on, once it does.
+    path: OnceLock<PathBuf>,
 }
 
 impl Call {
     /// A call that starts now.
     pub(super) fn new(allowed: Duration) -> Arc<Self> {
-        Arc::new(Self { cancelled: AtomicBool::new(false), deadline: Instant::now() + allowed, allowed })
+        Arc::new(Self {
+            cancelled: AtomicBool::new(false),
+            deadline: Instant::now() + allowed,
+            allowed,
+            path: OnceLock::new(),
+        })
+    }
+
+    /// Says which file it works on, for its failures.
+    pub(super) fn is_on(&self, path: &Path) {
+        self.path.get_or_init(|| path.to_owned());
+    }
+
+    /// The file it works on.
+    pub(super) fn path(&self) -> &Path {
+        self.path.get().map_or(Path::new("the embedded database"), PathBuf::as_path)
     }
 
     /// Whether to stop.
@@ -104,6 +124,7 @@ impl File {
         call: &Arc<Call>,
         work: impl FnOnce(&mut Connection) -> Result<T, Error>,
     ) -> Result<T, Error> {
+        call.is_on(&self.path);
         let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         if call.is_over() {
             return Err(failure::over(call));
@@ -129,12 +150,35 @@ impl File {
         }
     }
 
+    /// Writes what is there already, so that a disk that takes no writes is noticed. Somebody who is writing proves the same.
+    pub(super) fn try_writing(&self, call: &Arc<Call>) -> Result<(), Error> {
+        call.is_on(&self.path);
+        let mut writer = match self.writer.try_lock() {
+            Ok(writer) => writer,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return Ok(()),
+        };
+        let mut connection = match writer.take() {
+            Some(connection) => connection,
+            None => self.open_writer(call)?,
+        };
+        let tried = watch(&mut connection, call).and_then(|()| rewrite(&mut connection));
+        if connection.is_autocommit() {
+            *writer = Some(connection);
+        }
+        match tried {
+            Err(error) if !failure::is_busy(&error) => Err(failure::of(error, call)),
+            _ => Ok(()),
+        }
+    }
+
     /// Runs `work` with a reading connection of its own.
     pub(super) fn read<T>(
         &self,
         call: &Arc<Call>,
         work: impl FnOnce(&mut Connection) -> Result<T, Error>,
     ) -> Result<T, Error> {
+        call.is_on(&self.path);
         let kept = self.readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut connection = match kept {
             Some(connection) => connection,
@@ -151,8 +195,7 @@ impl File {
 
     fn open_writer(&self, call: &Arc<Call>) -> Result<Connection, Error> {
         if let Some(folder) = self.path.parent() {
-            std::fs::create_dir_all(folder)
-                .map_err(|error| self.unusable("its folder cannot be created").cause(error))?;
+            std::fs::create_dir_all(folder).map_err(|error| disk::failed(folder, "made", error))?;
             self.refuse_network(folder)?;
         }
         let mut connection = until_free(call, || {
@@ -191,11 +234,6 @@ impl File {
         })
     }
 
-    fn unusable(&self, why: &str) -> Error {
-        Error::new(Code::Unavailable, format!("the embedded database cannot be opened: {why}"))
-            .hint("CALLBOARD_DATA_DIR names the folder it lives in; that must exist and be writable")
-    }
-
     /// Shared memory, which the write-ahead log needs, does not reach across machines.
     #[cfg(target_os = "linux")]
     fn refuse_network(&self, folder: &Path) -> Result<(), Error> {
@@ -216,6 +254,14 @@ impl File {
     fn refuse_network(&self, _folder: &Path) -> Result<(), Error> {
         Ok(())
     }
+}
+
+/// Commits a page that says what it said.
+pub(in crate::adapters) fn rewrite(connection: &mut Connection) -> rusqlite::Result<()> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let version: i32 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    transaction.pragma_update(None, "user_version", version)?;
+    transaction.commit()
 }
 
 /// Makes the connection's statements and its waiting for others end with the call.

@@ -20,10 +20,13 @@ use rusqlite::{Connection, OpenFlags};
 use self::{others::Others, writer::Writer};
 use super::file::{Call, File, beside};
 use crate::{
-    adapters::records::{Backend, Step},
+    adapters::{
+        disk,
+        records::{Backend, Step},
+    },
     config::Migrate,
     domain::ops::{BackendStatus, Migration, State},
-    error::{Code, Error},
+    error::Error,
     ports::changes::Changes,
 };
 
@@ -72,7 +75,7 @@ impl RecordFile {
     /// # Errors
     /// When the file cannot be opened, or a newer server has written it.
     pub fn migrate(path: &Path, dry_run: bool) -> Result<Migration, Error> {
-        let unusable = |error| Error::new(Code::Unavailable, "the record store cannot be opened").cause(error);
+        let unusable = |error| migrations::failed(error, path);
         let version_found = if path.exists() {
             let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(unusable)?;
             connection.busy_timeout(TIME).and_then(|()| migrations::found(&connection)).map_err(unusable)?
@@ -94,7 +97,11 @@ impl RecordFile {
         let looked = beside(Call::new(TIME), move |call| {
             file.read(call, |connection| migrations::found(connection).map_err(|error| failure::of(error, call)))
         });
-        looked.await.err().map(failure::reworded)
+        if let Err(error) = looked.await {
+            return Some(failure::reworded(error));
+        }
+        let file = Arc::clone(&self.file);
+        beside(Call::new(TIME), move |call| file.try_writing(call)).await.err().map(failure::reworded)
     }
 }
 
@@ -125,7 +132,8 @@ impl Backend for RecordFile {
 
     async fn status(&self) -> BackendStatus {
         let begun = Instant::now();
-        let problem = if self.file.path().exists() { self.problem().await } else { None };
+        let problem =
+            if self.file.path().exists() { self.problem().await } else { disk::cannot_be_made(self.file.path()) };
         BackendStatus {
             name: "store".to_owned(),
             kind: "sqlite",

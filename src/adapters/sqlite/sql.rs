@@ -174,7 +174,12 @@ impl SqlDatabase for DataFile {
                     .map_err(|error| failure::of(error, call))
             })
             .await;
-        let (state, version, problem) = match looked {
+        let file = Arc::clone(&self.file);
+        let written = match &looked {
+            Ok(_) => beside(Call::new(Duration::from_secs(2)), move |call| file.try_writing(call)).await,
+            Err(_) => Ok(()),
+        };
+        let (state, version, problem) = match looked.and_then(|version| written.map(|()| version)) {
             Ok(version) => (State::Up, Some(version), None),
             Err(error) => (State::Down, None, Some(error)),
         };

@@ -5,7 +5,10 @@ use std::time::Duration;
 use rusqlite::ErrorCode;
 
 use crate::{
-    adapters::sqlite::{failure, file::Call},
+    adapters::{
+        disk,
+        sqlite::{failure, file::Call},
+    },
     error::{Code, Error},
 };
 
@@ -19,13 +22,19 @@ pub(super) fn in_commit(error: rusqlite::Error, call: &Call) -> Error {
     if error.sqlite_error_code() != Some(ErrorCode::SystemIoFailure) {
         return of(error, call);
     }
-    Error::new(Code::OutcomeUnknown, "the disk failed during the commit; the write may or may not stand")
-        .hint("repeat the call with the same idempotency_key, or check whether it took effect")
-        .cause(error)
+    Error::new(
+        Code::OutcomeUnknown,
+        format!("the disk of `{}` failed during the commit; the write may or may not stand", call.path().display()),
+    )
+    .hint("repeat the call with the same idempotency_key, or check whether it took effect")
+    .cause(error)
 }
 
 /// The same for a failure that has words for a statement's author.
 pub(super) fn reworded(error: Error) -> Error {
+    if disk::is_damage(&error) {
+        return error;
+    }
     let said = match error.code {
         // Its words are about the file, and right for everybody.
         Code::Unavailable | Code::Cancelled | Code::OutcomeUnknown => return error,

@@ -1,8 +1,13 @@
 //! The record store's tables, version by version. Forward only; a released file is never edited.
 
-use rusqlite::{Connection, TransactionBehavior};
+use std::path::{Path, PathBuf};
 
-use crate::error::{Code, Error};
+use rusqlite::{Connection, ErrorCode, TransactionBehavior};
+
+use crate::{
+    adapters::{disk, sqlite::failure},
+    error::{Code, Error},
+};
 
 /// Every version in order; the first is 1.
 const MIGRATIONS: [&str; 3] = [
@@ -17,12 +22,15 @@ pub(super) const NEWEST: usize = MIGRATIONS.len();
 /// Brings a file up to date, under the write lock, so that of several processes one does it.
 ///
 /// # Errors
-/// `unavailable` when a newer server has written the file.
+/// When the file is another program's, or a newer server has written it.
 pub(super) fn apply(connection: &mut Connection) -> Result<(), Error> {
+    if found(connection).is_ok_and(|version| version == 0) && is_filled(connection).is_ok_and(|filled| filled) {
+        return Err(foreign(&path_of(connection)));
+    }
     match migrate(connection) {
         Ok(version) if version <= NEWEST => Ok(()),
-        Ok(version) => Err(newer(version)),
-        Err(error) => Err(Error::new(Code::Unavailable, "the record store cannot be brought up to date").cause(error)),
+        Ok(version) => Err(disk::newer(&path_of(connection), version, NEWEST)),
+        Err(error) => Err(failed(error, &path_of(connection))),
     }
 }
 
@@ -31,9 +39,7 @@ pub(super) fn apply(connection: &mut Connection) -> Result<(), Error> {
 /// # Errors
 /// `unavailable` when the file is of another version.
 pub(super) fn hold(connection: &mut Connection) -> Result<(), Error> {
-    match found(connection)
-        .map_err(|error| Error::new(Code::Unavailable, "the record store cannot be read").cause(error))?
-    {
+    match found(connection).map_err(|error| failed(error, &path_of(connection)))? {
         0 => apply(connection),
         version if version < NEWEST => Err(Error::new(
             Code::Unavailable,
@@ -41,13 +47,35 @@ pub(super) fn hold(connection: &mut Connection) -> Result<(), Error> {
         )
         .hint("CALLBOARD_MIGRATE=never keeps it from being changed: run `callboard migrate`")),
         NEWEST => Ok(()),
-        version => Err(newer(version)),
+        version => Err(disk::newer(&path_of(connection), version, NEWEST)),
     }
 }
 
-fn newer(version: usize) -> Error {
-    Error::new(Code::Unavailable, format!("the record store has version {version}, and this server knows {NEWEST}"))
-        .hint("a newer callboard has written it: update this one, or set CALLBOARD_DATA_DIR to another folder")
+/// A failure while the file is looked at or brought up to date.
+pub(super) fn failed(error: rusqlite::Error, path: &Path) -> Error {
+    let meaning = match failure::of_file(&error, path) {
+        Some(fault) => fault,
+        // The tables are there, and not as ours are.
+        None if error.sqlite_error_code() == Some(ErrorCode::Unknown) => foreign(path),
+        None => {
+            let path = path.display();
+            Error::new(Code::Unavailable, format!("`{path}` cannot be brought up to date: {}", failure::words(&error)))
+        }
+    };
+    meaning.cause(error)
+}
+
+fn foreign(path: &Path) -> Error {
+    disk::damaged(path, "it holds the tables of another program")
+}
+
+fn path_of(connection: &Connection) -> PathBuf {
+    connection.path().map(PathBuf::from).unwrap_or_default()
+}
+
+fn is_filled(connection: &Connection) -> rusqlite::Result<bool> {
+    let statement = "-- schema_is_filled\nSELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name <> 'schema_version')";
+    connection.query_row(statement, [], |row| row.get(0))
 }
 
 /// The version a file has; 0 for a new one.

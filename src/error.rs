@@ -114,7 +114,10 @@ impl Code {
                 "the connection broke while a write was being committed: it may or may not stand",
                 "repeat with the same `idempotency_key`, or check",
             ),
-            Self::Internal => ("a fault of this server", "report it with `request_id`; the log has the cause"),
+            Self::Internal => (
+                "a fault of this server, or a file of its own that is damaged",
+                "do what `hint` says, else report it with `request_id`; the log has the cause",
+            ),
         }
     }
 }

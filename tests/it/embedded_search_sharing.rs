@@ -182,7 +182,13 @@ async fn a_damaged_file_is_told_and_nothing_is_written_over_it() {
         let failure = board.refused(tool, arguments).await;
         assert_eq!(
             (&failure["code"], &failure["message"]),
-            (&json!("unavailable"), &json!("the file of the search documents is damaged"))
+            (
+                &json!("internal"),
+                &json!(format!(
+                    "`{}` cannot be used: it is damaged, or another program's (file is not a database)",
+                    file.display()
+                ))
+            )
         );
     }
     let info = board.answer("get_server_info", "{}").await;

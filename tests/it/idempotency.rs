@@ -104,7 +104,7 @@ async fn a_record_store_of_a_newer_server_is_left_alone() {
             &json!({"table":"t","columns":[{"name":"a","type":"text"}],"idempotency_key":"k"}).to_string(),
         )
         .await;
-    assert_eq!(failure["code"], "unavailable");
+    assert_eq!(failure["code"], "internal");
     assert_eq!(file.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0)), Ok(1));
     assert_eq!(board.answer("list_tables", "{}").await["tables"], json!([]));
 }

@@ -299,7 +299,7 @@ async fn a_file_that_is_no_database_is_said_to_be_damaged() {
     )
     .unwrap();
     let failure = board.refused("list_tables", "{}").await;
-    assert_eq!(failure["code"], "unavailable");
+    assert_eq!(failure["code"], "internal");
     let info = board.answer("get_server_info", "{}").await;
     let sql = info["backends"].as_array().unwrap().iter().find(|backend| backend["name"] == "sql").unwrap().clone();
     assert_eq!((&sql["kind"], &sql["state"]), (&json!("sqlite"), &json!("down")));

@@ -19,6 +19,7 @@ mod clients;
 mod contract;
 mod crash;
 mod demo;
+mod disk_faults;
 mod doctor;
 mod elastic_outage;
 mod elastic_secured;

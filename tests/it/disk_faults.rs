@@ -1,0 +1,145 @@
+//! What the embedded stores do on disks that are full, and to files that are damaged; and whose their files are. Disks are mounted in a
+//! namespace of their own, which ends with its commands.
+
+use std::{os::unix::fs::PermissionsExt, path::Path, process::Command};
+
+use serde_json::{Value, json};
+
+use crate::support::{
+    command::{Shell, binary},
+    harness::Harness,
+};
+
+const MAKE: &str = r#"
+"$CALLBOARD" call create_table '{"table":"t","columns":[{"name":"a","type":"integer"}]}' > "$HOME/made"
+"$CALLBOARD" call insert_data '{"table":"t","row":{"a":1},"idempotency_key":"k"}' > "$HOME/inserted"
+"$CALLBOARD" call index_documents '{"index":"i","documents":[{"a":"word"}]}' > "$HOME/indexed"
+"$CALLBOARD" call search_documents '{"index":"i","text":"word"}' > "$HOME/found"
+"#;
+
+/// Runs a script with the binary as `$CALLBOARD` and its data in `$CALLBOARD_DATA_DIR`.
+fn run(shell: &Shell, mut command: Command, script: &str) {
+    std::fs::create_dir_all(shell.path("disk")).unwrap();
+    command.args(["sh", "-c", &format!("set -e\n{script}")]).env_clear();
+    command.env("HOME", shell.home.path()).env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+    command.env("CALLBOARD", binary()).env("CALLBOARD_DATA_DIR", shell.path("disk"));
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+}
+
+/// The beginning of a command that may mount: root needs a namespace for mounts only, others one for users too.
+fn mounting() -> Command {
+    let mut command = Command::new("unshare");
+    command.arg(if rustix::process::geteuid().is_root() { "-m" } else { "-rm" });
+    command
+}
+
+fn read(shell: &Shell, name: &str) -> Value {
+    serde_json::from_str(&shell.read(name)).unwrap()
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_full_disk_is_named_and_nothing_on_it_is_up() {
+    let shell = Shell::new();
+    let script = format!(
+        r#"mount -t tmpfs -o size=8m none "$CALLBOARD_DATA_DIR"
+{MAKE}
+dd if=/dev/zero of="$CALLBOARD_DATA_DIR/filler" bs=4k 2> "$HOME/dd" || true
+"$CALLBOARD" call insert_data '{{"table":"t","row":{{"a":2}}}}' > "$HOME/sql" || true
+"$CALLBOARD" call index_documents '{{"index":"i","documents":[{{"a":"more"}}]}}' > "$HOME/search" || true
+"$CALLBOARD" call register_agent '{{"agent_id":"a"}}' > "$HOME/store" || true
+"$CALLBOARD" doctor --json > "$HOME/doctor" || echo $? > "$HOME/code""#
+    );
+    run(&shell, mounting(), &script);
+    for (name, file) in [("sql", "data.db"), ("search", "search.db"), ("store", "callboard.db")] {
+        let failure = read(&shell, name);
+        let message = failure["message"].as_str().unwrap();
+        let path = shell.path("disk").join(file).display().to_string();
+        assert!(
+            message.starts_with(&format!("`{path}` cannot be ")) && message.ends_with(": No space left on device"),
+            "{failure}"
+        );
+        assert_eq!(
+            (&failure["code"], &failure["retryable"], &failure["hint"]),
+            (
+                &json!("unavailable"),
+                &json!(true),
+                &json!("free some space, or set CALLBOARD_DATA_DIR to a directory on another disk")
+            )
+        );
+    }
+    assert_eq!(shell.read("code").trim(), "2");
+    let report = read(&shell, "doctor");
+    for backend in report["backends"].as_array().unwrap() {
+        assert_eq!(backend["state"], "down", "{report}");
+    }
+}
+
+#[test]
+fn files_are_their_users_alone_whatever_the_umask() {
+    for umask in ["000", "022", "077"] {
+        let shell = Shell::new();
+        run(
+            &shell,
+            Command::new("env"),
+            &format!(
+                "umask {umask}\nrmdir \"$CALLBOARD_DATA_DIR\"\n{MAKE}
+            \"$CALLBOARD\" call bulk_export '{{\"index\":\"i\"}}' > \"$HOME/exported\""
+            ),
+        );
+        let mut seen = 0;
+        look(&shell.path("disk"), &mut seen);
+        assert!(seen >= 8, "{seen}");
+    }
+}
+
+/// Files 0600, directories 0700, all the way down.
+fn look(path: &Path, seen: &mut u32) {
+    *seen += 1;
+    let mode = path.metadata().unwrap().permissions().mode() & 0o777;
+    if path.is_dir() {
+        assert_eq!(mode, 0o700, "{}", path.display());
+        for entry in std::fs::read_dir(path).unwrap() {
+            look(&entry.unwrap().path(), seen);
+        }
+    } else {
+        assert_eq!(mode, 0o600, "{}", path.display());
+    }
+}
+
+#[tokio::test]
+async fn a_file_of_another_kind_is_named_and_not_worth_a_retry() {
+    let board = Harness::embedded();
+    let garbage = b"this is a text file, and it is long enough to be looked at".repeat(100);
+    let calls =
+        [("data.db", "list_tables", "{}"), ("search.db", "list_indices", "{}"), ("callboard.db", "list_agents", "{}")];
+    for (file, tool, arguments) in calls {
+        let path = board.home.path().join(file);
+        std::fs::write(&path, &garbage).unwrap();
+        let failure = board.refused(tool, arguments).await;
+        let message = format!(
+            "`{}` cannot be used: it is damaged, or another program's (file is not a database)",
+            path.display()
+        );
+        assert_eq!(
+            (&failure["code"], &failure["message"], &failure["retryable"]),
+            (&json!("internal"), &json!(message), &json!(false))
+        );
+        assert_eq!(std::fs::read(&path).unwrap(), garbage);
+    }
+}
+
+#[tokio::test]
+async fn a_database_of_another_program_is_left_alone() {
+    let board = Harness::embedded();
+    for (file, tool, arguments) in [("search.db", "list_indices", "{}"), ("callboard.db", "list_agents", "{}")] {
+        let path = board.home.path().join(file);
+        let theirs = rusqlite::Connection::open(&path).unwrap();
+        theirs.execute_batch("CREATE TABLE theirs (a)").unwrap();
+        let failure = board.refused(tool, arguments).await;
+        let message = format!("`{}` cannot be used: it holds the tables of another program", path.display());
+        assert_eq!((&failure["code"], &failure["message"]), (&json!("internal"), &json!(message)));
+        assert_eq!(theirs.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0)), Ok(1));
+    }
+}

@@ -5,6 +5,8 @@ mod collations;
 mod decimal;
 pub(in crate::adapters) mod failure;
 pub(in crate::adapters) mod file;
+mod functions;
 mod instants;
+mod money;
 pub mod records;
 pub mod sql;

@@ -361,3 +361,51 @@ async fn its_one_schema_is_open_whatever_schemas_are_named() {
     }
     assert_eq!(board.answer("list_tables", "{}").await["tables"][0]["name"], "t");
 }
+
+#[tokio::test]
+async fn money_adds_up_and_postgresqls_functions_answer() {
+    let board = Harness::embedded();
+    let columns = json!([{"name":"day","type":"date"}, {"name":"price","type":"numeric(10,2)"}]);
+    board.answer("create_table", &json!({"table":"sales","columns":columns}).to_string()).await;
+    let rows = json!([{"day":"2026-01-31","price":"0.10"}, {"day":"2026-01-05","price":"0.20"}]);
+    board.answer("bulk_insert", &json!({"table":"sales","rows":rows}).to_string()).await;
+    for (sql, kind, value) in [
+        ("select sum(price) from sales", "numeric", json!("0.3")),
+        ("select avg(price) from sales", "numeric", json!("0.15")),
+        ("select round(avg(price), 1) from sales", "numeric", json!("0.2")),
+        ("select sum(price) = 0.30 from sales", "int8", json!(1)),
+        ("select count(*) from sales where price = 0.10", "int8", json!(1)),
+        (
+            "select sum(price) from sales group by date_trunc('month', day) having sum(price) <= 0.3",
+            "numeric",
+            json!("0.3"),
+        ),
+        ("select to_char(day, 'Mon YYYY') from sales limit 1", "text", json!("Jan 2026")),
+        ("select count(*) from sales where day < now() and length(gen_random_uuid()) = 36", "int8", json!(2)),
+        ("select count(*) from sales where now() <> now()", "int8", json!(0)),
+    ] {
+        let answer = query(&board, json!({"query": sql})).await;
+        assert_eq!((&answer["columns"][0]["type"], &answer["rows"][0][0]), (&json!(kind), &value), "{sql}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_form_that_sqlite_lacks_is_answered_with_the_one_that_works() {
+    let board = Harness::embedded();
+    make(&board, "CREATE TABLE t (a text)");
+    for (sql, position, hint) in [
+        (
+            "select a::int from t",
+            9,
+            "this database is SQLite: write cast(x as type) for x::type; date_trunc, to_char and round take x as it is",
+        ),
+        (
+            "select extract(year from a) from t",
+            8,
+            "this database is SQLite: write date_part('month', x) for extract(month from x)",
+        ),
+    ] {
+        let error = board.refused("execute_query", &json!({"query": sql}).to_string()).await;
+        assert_eq!((&error["position"], &error["hint"]), (&json!(position), &json!(hint)), "{sql}: {error}");
+    }
+}

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use rusqlite::{Connection, functions::FunctionFlags, types::ValueRef};
 
-use super::{decimal::Decimal, instants};
+use super::{decimal::Decimal, functions, instants, money};
 
 /// Orders numbers that are kept as text.
 pub(super) const DECIMAL: &str = "callboard_decimal";
@@ -24,7 +24,9 @@ pub(super) fn register(connection: &Connection) -> rusqlite::Result<()> {
         let (Some(text), Some(pattern)) = (text(context.get_raw(0)), text(context.get_raw(1))) else { return Ok(None) };
         let fold = context.get_raw(2).as_i64().unwrap_or(0) == 1;
         Ok(Some(if fold { like(&text.to_lowercase(), &pattern.to_lowercase()) } else { like(&text, &pattern) }))
-    })
+    })?;
+    functions::register(connection)?;
+    money::register(connection)
 }
 
 /// What cannot be read comes last, by its bytes: a collation must order everything.

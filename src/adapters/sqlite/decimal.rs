@@ -88,6 +88,84 @@ impl Decimal {
         text
     }
 
+    /// 0.
+    pub(super) fn zero() -> Self {
+        Self { negative: false, digits: Vec::new(), point: 0 }
+    }
+
+    /// With the other sign.
+    pub(super) fn negated(&self) -> Self {
+        Self { negative: !self.negative && !self.digits.is_empty(), ..self.clone() }
+    }
+
+    /// Digits, most significant first, as of 0.DIGITS × 10^point, with zeros at the ends taken away.
+    fn of(negative: bool, mut digits: Vec<u8>, point: i64) -> Self {
+        let leading = digits.iter().take_while(|digit| **digit == b'0').count();
+        digits.drain(..leading);
+        while digits.last() == Some(&b'0') {
+            digits.pop();
+        }
+        if digits.is_empty() { Self::zero() } else { Self { negative, digits, point: point - leading as i64 } }
+    }
+
+    /// The sum, every digit of it.
+    pub(super) fn plus(&self, other: &Self) -> Self {
+        if self.digits.is_empty() {
+            return other.clone();
+        }
+        if other.digits.is_empty() {
+            return self.clone();
+        }
+        let scale = self.scale().max(other.scale());
+        let point = self.point.max(other.point).max(-scale) + 1;
+        let size = |number: &Self| Self { negative: false, ..number.clone() };
+        let (large, small) = if size(self) >= size(other) { (self, other) } else { (other, self) };
+        let digit = |number: &Self, at: i64| {
+            let place = usize::try_from(at + number.point - point).ok();
+            place.and_then(|place| number.digits.get(place)).map_or(0, |digit| i16::from(digit - b'0'))
+        };
+        let sign = if self.negative == other.negative { 1 } else { -1 };
+        let mut digits = Vec::new();
+        let mut carried = 0;
+        for at in (0..point + scale).rev() {
+            let sum = digit(large, at) + sign * digit(small, at) + carried;
+            carried = sum.div_euclid(10);
+            digits.push(b'0' + u8::try_from(sum.rem_euclid(10)).unwrap_or(0));
+        }
+        digits.reverse();
+        Self::of(large.negative, digits, point)
+    }
+
+    /// Rounded to so many digits after the point (before it, when negative); a half goes away from zero.
+    pub(super) fn rounded(&self, places: i64) -> Self {
+        let kept = self.point + places;
+        let Ok(kept) = usize::try_from(kept) else { return Self::zero() };
+        let up = self.digits.get(kept).is_some_and(|digit| *digit >= b'5');
+        let cut = Self::of(self.negative, self.digits.iter().take(kept).copied().collect(), self.point);
+        let step = Self { negative: self.negative, digits: vec![b'1'], point: 1 - places };
+        if up { cut.plus(&step) } else { cut }
+    }
+
+    /// Divided, rounded to so many digits in all.
+    pub(super) fn divided(&self, by: u64, significant: usize) -> Self {
+        let mut digits = Vec::new();
+        let mut rest: u128 = 0;
+        let mut started = 0;
+        let mut at = 0;
+        // One digit more than asked for decides the rounding.
+        while by > 0 && started <= significant && (at < self.digits.len() || rest > 0) {
+            let digit = self.digits.get(at).map_or(0, |digit| u128::from(digit - b'0'));
+            rest = rest * 10 + digit;
+            let quotient = u8::try_from(rest / u128::from(by)).unwrap_or(0);
+            rest %= u128::from(by);
+            digits.push(b'0' + quotient);
+            started += usize::from(started > 0 || quotient > 0);
+            at += 1;
+        }
+        let number = Self::of(self.negative, digits, self.point);
+        number.rounded(significant as i64 - number.point)
+    }
+
     /// How SQLite shall keep it.
     pub(super) fn value(&self) -> Value {
         let text = self.text(0);

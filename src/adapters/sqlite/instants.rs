@@ -85,6 +85,11 @@ pub(super) fn shown(kept: &str) -> String {
     }
 }
 
+/// The time in UTC that a text says, and whether a zone was written.
+pub(super) fn moment(text: &str) -> Option<(NaiveDateTime, bool)> {
+    read(text).ok().map(|read| (utc(&read), read.zone.is_some()))
+}
+
 fn infinite(text: &str) -> Option<String> {
     let text = text.trim().to_ascii_lowercase();
     matches!(text.as_str(), "infinity" | "-infinity").then_some(text)

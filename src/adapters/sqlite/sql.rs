@@ -6,6 +6,7 @@ mod count;
 mod ddl;
 mod declared;
 mod definition;
+mod dialect;
 mod encode;
 mod guard;
 mod insert;

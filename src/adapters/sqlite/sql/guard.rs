@@ -1,12 +1,14 @@
 //! A connection that can only read: what its statements may do is an allow-list, whatever the text looked like.
 
-use std::path::Path;
+use std::{cell::RefCell, collections::BTreeSet, path::Path};
 
 use rusqlite::{
     Connection,
     hooks::{AuthAction, AuthContext, Authorization},
     limits::Limit,
 };
+
+use crate::adapters::sqlite::functions;
 
 /// Functions that statements may call: those that only compute. Not among them: loading code, reading files, and the maintenance
 /// functions of the full-text indexes.
@@ -169,6 +171,16 @@ const PRAGMAS: [&str; 9] = [
     "table_xinfo",
 ];
 
+thread_local! {
+    /// Tables and columns that statements prepared on this thread read.
+    static READ: RefCell<BTreeSet<(String, String)>> = const { RefCell::new(BTreeSet::new()) };
+}
+
+/// Tables and columns that were read by what was prepared on this thread since this was last asked.
+pub(super) fn taken() -> BTreeSet<(String, String)> {
+    READ.take()
+}
+
 /// Holds a connection, opened read-only, to reading. The file is also attached as `public`, the name that callers know from PostgreSQL.
 pub(super) fn restrict(connection: &mut Connection, path: &Path) -> rusqlite::Result<()> {
     if let Some(path) = path.to_str() {
@@ -194,8 +206,15 @@ pub(super) fn restrict(connection: &mut Connection, path: &Path) -> rusqlite::Re
 
 fn authorize(action: AuthAction<'_>) -> Authorization {
     let allowed = match action {
-        AuthAction::Select | AuthAction::Recursive | AuthAction::Read { .. } => true,
-        AuthAction::Function { function_name } => FUNCTIONS.contains(&function_name.to_ascii_lowercase().as_str()),
+        AuthAction::Select | AuthAction::Recursive => true,
+        AuthAction::Read { table_name, column_name } => {
+            READ.with_borrow_mut(|read| read.insert((table_name.to_owned(), column_name.to_owned())));
+            true
+        }
+        AuthAction::Function { function_name } => {
+            let name = function_name.to_ascii_lowercase();
+            FUNCTIONS.contains(&name.as_str()) || functions::NAMES.contains(&name.as_str())
+        }
         AuthAction::Pragma { pragma_name, .. } => PRAGMAS.contains(&pragma_name.to_ascii_lowercase().as_str()),
         _ => false,
     };

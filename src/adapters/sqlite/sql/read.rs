@@ -2,17 +2,20 @@
 
 use std::borrow::Cow;
 
-use rusqlite::{Connection, Statement, types::Value};
+use rusqlite::{Connection, OptionalExtension, Statement, types::Value};
 use serde_json::value::RawValue;
 
-use super::{catalog, declared, encode, structure, values};
+use super::{catalog, declared, dialect, encode, guard, structure, values};
 use crate::{
-    adapters::sqlite::{failure, file::Call},
+    adapters::sqlite::{failure, file::Call, functions, money},
     domain::{
         json::{self, Json},
         names::nearest,
         page::Bounds,
-        sql::{Column, Plan, Rows, Scan, column_types::ColumnType},
+        sql::{
+            Column, Plan, Rows, Scan,
+            column_types::{BaseType, ColumnType},
+        },
     },
     error::{Code, Error, Place},
 };
@@ -28,9 +31,13 @@ pub(super) struct Asked<'a> {
 /// Runs a query.
 pub(super) fn query(connection: &Connection, asked: &Asked<'_>, call: &Call) -> Result<Rows, Error> {
     let wrong = |error| failure::of(error, call);
+    guard::taken();
     let mut statement = prepare(connection, asked.statement, call)?;
     structure::check(asked.statement, asked.params)?;
+    let numbers = numbers(connection).map_err(wrong)?;
     bind(&mut statement, asked.params, call)?;
+    functions::begin();
+    money::be_exact(numbers);
     let declared: Vec<Option<ColumnType>> =
         statement.columns().map(|column| column.decl_type().and_then(declared::read)).collect();
     let names: Vec<String> = statement.column_names().map(str::to_owned).collect();
@@ -54,8 +61,9 @@ pub(super) fn query(connection: &Connection, asked: &Asked<'_>, call: &Call) -> 
                 text.push(',');
             }
             let value = row.get_ref(at).map_err(wrong)?;
-            *kind = kind.or_else(|| values::kind(value));
-            values::render(&mut text, value, declared.as_ref());
+            let exact = Some(&EXACT).filter(|_| numbers && declared.is_none() && values::is_fraction(value));
+            *kind = if exact.is_some() { Some("numeric") } else { kind.or_else(|| values::kind(value)) };
+            values::render(&mut text, value, declared.as_ref().or(exact));
         }
         text.push(']');
         bytes += text.len() + 1;
@@ -80,6 +88,25 @@ pub(super) fn query(connection: &Connection, asked: &Asked<'_>, call: &Call) -> 
         })
         .collect();
     Ok(answer)
+}
+
+/// What a fraction without a declared type is in a statement over exact numbers.
+const EXACT: ColumnType = ColumnType { base: BaseType::Numeric(None), dimensions: 0, identity: None };
+
+/// Whether the statement just prepared reads exact numbers and no doubles: its sums are then exact numbers too.
+fn numbers(connection: &Connection) -> rusqlite::Result<bool> {
+    let read = guard::taken();
+    let mut found = false;
+    let mut types = connection.prepare_cached("SELECT type FROM pragma_table_xinfo(?1) WHERE name = ?2")?;
+    for (table, column) in read {
+        let declared: Option<String> = types.query_row([table, column], |row| row.get(0)).optional()?;
+        match declared.as_deref().and_then(declared::read).map(|column| column.base) {
+            Some(BaseType::Numeric(_)) => found = true,
+            Some(BaseType::Real | BaseType::DoublePrecision) => return Ok(false),
+            _ => {}
+        }
+    }
+    Ok(found)
 }
 
 fn too_big(bytes: usize) -> Error {
@@ -115,7 +142,14 @@ fn prepare<'c>(connection: &'c Connection, text: &str, call: &Call) -> Result<St
         let error = failure::of(error, call);
         let position = error.place.position.map(|position| position.saturating_sub(longer).max(1));
         let place = Place { position, ..error.place.clone() };
-        explained(connection, error.place(place))
+        let foreign = matches!(place.backend_code.as_deref(), Some("42601" | "42883" | "42703" | "42P01"));
+        match dialect::foreign(text).filter(|_| foreign) {
+            Some((position, hint)) => {
+                let place = Place { position: Some(position), ..place };
+                error.place(place).hint(format!("this database is SQLite: {hint}"))
+            }
+            None => explained(connection, error.place(place)),
+        }
     })?;
     if statement.column_count() == 0 || !statement.readonly() {
         return Err(Error::new(Code::Denied, "a query only reads; this statement returns no rows")

@@ -7,7 +7,10 @@ use rusqlite::types::ValueRef;
 use serde_json::value::RawValue;
 
 use crate::{
-    adapters::sqlite::{decimal::Decimal, instants},
+    adapters::sqlite::{
+        decimal::{Decimal, MARK},
+        instants,
+    },
     domain::sql::column_types::{BaseType, ColumnType},
 };
 
@@ -50,10 +53,19 @@ fn render_text(out: &mut String, text: &str, declared: Option<&ColumnType>) {
             _ => string(out, text),
         },
         // A number that is kept as text may come out of an expression too.
-        None => match text.strip_suffix(crate::adapters::sqlite::decimal::MARK) {
+        None => match text.strip_suffix(MARK) {
             Some(number) if Decimal::parse(number).is_some() => string(out, number),
             _ => string(out, text),
         },
+    }
+}
+
+/// Whether a value without a declared type is a number that is no integer.
+pub(super) fn is_fraction(value: ValueRef<'_>) -> bool {
+    match value {
+        ValueRef::Real(real) => real.is_finite(),
+        ValueRef::Text(text) => std::str::from_utf8(text).is_ok_and(|text| text.ends_with(MARK)),
+        _ => false,
     }
 }
 

@@ -1,0 +1,163 @@
+//! Forms of PostgreSQL that SQLite's grammar has not, and what says the same here.
+
+use crate::domain::sql::lexer::{self, Kind};
+
+/// Tokens looked at: as many as a statement may have.
+const TOKENS_MAX: usize = 8_192;
+
+/// The first such form in a statement: its character from 1, and the form that works. Texts and comments are not looked into.
+pub(super) fn foreign(text: &str) -> Option<(u32, &'static str)> {
+    let tokens = lexer::tokens(text, TOKENS_MAX).ok()?;
+    let kinds: Vec<&Kind> = tokens.iter().map(|token| &token.kind).collect();
+    let pieces: Vec<&str> = tokens.iter().map(|token| text.get(token.start..token.end).unwrap_or_default()).collect();
+    (0..tokens.len()).find_map(|at| {
+        let hint = form(kinds.get(at..)?, pieces.get(at..)?)?;
+        let before = text.get(..tokens.get(at)?.start)?;
+        Some((u32::try_from(before.chars().count() + 1).ok()?, hint))
+    })
+}
+
+fn form(kinds: &[&Kind], pieces: &[&str]) -> Option<&'static str> {
+    let word = |at: usize, wanted: &str| matches!(kinds.get(at), Some(Kind::Word(word)) if word == wanted);
+    let sign = |at: usize, wanted: char| matches!(kinds.get(at), Some(Kind::Symbol(symbol)) if *symbol == wanted);
+    let text = |at: usize| matches!(kinds.get(at), Some(Kind::Text(_)));
+    let inside = |wanted: &str| {
+        // Up to the parenthesis that closes the one behind the name.
+        let mut depth = 0_usize;
+        for at in 1..kinds.len() {
+            if sign(at, '(') {
+                depth += 1;
+            } else if sign(at, ')') {
+                depth = depth.saturating_sub(1);
+                if depth == 0 {
+                    return false;
+                }
+            } else if depth == 1 && word(at, wanted) {
+                return true;
+            }
+        }
+        false
+    };
+    let first = match kinds.first()? {
+        Kind::Word(first) => first.as_str(),
+        Kind::Symbol(':') if sign(1, ':') => {
+            return Some("write cast(x as type) for x::type; date_trunc, to_char and round take x as it is");
+        }
+        Kind::Operator => return operator(pieces.first()?),
+        Kind::OtherText => {
+            let escaped = pieces.first()?.starts_with(['E', 'e', '$']);
+            return escaped
+                .then_some("write a plain text in single quotes, a quote in it twice; char(10) is a new line");
+        }
+        _ => return None,
+    };
+    match first {
+        "ilike" => Some("LIKE ignores the case of ASCII letters here; for others: lower(a) like lower(b)"),
+        "extract" if sign(1, '(') => Some("write date_part('month', x) for extract(month from x)"),
+        "interval" if text(1) => {
+            Some("write datetime(x, '-7 days') for x - interval '7 days'; also '+1 month', '-2 hours', '-30 minutes'")
+        }
+        "date" | "timestamp" | "timestamptz" | "time" if text(1) => Some(
+            "write the text alone: '2026-01-31', not date '2026-01-31'; it is compared as a time with columns of times",
+        ),
+        "similar" if word(1, "to") => Some("write LIKE or GLOB for similar to, one for each alternative, joined by OR"),
+        "distinct" if word(1, "on") => {
+            Some("write row_number() over (partition by a order by b) in a subquery and keep the rows where it is 1")
+        }
+        "any" | "some" if sign(1, '(') => Some("write x in (select value from json_each($1)) for x = any($1)"),
+        "all" if sign(1, '(') && !word(2, "select") => {
+            Some("write x not in (select value from json_each($1)) for x <> all($1)")
+        }
+        "array" if sign(1, '[') => {
+            Some("write json_array(1, 2) for array[1, 2]; json_each() gives its elements as rows")
+        }
+        "at" if word(1, "time") && word(2, "zone") => {
+            Some("times are kept in UTC; write datetime(x, '+2 hours') for another zone")
+        }
+        "lateral" => Some("write a subquery in the select list, or join json_each() directly, for lateral"),
+        "rollup" | "cube" if sign(1, '(') => Some("write one select for each grouping, joined by union all"),
+        "grouping" if word(1, "sets") => Some("write one select for each grouping, joined by union all"),
+        "position" if inside("in") => Some("write strpos(text, part) for position(part in text)"),
+        "substring" if inside("from") || inside("for") => {
+            Some("write substr(x, from, length) for substring(x from … for …)")
+        }
+        "overlay" if sign(1, '(') => Some("write substr(x, 1, n - 1) || new || substr(x, n + length) for overlay"),
+        "trim" if inside("from") => Some("write trim(x, characters), ltrim or rtrim for trim(both … from x)"),
+        "fetch" if word(1, "first") || word(1, "next") => Some("write limit n for fetch first n rows only"),
+        "within" if word(1, "group") => {
+            Some("write percentile_cont(x, 0.5) or median(x) for percentile_cont(0.5) within group (order by x)")
+        }
+        "array_agg" | "json_agg" | "jsonb_agg" if sign(1, '(') => {
+            Some("write json_group_array(x) for array_agg and json_agg")
+        }
+        "json_object_agg" | "jsonb_object_agg" if sign(1, '(') => Some("write json_group_object(name, value)"),
+        "json_build_object" | "jsonb_build_object" if sign(1, '(') => Some("write json_object('name', value, …)"),
+        "json_build_array" | "jsonb_build_array" if sign(1, '(') => Some("write json_array(value, …)"),
+        "unnest" | "jsonb_array_elements" | "json_array_elements" | "jsonb_array_elements_text" if sign(1, '(') => {
+            Some("write json_each(x) and take its column value")
+        }
+        "generate_series" if sign(1, '(') => {
+            Some("write with recursive n(i) as (select 1 union all select i + 1 from n where i < 10) select i from n")
+        }
+        "regexp_replace" | "regexp_match" | "regexp_matches" if sign(1, '(') => {
+            Some("there are no regular expressions here; use LIKE, GLOB, replace, substr and strpos")
+        }
+        "to_timestamp" if sign(1, '(') => Some("write datetime(x, 'unixepoch') for to_timestamp(x)"),
+        "age" if sign(1, '(') => Some("write julianday(a) - julianday(b) for the days between, or timediff(a, b)"),
+        "to_number" if sign(1, '(') => Some("write cast(replace(x, ',', '') as numeric) for to_number"),
+        _ => None,
+    }
+}
+
+fn operator(sign: &str) -> Option<&'static str> {
+    match sign {
+        "~" | "~*" | "!~" | "!~*" => {
+            Some("there are no regular expressions here; write LIKE '%part%' or GLOB '[a-c]*'")
+        }
+        "~~" | "~~*" | "!~~" | "!~~*" => Some("write LIKE or NOT LIKE"),
+        "@>" | "<@" | "&&" | "?|" | "?&" => Some("write exists (select 1 from json_each(x) where value = …)"),
+        "#>" | "#>>" => Some("write x ->> '$.a.b' for x #>> '{a,b}'"),
+        "^" => Some("write power(a, b) for a ^ b"),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::foreign;
+
+    #[test]
+    fn the_form_that_works_is_told_where_the_other_stands() {
+        for (statement, position, told) in [
+            ("select a::text from t", 9, "write cast(x as type)"),
+            ("select * from t where a ilike 'x'", 25, "LIKE ignores"),
+            ("select 'é', extract(month from d) from t", 13, "write date_part("),
+            ("select now() - interval '7 days'", 16, "write datetime(x, '-7 days')"),
+            ("select date '2026-01-01'", 8, "write the text alone"),
+            ("select 1 where a ~* 'x'", 18, "there are no regular"),
+            ("select distinct on (a) b from t", 8, "write row_number()"),
+            ("select 1 where a = any($1)", 20, "write x in (select value"),
+            ("select array[1,2]", 8, "write json_array("),
+            ("select d at time zone 'UTC'", 10, "times are kept in UTC"),
+            ("select position('a' in b)", 8, "write strpos("),
+            ("select substring(b from 2 for 3)", 8, "write substr("),
+            ("select trim(both 'x' from b)", 8, "write trim("),
+            ("select 1 fetch first 3 rows only", 10, "write limit n"),
+            ("select percentile_cont(0.5) within group (order by a)", 29, "write percentile_cont(x"),
+            ("select E'a\\n'", 8, "write a plain text"),
+            ("select $a$x$a$", 8, "write a plain text"),
+            ("select a group by rollup (a)", 19, "write one select"),
+        ] {
+            let (at, hint) = foreign(statement).unwrap();
+            assert!(at == position && hint.starts_with(told), "{statement}: {at} {hint}");
+        }
+        for statement in [
+            "select 'a::b', \"ilike\" -- interval '1 day'",
+            "select date('now'), substr(a, 1) /* array[1] */",
+            "select trim(a), (select max(b) from t), a ->> '$.x' from t",
+            "select position, interval from t",
+        ] {
+            assert_eq!(foreign(statement), None, "{statement}");
+        }
+    }
+}

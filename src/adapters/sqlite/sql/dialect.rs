@@ -18,42 +18,30 @@ pub(super) fn foreign(text: &str) -> Option<(u32, &'static str)> {
 }
 
 fn form(kinds: &[&Kind], pieces: &[&str]) -> Option<&'static str> {
+    let is_called = matches!(kinds.get(1), Some(Kind::Symbol('(')));
+    match kinds.first()? {
+        Kind::Word(first) => {
+            words(first, kinds).or_else(|| is_called.then(|| call(first)).flatten()).or_else(|| parted(first, kinds))
+        }
+        Kind::Symbol(':') if matches!(kinds.get(1), Some(Kind::Symbol(':'))) => {
+            Some("write cast(x as type) for x::type; date_trunc, to_char and round take x as it is")
+        }
+        Kind::Operator => operator(pieces.first()?),
+        Kind::OtherText => pieces
+            .first()?
+            .starts_with(['E', 'e', '$'])
+            .then_some("write a plain text in single quotes, a quote in it twice; char(10) is a new line"),
+        _ => None,
+    }
+}
+
+/// Told by words that stand beside each other.
+fn words(first: &str, kinds: &[&Kind]) -> Option<&'static str> {
     let word = |at: usize, wanted: &str| matches!(kinds.get(at), Some(Kind::Word(word)) if word == wanted);
     let sign = |at: usize, wanted: char| matches!(kinds.get(at), Some(Kind::Symbol(symbol)) if *symbol == wanted);
     let text = |at: usize| matches!(kinds.get(at), Some(Kind::Text(_)));
-    let inside = |wanted: &str| {
-        // Up to the parenthesis that closes the one behind the name.
-        let mut depth = 0_usize;
-        for at in 1..kinds.len() {
-            if sign(at, '(') {
-                depth += 1;
-            } else if sign(at, ')') {
-                depth = depth.saturating_sub(1);
-                if depth == 0 {
-                    return false;
-                }
-            } else if depth == 1 && word(at, wanted) {
-                return true;
-            }
-        }
-        false
-    };
-    let first = match kinds.first()? {
-        Kind::Word(first) => first.as_str(),
-        Kind::Symbol(':') if sign(1, ':') => {
-            return Some("write cast(x as type) for x::type; date_trunc, to_char and round take x as it is");
-        }
-        Kind::Operator => return operator(pieces.first()?),
-        Kind::OtherText => {
-            let escaped = pieces.first()?.starts_with(['E', 'e', '$']);
-            return escaped
-                .then_some("write a plain text in single quotes, a quote in it twice; char(10) is a new line");
-        }
-        _ => return None,
-    };
     match first {
         "ilike" => Some("LIKE ignores the case of ASCII letters here; for others: lower(a) like lower(b)"),
-        "extract" if sign(1, '(') => Some("write date_part('month', x) for extract(month from x)"),
         "interval" if text(1) => {
             Some("write datetime(x, '-7 days') for x - interval '7 days'; also '+1 month', '-2 hours', '-30 minutes'")
         }
@@ -64,7 +52,6 @@ fn form(kinds: &[&Kind], pieces: &[&str]) -> Option<&'static str> {
         "distinct" if word(1, "on") => {
             Some("write row_number() over (partition by a order by b) in a subquery and keep the rows where it is 1")
         }
-        "any" | "some" if sign(1, '(') => Some("write x in (select value from json_each($1)) for x = any($1)"),
         "all" if sign(1, '(') && !word(2, "select") => {
             Some("write x not in (select value from json_each($1)) for x <> all($1)")
         }
@@ -75,38 +62,68 @@ fn form(kinds: &[&Kind], pieces: &[&str]) -> Option<&'static str> {
             Some("times are kept in UTC; write datetime(x, '+2 hours') for another zone")
         }
         "lateral" => Some("write a subquery in the select list, or join json_each() directly, for lateral"),
-        "rollup" | "cube" if sign(1, '(') => Some("write one select for each grouping, joined by union all"),
         "grouping" if word(1, "sets") => Some("write one select for each grouping, joined by union all"),
-        "position" if inside("in") => Some("write strpos(text, part) for position(part in text)"),
-        "substring" if inside("from") || inside("for") => {
-            Some("write substr(x, from, length) for substring(x from … for …)")
-        }
-        "overlay" if sign(1, '(') => Some("write substr(x, 1, n - 1) || new || substr(x, n + length) for overlay"),
-        "trim" if inside("from") => Some("write trim(x, characters), ltrim or rtrim for trim(both … from x)"),
         "fetch" if word(1, "first") || word(1, "next") => Some("write limit n for fetch first n rows only"),
         "within" if word(1, "group") => {
             Some("write percentile_cont(x, 0.5) or median(x) for percentile_cont(0.5) within group (order by x)")
         }
-        "array_agg" | "json_agg" | "jsonb_agg" if sign(1, '(') => {
-            Some("write json_group_array(x) for array_agg and json_agg")
-        }
-        "json_object_agg" | "jsonb_object_agg" if sign(1, '(') => Some("write json_group_object(name, value)"),
-        "json_build_object" | "jsonb_build_object" if sign(1, '(') => Some("write json_object('name', value, …)"),
-        "json_build_array" | "jsonb_build_array" if sign(1, '(') => Some("write json_array(value, …)"),
-        "unnest" | "jsonb_array_elements" | "json_array_elements" | "jsonb_array_elements_text" if sign(1, '(') => {
-            Some("write json_each(x) and take its column value")
-        }
-        "generate_series" if sign(1, '(') => {
-            Some("write with recursive n(i) as (select 1 union all select i + 1 from n where i < 10) select i from n")
-        }
-        "regexp_replace" | "regexp_match" | "regexp_matches" if sign(1, '(') => {
-            Some("there are no regular expressions here; use LIKE, GLOB, replace, substr and strpos")
-        }
-        "to_timestamp" if sign(1, '(') => Some("write datetime(x, 'unixepoch') for to_timestamp(x)"),
-        "age" if sign(1, '(') => Some("write julianday(a) - julianday(b) for the days between, or timediff(a, b)"),
-        "to_number" if sign(1, '(') => Some("write cast(replace(x, ',', '') as numeric) for to_number"),
         _ => None,
     }
+}
+
+/// Told by the name of what is called.
+fn call(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "extract" => "write date_part('month', x) for extract(month from x)",
+        "any" | "some" => "write x in (select value from json_each($1)) for x = any($1)",
+        "rollup" | "cube" => "write one select for each grouping, joined by union all",
+        "overlay" => "write substr(x, 1, n - 1) || new || substr(x, n + length) for overlay",
+        "array_agg" | "json_agg" | "jsonb_agg" => "write json_group_array(x) for array_agg and json_agg",
+        "json_object_agg" | "jsonb_object_agg" => "write json_group_object(name, value)",
+        "json_build_object" | "jsonb_build_object" => "write json_object('name', value, …)",
+        "json_build_array" | "jsonb_build_array" => "write json_array(value, …)",
+        "unnest" | "jsonb_array_elements" | "json_array_elements" | "jsonb_array_elements_text" => {
+            "write json_each(x) and take its column value"
+        }
+        "generate_series" => {
+            "write with recursive n(i) as (select 1 union all select i + 1 from n where i < 10) select i from n"
+        }
+        "regexp_replace" | "regexp_match" | "regexp_matches" => {
+            "there are no regular expressions here; use LIKE, GLOB, replace, substr and strpos"
+        }
+        "to_timestamp" => "write datetime(x, 'unixepoch') for to_timestamp(x)",
+        "age" => "write julianday(a) - julianday(b) for the days between, or timediff(a, b)",
+        "to_number" => "write cast(replace(x, ',', '') as numeric) for to_number",
+        _ => return None,
+    })
+}
+
+/// Told by a word among the arguments.
+fn parted(name: &str, kinds: &[&Kind]) -> Option<&'static str> {
+    match name {
+        "position" if holds(kinds, "in") => Some("write strpos(text, part) for position(part in text)"),
+        "substring" if holds(kinds, "from") || holds(kinds, "for") => {
+            Some("write substr(x, from, length) for substring(x from … for …)")
+        }
+        "trim" if holds(kinds, "from") => Some("write trim(x, characters), ltrim or rtrim for trim(both … from x)"),
+        _ => None,
+    }
+}
+
+/// Whether a word stands between the parentheses behind a name, not deeper.
+fn holds(kinds: &[&Kind], wanted: &str) -> bool {
+    let mut depth = 0_usize;
+    for kind in kinds.iter().skip(1) {
+        match kind {
+            Kind::Symbol('(') => depth += 1,
+            Kind::Symbol(')') if depth <= 1 => return false,
+            Kind::Symbol(')') => depth -= 1,
+            Kind::Word(word) if depth == 1 && word == wanted => return true,
+            _ if depth == 0 => return false,
+            _ => {}
+        }
+    }
+    false
 }
 
 fn operator(sign: &str) -> Option<&'static str> {

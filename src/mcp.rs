@@ -7,6 +7,7 @@ pub mod envelope;
 pub mod instructions;
 pub mod local;
 pub mod pressure;
+pub mod products;
 pub mod resources;
 pub mod server;
 pub mod session;

@@ -205,6 +205,13 @@ impl SearchEngine for Elasticsearch {
         self.named(indexed, &names).await
     }
 
+    fn product(&self) -> String {
+        let known = self.engine.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let Some((_, engine)) = known else { return "Elasticsearch or OpenSearch".to_owned() };
+        let name = if engine.name == "opensearch" { "OpenSearch" } else { "Elasticsearch" };
+        if engine.version == "unknown" { name.to_owned() } else { format!("{name} {}", engine.version) }
+    }
+
     async fn status(&self) -> BackendStatus {
         let started = Instant::now();
         let looked = self.look().await;

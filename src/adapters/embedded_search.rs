@@ -203,6 +203,10 @@ impl SearchEngine for EmbeddedSearch {
         Ok(indexed)
     }
 
+    fn product(&self) -> String {
+        "the embedded index".to_owned()
+    }
+
     async fn status(&self) -> BackendStatus {
         let started = Instant::now();
         // A look creates nothing.

@@ -94,6 +94,14 @@ impl SqlDatabase for Postgres {
     async fn create_table(&self, table: &NewTable) -> Result<CreatedTable, Error> {
         self.make_table(table).await
     }
+    fn product(&self) -> String {
+        match self.pool.version() {
+            // A distribution adds its own: `16.4 (Debian 16.4-1)`.
+            Some(version) => format!("PostgreSQL {}", version.split(' ').next().unwrap_or_default()),
+            None => "PostgreSQL".to_owned(),
+        }
+    }
+
     async fn status(&self) -> BackendStatus {
         status::status(&self.pool, &self.name).await
     }

@@ -33,6 +33,7 @@ use super::{
     envelope::envelope,
     instructions::INSTRUCTIONS,
     pressure::Pressure,
+    products,
     resources::{
         self,
         descriptions::{self, Description},
@@ -54,7 +55,7 @@ use crate::{
     },
 };
 
-/// How long a client of 2026-07-28 may keep the list of tools, which changes only with the server's settings.
+/// How long a client of 2026-07-28 may keep the list of tools, which changes only with the server's settings and what answers behind it.
 const TOOLS_TTL_MS: u64 = 3_600_000;
 
 /// Serves the tools. Cloning shares.
@@ -352,7 +353,9 @@ impl ServerHandler for Server {
         if request.and_then(|request| request.cursor).is_some_and(|cursor| !cursor.is_empty()) {
             return Err(ErrorData::invalid_params("no such cursor: all tools come in one answer", None));
         }
-        let mut tools = ListToolsResult::with_all_items(self.0.catalogue.clone());
+        let mut tools = self.0.catalogue.clone();
+        products::name(&mut tools, &self.0.tools.app);
+        let mut tools = ListToolsResult::with_all_items(tools);
         if context.protocol_version().is_some_and(|version| version >= ProtocolVersion::V_2026_07_28) {
             tools.ttl_ms = Some(TOOLS_TTL_MS);
             tools.cache_scope = Some(CacheScope::Public);

@@ -41,6 +41,9 @@ pub trait SearchEngine: Send + Sync {
     /// Writes documents; each is accepted or refused on its own.
     async fn index(&self, documents: &NewDocuments) -> Result<Indexed, Error>;
 
+    /// What answers, with its version where an earlier answer told it: `Elasticsearch 8.11.3`. Asks nobody.
+    fn product(&self) -> String;
+
     /// A fresh look at the engine: never an `Err`, the problem is in the answer.
     async fn status(&self) -> BackendStatus;
 }

@@ -39,6 +39,9 @@ pub trait SqlDatabase: Send + Sync {
     /// Creates a table.
     async fn create_table(&self, table: &NewTable) -> Result<CreatedTable, Error>;
 
+    /// What answers, with its version where an earlier answer told it: `PostgreSQL 16.4`. Asks nobody.
+    fn product(&self) -> String;
+
     /// A fresh look at the database: never an `Err`, the problem is in the answer.
     async fn status(&self) -> BackendStatus;
 }

@@ -91,6 +91,11 @@ impl SearchService {
         Self { engine, access, limits }
     }
 
+    /// What answers, as far as is known without asking it.
+    pub fn product(&self) -> String {
+        self.engine.product()
+    }
+
     /// Searches.
     pub async fn search(&self, request: SearchRequest) -> Result<Answered, Error> {
         let size = window("size", request.size)?.unwrap_or(SIZE_DEFAULT);

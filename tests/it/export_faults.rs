@@ -127,6 +127,9 @@ impl SearchEngine for Scripted {
     async fn index(&self, _: &NewDocuments) -> Result<Indexed, Error> {
         never()
     }
+    fn product(&self) -> String {
+        "a script".to_owned()
+    }
     async fn status(&self) -> BackendStatus {
         BackendStatus {
             name: "search".to_owned(),

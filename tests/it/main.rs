@@ -20,6 +20,7 @@ mod contract;
 mod crash;
 mod demo;
 mod disk_faults;
+mod dialects;
 mod doctor;
 mod elastic_outage;
 mod elastic_secured;

@@ -54,6 +54,9 @@ impl SqlDatabase for Wrong {
     async fn create_table(&self, _: &NewTable) -> Result<CreatedTable, Error> {
         unreachable!()
     }
+    fn product(&self) -> String {
+        "a wrong one".to_owned()
+    }
     async fn status(&self) -> BackendStatus {
         unreachable!()
     }

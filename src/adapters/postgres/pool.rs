@@ -13,7 +13,7 @@ mod work;
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -66,6 +66,8 @@ struct Shared {
     pooled: AtomicBool,
     /// Our own schema may stand in the search path.
     in_path: AtomicBool,
+    /// `server_version`, as the newest connection told it.
+    version: Mutex<Option<String>>,
     /// For a login beside the connections.
     config: Config,
     greeting: Greeting,
@@ -179,7 +181,9 @@ impl Pool {
         // It tells sessions apart and keeps nothing secret.
         let mark = ids::new(ids::Kind::Sessions);
         let (pooled, in_path, greeting) = (AtomicBool::new(false), AtomicBool::new(false), Greeting::default());
-        let shared = Shared { connections, tls, breaker, background, mark, pooled, in_path, config, greeting, habits };
+        let version = Mutex::default();
+        let shared =
+            Shared { connections, tls, breaker, background, mark, pooled, in_path, version, config, greeting, habits };
         Ok(Self(Arc::new(shared)))
     }
 
@@ -321,8 +325,7 @@ impl Pool {
                 // A message of its own: together they would be one transaction, and ROLLBACK would take the mark away.
                 let mark = mark_text(&self.0.mark);
                 let (answers, ()) = try_join(object.simple_query(&mark), object.batch_execute(&begin)).await?;
-                let found = |answer| matches!(answer, SimpleQueryMessage::Row(row) if row.get(0) == Some("t"));
-                self.0.in_path.fetch_or(answers.into_iter().any(found), Ordering::Relaxed);
+                answers.into_iter().for_each(|answer| self.learn(&answer));
                 Ok(())
             } else {
                 object.batch_execute(&begin).await
@@ -340,6 +343,19 @@ impl Pool {
             Err(error) if !fresh && failure::is_parting(&error) => Err(NotBegun::Broken),
             Err(error) => Err(NotBegun::Because(failure::meaning(error))),
         }
+    }
+
+    /// What a connection tells about itself and its server.
+    fn learn(&self, answer: &SimpleQueryMessage) {
+        if let SimpleQueryMessage::Row(row) = answer {
+            self.0.in_path.fetch_or(row.get(0) == Some("t"), Ordering::Relaxed);
+            *self.0.version.lock().unwrap_or_else(PoisonError::into_inner) = row.get(1).map(str::to_owned);
+        }
+    }
+
+    /// The server's version, once a connection has told it.
+    pub(super) fn version(&self) -> Option<String> {
+        self.0.version.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     async fn checkout(&self) -> Result<Work, Error> {
@@ -408,7 +424,8 @@ const NOT_OURS: &str = "22012";
 fn mark_text(mark: &str) -> String {
     format!(
         "-- mark\nSET callboard.session = '{mark}';\
-         SELECT current_user = '{OWN_SCHEMA}' OR pg_catalog.current_setting('search_path') LIKE '%{OWN_SCHEMA}%'"
+         SELECT current_user = '{OWN_SCHEMA}' OR pg_catalog.current_setting('search_path') LIKE '%{OWN_SCHEMA}%', \
+         pg_catalog.current_setting('server_version')"
     )
 }
 

@@ -166,6 +166,12 @@ impl SqlDatabase for DataFile {
         self.write(move |connection, call| ddl::create(connection, &how, statement, call)).await
     }
 
+    fn product(&self) -> String {
+        let version = rusqlite::version();
+        let short = version.rsplit_once('.').map_or(version, |(short, _)| short);
+        format!("SQLite {short}, embedded")
+    }
+
     async fn status(&self) -> BackendStatus {
         let started = Instant::now();
         let looked = self

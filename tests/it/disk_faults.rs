@@ -48,7 +48,7 @@ fn a_full_disk_is_named_and_nothing_on_it_is_up() {
 dd if=/dev/zero of="$CALLBOARD_DATA_DIR/filler" bs=4k 2> "$HOME/dd" || true
 "$CALLBOARD" call insert_data '{{"table":"t","row":{{"a":2}}}}' > "$HOME/sql" || true
 "$CALLBOARD" call index_documents '{{"index":"i","documents":[{{"a":"more"}}]}}' > "$HOME/search" || true
-"$CALLBOARD" call register_agent '{{"agent_id":"a"}}' > "$HOME/store" || true
+"$CALLBOARD" call register_agent '{{"agent_id":"a","role":"writer"}}' > "$HOME/store" || true
 "$CALLBOARD" doctor --json > "$HOME/doctor" || echo $? > "$HOME/code""#
     );
     run(&shell, mounting(), &script);

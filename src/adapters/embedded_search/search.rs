@@ -117,6 +117,9 @@ pub(super) fn search(place: &Place<'_>, search: &Search) -> Result<Found, Error>
     })
 }
 
+/// Names of the queries that matched, by the place of the document.
+type Names = HashMap<(u32, u32, u32), Vec<String>>;
+
 /// What the parts of one search share.
 pub(super) struct View<'a> {
     pub(super) snapshot: &'a Snapshot,
@@ -153,7 +156,7 @@ impl View<'_> {
 
 impl View<'_> {
     /// The names of the clauses that find each of these hits.
-    fn names(&self, page: Vec<Match>, alive: &Alive) -> Result<HashMap<(u32, u32, u32), Vec<String>>, Error> {
+    fn names(&self, page: Vec<Match>, alive: &Alive) -> Result<Names, Error> {
         let mut all = HashMap::new();
         for (number, (shard, compiler)) in (0_u32..).zip(self.shards.iter().zip(self.compilers)) {
             let names = matched::names(shard, number, &compiler.named(), &page, alive)?;

@@ -65,6 +65,7 @@ pub(super) fn begin() {
 }
 
 type Answer = rusqlite::Result<Value>;
+type Function = fn(&Context<'_>) -> Answer;
 
 /// What PostgreSQL answers with an error.
 fn wrong(text: impl Into<String>) -> rusqlite::Error {
@@ -79,7 +80,7 @@ pub(super) fn register(connection: &Connection) -> rusqlite::Result<()> {
         connection.create_scalar_function(name, 0, varying, |_| Ok(now()))?;
     }
     connection.create_scalar_function("gen_random_uuid", 0, varying, |_| random_uuid())?;
-    let functions: [(&str, i32, fn(&Context<'_>) -> Answer); 22] = [
+    let functions: [(&str, i32, Function); 22] = [
         ("date_trunc", 2, dates::date_trunc),
         ("date_part", 2, dates::date_part),
         ("to_char", 2, to_char),

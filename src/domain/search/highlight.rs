@@ -65,7 +65,7 @@ mod tests {
         let given = RawValue::from_string(text.to_owned()).unwrap();
         match super::read(given) {
             Ok(read) => Ok(read.map(|json| json.get().to_owned())),
-            Err(error) => Err(error.argument.as_deref().unwrap_or_default().to_string()),
+            Err(error) => Err(error.argument.as_deref().unwrap_or_default().to_owned()),
         }
     }
 

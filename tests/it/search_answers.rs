@@ -151,7 +151,6 @@ async fn highlight_is_taken_in_every_form_by_every_engine() {
     for (engine, board, index) in everywhere().await {
         for (form, wanted) in [
             (json!(true), &both),
-            (json!({}), &both),
             (json!("title"), &title),
             (json!(["title"]), &title),
             (json!(["title", "note"]), &both),
@@ -182,11 +181,7 @@ async fn a_nested_query_on_what_is_not_nested_is_an_error_everywhere() {
     let nested = json!({"nested": {"path": "customer", "query": {"term": {"customer.name": "Ann"}}}});
     for (engine, board, index) in everywhere().await {
         let failure = refused(&board, "search_documents", &index, json!({"query": nested})).await;
-        assert_eq!(
-            (&failure["code"], &failure["argument"]),
-            (&json!("invalid"), &json!("query")),
-            "{engine} {failure}"
-        );
+        assert_eq!(failure["code"], "invalid", "{engine} {failure}");
         assert!(failure["message"].as_str().unwrap().contains("[nested]"), "{engine} {failure}");
         let unmapped = json!({"nested": {"path": "no_such", "query": {"match_all": {}}, "ignore_unmapped": true}});
         let found = search(&board, &index, json!({"query": unmapped})).await;

@@ -44,7 +44,7 @@ pub struct SearchDocuments {
     #[serde(alias = "aggregations")]
     #[schemars(extend("x-aliases" = ["aggregations"]))]
     aggs: Option<Any>,
-    /// {"fields":{"name":{}}}; {} or true: all.
+    /// {"fields":{"name":{}}}, or true.
     #[schemars(with = "Option<Object>")]
     highlight: Option<Any>,
     /// `next.search_after`.

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::{super::json::Json, body};
 use crate::{domain::json, error::Error};
 
-/// Reads `highlight`: true or `{}` for all text fields, a field's name, a list of them, or Elasticsearch's object. `None` for none; else
+/// Reads `highlight`: true for all text fields, a field's name, a list of them, or Elasticsearch's object. `None` for none; else
 /// `true` or Elasticsearch's object with `fields`.
 ///
 /// # Errors
@@ -19,7 +19,7 @@ pub fn read(given: Json) -> Result<Option<Json>, Error> {
         Value::String(names) => named(names.split(',').map(|name| Value::from(name.trim())).collect()).map(Some),
         Value::Array(names) if names.is_empty() => Ok(None),
         Value::Array(names) => named(names).map(Some),
-        Value::Object(settings) if settings.is_empty() => Ok(Some(json::of(&true))),
+        Value::Object(settings) if settings.is_empty() => Ok(None),
         Value::Object(settings) => with_fields(given, settings).map(Some),
         Value::Number(_) => Err(wrong("`highlight` takes true, names of fields, or an object")),
     }
@@ -74,7 +74,7 @@ mod tests {
         for (given, kept) in [
             ("true", Some("true")),
             ("\"true\"", Some("true")),
-            ("{}", Some("true")),
+            ("{}", None),
             ("false", None),
             ("null", None),
             ("[]", None),

@@ -64,6 +64,15 @@ impl Exception {
         self.index.as_deref().or(self.resource.as_deref()).unwrap_or_default().to_owned()
     }
 
+    /// Line and column in the body that was sent: members of their own, or `[2:24]` before the reason.
+    fn position(&self) -> Option<(u32, Option<u32>)> {
+        if let Some(line) = self.line {
+            return Some((line, self.col));
+        }
+        let (line, column) = self.reason().strip_prefix('[')?.split_once("] ")?.0.split_once(':')?;
+        Some((line.parse().ok()?, Some(column.parse().ok()?)))
+    }
+
     fn type_name(&self) -> &str {
         self.r#type.as_deref().unwrap_or_default()
     }
@@ -239,9 +248,10 @@ pub(super) fn refused(status: u16, body: &[u8], parts: &[Part], is_elasticsearch
     let mut place = Place { backend_code: root.r#type.clone(), ..Place::default() };
     let cause = exception.caused_by.as_deref().or(root.caused_by.as_deref());
     place.detail = cause.map(|cause| cause.reason().to_owned()).filter(|detail| !root.reason().contains(detail));
-    let found = root.line.and_then(|line| lines::find(parts, line));
-    if let Some((_, line)) = found {
-        (place.line, place.column) = (Some(line), root.col);
+    let position = root.position();
+    let found = position.and_then(|(line, column)| Some((lines::find(parts, line)?, column)));
+    if let Some(((_, line), column)) = found {
+        (place.line, place.column) = (Some(line), column);
     }
     let error = match meaning(status, root.type_name(), &words) {
         Meaning::NoIndex => return no_index(root).place(place),
@@ -255,7 +265,7 @@ pub(super) fn refused(status: u16, body: &[u8], parts: &[Part], is_elasticsearch
         _ => error,
     };
     match found {
-        Some((argument, _)) => error.argument(argument).place(place),
+        Some(((argument, _), _)) => error.argument(argument).place(place),
         // Only where a query meets its index do engines tell no line.
         None if words.contains("failed to create query") => error.argument("query").place(place),
         None => error.place(place),

@@ -44,6 +44,7 @@ async fn conditions_take_no_structure_for_single_values(board: &Harness) {
         json!({"svc":[["api"]]}),
         json!({"svc":["api",{"a":1}]}),
         json!({"svc":["api",null]}),
+        json!({"svc":{}}),
     ] {
         let (code, argument, _) = refused(board, "count_rows", &json!({"table":"calls","where":condition})).await;
         assert_eq!((code.as_str(), argument.as_str()), ("invalid", "where.svc"), "{condition}");
@@ -51,6 +52,12 @@ async fn conditions_take_no_structure_for_single_values(board: &Harness) {
     for condition in [json!({"code":{"eq":["12345"]}}), json!({"id":{"eq":[1]}}), json!({"id":[[1]]})] {
         let (code, ..) = refused(board, "count_rows", &json!({"table":"calls","where":condition})).await;
         assert_eq!(code, "invalid", "{condition}");
+    }
+    for one in [json!(1.0), json!(10e-1)] {
+        assert_eq!(counted(board, json!({"id":one})).await, 1, "{one}");
+        assert_eq!(counted(board, json!({"id":{"in":[one, 2.0]}})).await, 2, "{one}");
+        let found = first(board, "select count(*) from calls where id = $1", json!([one])).await;
+        assert_eq!(found, 1, "{one}");
     }
     let (.., hint) = refused(board, "count_rows", &json!({"table":"calls","where":{"svc":{"eq":["api"]}}})).await;
     assert_eq!(hint, r#"`in` takes a list: {"svc": {"in": […]}}"#);

@@ -10,7 +10,10 @@ use tokio_postgres::types::{Format, IsNull, Kind, ToSql, Type, to_sql_checked};
 
 use super::values::behind_domains;
 use crate::{
-    domain::{json::Json, sql::rows},
+    domain::{
+        json::Json,
+        sql::{decimal::Decimal, rows},
+    },
     error::Error,
 };
 
@@ -91,13 +94,20 @@ pub fn text_of(value: &Json, of: &Type, argument: &str) -> Result<Parameter, Err
         if text.starts_with(['{', '[']) && !reads_json(of) {
             return Err(structure(text.starts_with('['), of, argument));
         }
-        // A number or a boolean: its text as it stands.
-        return Ok(Parameter(Some(text.to_owned())));
+        // A number or a boolean: its text as it stands. The server's integers take no `1.0` and no `1e3`.
+        let whole = matches!(*of, Type::INT2 | Type::INT4 | Type::INT8).then(|| whole(text)).flatten();
+        return Ok(Parameter(Some(whole.unwrap_or_else(|| text.to_owned()))));
     };
     if *of == Type::BYTEA {
         return bytes(string, argument);
     }
     Ok(Parameter(Some(string)))
+}
+
+/// The digits of a whole number, however it is spelt.
+fn whole(text: &str) -> Option<String> {
+    let number = Decimal::parse(text).filter(|number| number.scale() == 0)?;
+    number.integer().map(|number| number.to_string())
 }
 
 /// Types of extensions whose own text form is JSON, or looks like it: pgvector's `[1,2,3]`, PostGIS's GeoJSON.

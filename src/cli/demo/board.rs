@@ -53,8 +53,8 @@ impl Place {
              \x20 {program} call{flag} search_documents '{{\"index\":\"{index}\",\"text\":\"wireless\"}}'\n\
              \x20 {program} call{flag} execute_query '{{\"query\":\"select category, count(*), avg(price) from {table} group by 1\"}}'\n\
              \x20 {program} doctor{flag}\n\
-             Add the server to an MCP client (`{program} setup CLIENT` does it for you):\n\
-             \x20 {{\"mcpServers\": {{\"callboard\": {{\"command\": {}{environment}}}}}}}",
+             Add the server to an MCP client (`{program} setup CLIENT{flag}` does it for you):\n\
+             \x20 {{\"mcpServers\": {{\"callboard\": {{\"command\": {}, \"args\": [\"serve\"]{environment}}}}}}}",
             Value::from(program.as_str())
         )
     }

@@ -24,6 +24,10 @@ pub fn conditions(given: Option<&Json>) -> Result<Vec<Condition>, Error> {
         }
         let operators: BTreeMap<String, Json> = serde_json::from_str(value.get())
             .map_err(|error| Error::invalid("where", format!("`where.{column}` cannot be read")).cause(error))?;
+        if operators.is_empty() {
+            return Err(Error::invalid(format!("where.{column}"), format!("`where.{column}` holds no condition"))
+                .hint(format!("write {{\"{column}\": value}} or {{\"{column}\": {{\"gt\": value}}}}; leave the column out to count all")));
+        }
         for (name, value) in operators {
             conditions.push(Condition { operator: operator(&column, &name, &value)?, column: column.clone(), value });
         }

@@ -31,11 +31,13 @@ impl Guarded {
     /// Starts `line` (a shell command) in `dir`, its output going to `dir/log`.
     pub fn start(dir: PathBuf, line: &str) -> Self {
         let log = File::create(dir.join("log")).unwrap();
-        // What runs beside it reads nothing, unless it is told to.
+        // What runs beside it reads nothing, unless it is told to. A server that waits for its clients before it ends is killed.
         let script = format!(
             "exec 3<&0\n\
              {{ {line}\n}} 3<&- & server=$!\n\
-             {{ cat <&3 >/dev/null; [ -e '{ended}' ] || kill $server; }} 2>/dev/null & guard=$!\n\
+             {{ cat <&3 >/dev/null; [ -e '{ended}' ] || kill $server;\n\
+                left=20; while [ ! -e '{ended}' ] && [ $left -gt 0 ]; do sleep 0.1; left=$((left - 1)); done\n\
+                [ -e '{ended}' ] || kill -KILL $server; }} 2>/dev/null & guard=$!\n\
              wait $server; echo $? >'{ended}.new' && mv '{ended}.new' '{ended}'\n\
              wait $guard; rm -rf '{dir}'",
             ended = dir.join(ENDED).display(),

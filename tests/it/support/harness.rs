@@ -93,6 +93,13 @@ impl Harness {
         (called.is_error, serde_json::from_str(&called.text).unwrap())
     }
 
+    /// Calls a tool that must refuse an argument with this sentence.
+    pub async fn invalid(&self, tool: &str, arguments: &str, argument: &str, message: &str) {
+        let refused = self.refused(tool, arguments).await;
+        let said = ["code", "argument", "message"].map(|field| refused[field].as_str().unwrap_or_default());
+        assert_eq!(said, ["invalid", argument, message], "{tool} {arguments}\n→ {refused}");
+    }
+
     /// Calls a tool that must refuse; the error envelope.
     pub async fn refused(&self, tool: &str, arguments: &str) -> Value {
         let called = self.local.call(tool, arguments).await.unwrap();

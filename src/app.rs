@@ -65,8 +65,6 @@ pub struct App {
     pub agents: Agents,
     /// What only one may do at a time.
     pub locks: Locks,
-    /// Calls that may be repeated.
-    pub idempotency: Idempotency,
     /// Bounds.
     pub limits: Limits,
     /// Groups of tools served.
@@ -262,8 +260,9 @@ impl App {
             None => Arc::new(EmbeddedSearch::new(&config.data_dir, limits.work_time())),
         };
         let of_sql = if config.databases.is_empty() { Arc::new(access.of_one_schema()) } else { Arc::clone(&access) };
-        let sql = Sql::new(databases, of_sql, limits);
-        let search = SearchService::new(Arc::clone(&engine), Arc::clone(&access), limits);
+        let idempotency = Idempotency::new(Arc::new(records.clone()), Arc::clone(&clock));
+        let sql = Sql::new(databases, of_sql, limits, idempotency.clone());
+        let search = SearchService::new(Arc::clone(&engine), Arc::clone(&access), limits, idempotency);
         let exports = Exports::new(
             Arc::clone(&engine),
             search.clone(),
@@ -279,7 +278,6 @@ impl App {
             settings: view::settings_json(&config.shown),
         };
         let ops = Ops::new(sql.clone(), engine, Arc::new(records.clone()), facts);
-        let idempotency = Idempotency::new(Arc::new(records.clone()), Arc::clone(&clock));
         let machine = Arc::new(Machine::default());
         let kept = Kept::new(records, clock, access, limits, &machine);
         let (agents, locks) = (kept.agents(), kept.locks());
@@ -300,7 +298,6 @@ impl App {
             search,
             exports,
             ops,
-            idempotency,
             limits,
             toolsets: config.toolsets,
             answers: config.answers,

@@ -2,10 +2,12 @@
 
 use std::{borrow::Cow, error::Error as StdError, fmt, time::Duration};
 
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 /// Stable, documented (`docs/errors.md`), matched on by agents.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Code {
     /// The call is wrong as it stands: an argument, the query text, a value.
     Invalid,

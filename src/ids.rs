@@ -36,6 +36,8 @@ pub enum Kind {
     Delivery,
     /// A document that came without an id, in the embedded search engine.
     Document,
+    /// One attempt at a call with an idempotency key.
+    Attempt,
 }
 
 impl Kind {
@@ -49,6 +51,7 @@ impl Kind {
             Self::Agent => "ag_",
             Self::Session => "ss_",
             Self::Delivery => "wd_",
+            Self::Attempt => "at_",
             Self::Sessions | Self::Document => "",
         }
     }

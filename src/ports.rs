@@ -1,6 +1,7 @@
 //! What services need of the world, as traits over domain types. Each method is one whole step; adapters carry it out.
 
 pub mod agents;
+pub mod attempts;
 pub mod changes;
 pub mod costs;
 pub mod exports;

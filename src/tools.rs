@@ -72,11 +72,6 @@ pub fn group_of(tool: &str) -> Option<&'static str> {
     CATALOGUE.iter().find(|(_, name)| *name == tool).map(|(group, _)| *group)
 }
 
-/// Whether a tool keeps the key of its calls in the transaction of its effect, because both are in the record store.
-pub fn keeps_its_key(tool: &str) -> bool {
-    matches!(group_of(tool), Some("workflows" | "tasks" | "agents"))
-}
-
 /// The place of a tool in lists.
 pub fn position(tool: &str) -> usize {
     CATALOGUE.iter().position(|(_, name)| *name == tool).unwrap_or(CATALOGUE.len())

@@ -37,7 +37,7 @@ use crate::{
         ops::{BackendStatus, State},
         search::{
             Document, Engine, Export, ExportedDocument, Found, IndexSummary, Indexed, Mapping, NewDocuments, Query,
-            Search, access,
+            Search, access, ids as document_ids,
         },
     },
     error::{Code, Error},
@@ -183,11 +183,14 @@ impl SearchEngine for EmbeddedSearch {
             index: documents.index.clone(),
             documents: documents.documents.clone(),
             id_field: documents.id_field.clone(),
+            made_from: documents.made_from.clone(),
             refresh: documents.refresh,
         };
-        let made_ids: Vec<String> = match new.id_field {
-            Some(_) => Vec::new(),
-            None => new.documents.iter().map(|_| ids::new(ids::Kind::Document)).collect(),
+        let places = 0..new.documents.len();
+        let made_ids: Vec<String> = match (&new.id_field, &new.made_from) {
+            (Some(_), _) => Vec::new(),
+            (None, Some(from)) => places.map(|position| document_ids::made(from, position)).collect(),
+            (None, None) => places.map(|_| ids::new(ids::Kind::Document)).collect(),
         };
         let catch_up = new.refresh && new.documents.len() >= TAIL_MAX;
         let indexed = self.work(self.time, move |engine, alive| engine.store.write(&new, &made_ids, alive)).await?;

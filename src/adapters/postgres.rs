@@ -1,6 +1,7 @@
 //! PostgreSQL. [`pool`] gives connections, [`failure`] reads errors, [`catalog`] finds tables; the rest is one file per thing asked.
 
 pub mod address;
+mod attempt;
 pub mod catalog;
 pub mod connect;
 mod count;
@@ -34,7 +35,10 @@ use crate::{
         },
     },
     error::Error,
-    ports::sql::SqlDatabase,
+    ports::{
+        attempts::{Attempt, Settled, Settles},
+        sql::SqlDatabase,
+    },
 };
 
 /// A PostgreSQL database behind the SQL tools.
@@ -69,6 +73,13 @@ impl Postgres {
 }
 
 #[async_trait::async_trait]
+impl Settles for Postgres {
+    async fn settle(&self, _attempt: &str, effect: Option<&str>) -> Result<Settled, Error> {
+        self.outcome(effect).await
+    }
+}
+
+#[async_trait::async_trait]
 impl SqlDatabase for Postgres {
     async fn query(&self, read: &Read) -> Result<Rows, Error> {
         read::query(&self.pool, &self.access, read).await
@@ -85,14 +96,14 @@ impl SqlDatabase for Postgres {
     async fn count(&self, table: &TableName, conditions: &[Condition]) -> Result<u64, Error> {
         count::count(&self.pool, &self.access, table, conditions, self.time).await
     }
-    async fn load(&self, load: &Load) -> Result<Loaded, Error> {
-        self.load_rows(load).await
+    async fn load(&self, load: &Load, attempt: Option<&dyn Attempt>) -> Result<Loaded, Error> {
+        self.load_rows(load, attempt).await
     }
-    async fn insert(&self, row: &NewRow) -> Result<WrittenRow, Error> {
-        self.insert_row(row).await
+    async fn insert(&self, row: &NewRow, attempt: Option<&dyn Attempt>) -> Result<WrittenRow, Error> {
+        self.insert_row(row, attempt).await
     }
-    async fn create_table(&self, table: &NewTable) -> Result<CreatedTable, Error> {
-        self.make_table(table).await
+    async fn create_table(&self, table: &NewTable, attempt: Option<&dyn Attempt>) -> Result<CreatedTable, Error> {
+        self.make_table(table, attempt).await
     }
     fn product(&self) -> String {
         match self.pool.version() {

@@ -9,6 +9,8 @@ pub mod ids;
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::{json::Json, page::Bounds};
 
 pub use access::Patterns;
@@ -182,14 +184,16 @@ pub struct NewDocuments {
     pub index: String,
     /// Each a JSON object.
     pub documents: Vec<Json>,
-    /// The field whose value becomes `_id`; without it the engine makes ids.
+    /// The field whose value becomes `_id`; without it ids are made.
     pub id_field: Option<String>,
+    /// Ids are made from it and a document's place, so that the same documents written again are the same.
+    pub made_from: Option<String>,
     /// Wait until a search sees them.
     pub refresh: bool,
 }
 
 /// What writing documents did.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Indexed {
     /// Written.
     pub indexed: u64,
@@ -198,7 +202,7 @@ pub struct Indexed {
 }
 
 /// A document that was not written.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct FailedDocument {
     /// Its place in the documents given, from 0.
     pub position: usize,

@@ -12,6 +12,8 @@ pub mod table;
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::{json::Json, page::Bounds};
 
 pub use guard::{Purpose, Statement};
@@ -206,7 +208,7 @@ pub enum Duplicates {
 }
 
 /// What a load did. inserted + updated + unchanged + merged + rejected = rows given.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Loaded {
     /// The table, resolved: `schema.name`.
     pub table: String,
@@ -220,10 +222,12 @@ pub struct Loaded {
     pub merged: u64,
     /// Rows not written, in the order given.
     pub rejected: Vec<Reject>,
+    /// Milliseconds that it took; 0 where the call was cut off before it was known.
+    pub elapsed_ms: u64,
 }
 
 /// A row that was not written.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Reject {
     /// Its place in the rows given, from 0.
     pub position: usize,
@@ -249,7 +253,7 @@ pub struct NewRow {
 }
 
 /// A row as it was written.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct WrittenRow {
     /// The table, resolved: `schema.name`.
     pub table: String,

@@ -19,7 +19,6 @@ use rmcp::{
     },
     service::RequestContext,
 };
-use serde_json::value::RawValue;
 use tokio::{
     sync::{Semaphore, SemaphorePermit},
     time::{Instant, timeout_at},
@@ -27,7 +26,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use self::{heard::Caller, key::Key};
+use self::heard::Caller;
 use super::{
     clean,
     envelope::envelope,
@@ -46,12 +45,11 @@ use crate::{
     domain::names::nearest,
     error::{Code, Error},
     ids,
-    services::idempotency::{self, Held, Start},
     tools::{
         Keyed, Tools,
         answer::FAILURE,
         arguments::{RawArguments, Shapes},
-        keeps_its_key, schema,
+        schema,
     },
 };
 
@@ -182,25 +180,12 @@ impl Server {
         context.extensions.insert(arguments);
         let _permit = self.turn(&context, deadline).await?;
         let writes = tool.annotations.as_ref().and_then(|hints| hints.read_only_hint) != Some(true);
-        let held = match writes.then(|| Key::of(&request, &context)).flatten() {
-            None => None,
-            Some(key) if keeps_its_key(&request.name) => {
-                let key = idempotency::keyed(&key.key, &request.name, &key.arguments)?;
-                context.extensions.insert(Keyed(Some(key)));
-                None
-            }
-            Some(key) => match self.0.tools.app.idempotency.begin(&key.key, &request.name, &key.arguments).await? {
-                Start::First(held) => Some(held),
-                Start::Answered(answer) => return Ok(succeeded(answer.get())),
-            },
-        };
+        let key = writes.then(|| key::of(&request, &context)).transpose()?.flatten();
+        context.extensions.insert(Keyed(key));
         let outcome = self.guarded(request, context, deadline, writes).await;
         if outcome.is_ok() {
             // What was refused proves nothing of who called.
             self.0.tools.app.sessions.heard(caller.agent.as_deref(), caller.lease.as_deref());
-        }
-        if let Some(held) = held {
-            self.settle(held, &outcome).await;
         }
         outcome
     }
@@ -254,27 +239,6 @@ impl Server {
             .retry_after(Duration::from_millis(500))
     }
 
-    async fn settle(&self, held: Held, outcome: &Result<CallToolResult, Error>) {
-        let idempotency = &self.0.tools.app.idempotency;
-        let kept = match outcome {
-            Ok(result) => match result
-                .structured_content
-                .as_ref()
-                .and_then(|text| RawValue::from_string(text.as_str()?.to_owned()).ok())
-            {
-                Some(answer) => idempotency.finish(held, &answer).await,
-                None => Ok(()),
-            },
-            Err(error) => idempotency.failed(held, error.code).await,
-        };
-        if let Err(error) = kept {
-            tracing::warn!(
-                "the answer could not be kept under its idempotency key: {}",
-                super::envelope::chain(&error)
-            );
-        }
-    }
-
     fn unknown(&self, name: &str) -> Error {
         let known = self.0.catalogue.iter().map(|tool| tool.name.as_ref());
         let error =
@@ -286,12 +250,6 @@ impl Server {
             None => error.hint("tools/list shows the tools of this server"),
         }
     }
-}
-
-fn succeeded(text: &str) -> CallToolResult {
-    let mut result = CallToolResult::success(Vec::new());
-    result.structured_content = Some(serde_json::Value::String(text.to_owned()));
-    result
 }
 
 fn failed(error: &Error, request_id: &str) -> CallToolResult {

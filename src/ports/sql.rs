@@ -9,12 +9,13 @@ use crate::{
         },
     },
     error::Error,
+    ports::attempts::{Attempt, Settles},
 };
 
 /// One database: reading can only read, and each write is one transaction. Dropping a future of any method stops the work in the
-/// database too. A database that cannot be reached answers `unavailable` within one second.
+/// database too. A write for an attempt can be settled later, whatever ends it. A database that cannot be reached answers `unavailable` within one second.
 #[async_trait::async_trait]
-pub trait SqlDatabase: Send + Sync {
+pub trait SqlDatabase: Settles {
     /// Runs one reading statement.
     async fn query(&self, read: &Read) -> Result<Rows, Error>;
 
@@ -31,13 +32,13 @@ pub trait SqlDatabase: Send + Sync {
     async fn count(&self, table: &TableName, conditions: &[Condition]) -> Result<u64, Error>;
 
     /// Writes rows in one transaction: all of it stands, or with [`crate::domain::sql::OnError::Reject`] all good rows, or nothing.
-    async fn load(&self, load: &Load) -> Result<Loaded, Error>;
+    async fn load(&self, load: &Load, attempt: Option<&dyn Attempt>) -> Result<Loaded, Error>;
 
     /// Writes one row.
-    async fn insert(&self, row: &NewRow) -> Result<WrittenRow, Error>;
+    async fn insert(&self, row: &NewRow, attempt: Option<&dyn Attempt>) -> Result<WrittenRow, Error>;
 
     /// Creates a table.
-    async fn create_table(&self, table: &NewTable) -> Result<CreatedTable, Error>;
+    async fn create_table(&self, table: &NewTable, attempt: Option<&dyn Attempt>) -> Result<CreatedTable, Error>;
 
     /// What answers, with its version where an earlier answer told it: `PostgreSQL 16.4`. Asks nobody.
     fn product(&self) -> String;

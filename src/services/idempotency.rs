@@ -1,7 +1,7 @@
 //! Calls that may be repeated: the same key has one effect and the same answer.
 //!
-//! Who begins a key holds it by a [`Held`] until its call has ended. A call that is given up (its future is dropped) lets go of it too; its
-//! effect may have happened, so from then on the key says that the outcome is unknown.
+//! A call under a key is an [`Attempt`] until it has ended. One that was cut off, by its caller or by the end of its process, may have had its
+//! effect; a repeat asks the effect's database, and answers, waits or carries the call out, whichever is right.
 
 use std::{
     collections::HashSet,
@@ -10,6 +10,7 @@ use std::{
 };
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde::{Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
 
 use crate::{
@@ -17,10 +18,14 @@ use crate::{
     domain::{
         canonical::canonical,
         idempotency::{Key, Repeat},
-        json::Json,
+        json::{self, Json},
     },
     error::{Code, Error},
-    ports::idempotency::{Begun, IdempotencyStore},
+    ids,
+    ports::{
+        attempts::{self, Settled, Settles},
+        idempotency::{Begun, IdempotencyStore, Proof, Unfinished},
+    },
 };
 
 /// Remembers what was answered to a key.
@@ -37,18 +42,25 @@ pub struct Idempotency {
 #[derive(Default)]
 struct Running(Mutex<HashSet<String>>);
 
-/// A key whose call is worked on. Dropping it lets go of the key.
-pub struct Held {
+/// A key that is worked on here. Dropping it lets go of the key.
+struct Held {
     key: String,
     running: Arc<Running>,
 }
 
-/// How a call with a key starts.
-pub enum Start {
-    /// It is the first: to be worked on, and ended by [`Idempotency::finish`] or [`Idempotency::failed`].
-    First(Held),
+/// A call under a key, to be ended by [`Idempotency::end`].
+pub struct Attempt {
+    id: String,
+    held: Held,
+    store: Arc<dyn IdempotencyStore>,
+}
+
+/// How a call starts.
+pub enum Start<T> {
+    /// It is to be carried out; as an attempt, if it has a key.
+    Run(Option<Attempt>),
     /// It had this answer before.
-    Answered(Json),
+    Answered(T),
 }
 
 /// Bytes of a key at the most.
@@ -60,62 +72,130 @@ impl Idempotency {
         Self { store, clock, running: Arc::default(), beginning: Arc::default() }
     }
 
-    /// Claims `key` for this call, or gives the answer it had before.
+    /// Starts a call, or gives the answer it had before. `settles` knows what became of an attempt that was cut off; without it such a call
+    /// is carried out again by the same attempt, for effects that are the same when they are repeated.
     ///
     /// # Errors
-    /// `conflict` when the key belongs to another call, `busy` while its first call is worked on here, `outcome_unknown` when that never ended.
-    pub async fn begin(&self, key: &str, tool: &str, arguments: &str) -> Result<Start, Error> {
-        let asked = keyed(key, tool, arguments)?;
-        let _alone = self.beginning.lock().await;
-        let mut begun = self.store.begin(key, &asked.request_hash, self.clock.now()).await?;
-        if matches!(begun, Begun::Unfinished) && !self.running.keys().contains(key) {
-            // It may have ended while the answer was on its way: what is let go of has been written down before.
-            begun = self.store.begin(key, &asked.request_hash, self.clock.now()).await?;
-        }
-        match begun {
-            Begun::New => Ok(Start::First(self.hold(key))),
-            Begun::Answered(answer) => Ok(Start::Answered(answer)),
-            Begun::Unfinished if self.running.keys().contains(key) => {
-                Err(Error::new(Code::Busy, "the first call with this key is still running")
-                    .argument("idempotency_key")
-                    .retry_after(Duration::from_millis(500)))
+    /// `conflict` when the key belongs to another call, `busy` while it is worked on, `outcome_unknown` when nobody knows what became of it.
+    pub async fn begin<T: DeserializeOwned>(
+        &self,
+        key: Option<Key>,
+        settles: Option<&dyn Settles>,
+    ) -> Result<Start<T>, Error> {
+        let Some(key) = key else { return Ok(Start::Run(None)) };
+        let (attempt, unfinished) = {
+            let _alone = self.beginning.lock().await;
+            let id = ids::new(ids::Kind::Attempt);
+            let mut begun = self.store.begin(&key, &id, self.clock.now()).await?;
+            if matches!(begun, Begun::Unfinished(_)) && !self.running.keys().contains(&key.key) {
+                // It may have ended while the answer was on its way: what is let go of has been written down before.
+                begun = self.store.begin(&key, &id, self.clock.now()).await?;
             }
-            Begun::Unfinished => Err(repeat(Repeat::Unfinished)),
-            Begun::OtherRequest => Err(repeat(Repeat::OtherRequest)),
+            match begun {
+                Begun::New => return Ok(Start::Run(Some(self.attempt(&key.key, id)))),
+                Begun::Answered(answer) => return Ok(Start::Answered(read(&answer)?)),
+                Begun::OtherRequest => return Err(repeat(Repeat::OtherRequest)),
+                Begun::Unfinished(_) if self.running.keys().contains(&key.key) => return Err(still_running()),
+                Begun::Unfinished(unfinished) => (self.attempt(&key.key, id), unfinished),
+            }
+        };
+        self.go_on(attempt, unfinished, settles).await
+    }
+
+    /// After a call that was cut off: its answer, or another attempt.
+    async fn go_on<T: DeserializeOwned>(
+        &self,
+        attempt: Attempt,
+        unfinished: Unfinished,
+        settles: Option<&dyn Settles>,
+    ) -> Result<Start<T>, Error> {
+        let Some(before) = &unfinished.attempt else { return Err(repeat(Repeat::Unfinished)) };
+        let Some(settles) = settles else {
+            return Ok(Start::Run(Some(Attempt { id: before.clone(), ..attempt })));
+        };
+        let key = &attempt.held.key;
+        match settles.settle(before, unfinished.proof.as_ref().map(|proof| proof.effect.as_str())).await? {
+            Settled::Stands(kept) => {
+                let kept = kept.or_else(|| unfinished.proof.map(|proof| proof.answer));
+                let answer = kept.ok_or_else(|| repeat(Repeat::Unfinished))?;
+                self.store.finish(key, before, &answer, self.clock.now()).await?;
+                Ok(Start::Answered(read(&answer)?))
+            }
+            Settled::Never if self.store.take_over(key, &unfinished, &attempt.id).await? => {
+                Ok(Start::Run(Some(attempt)))
+            }
+            Settled::Never | Settled::Running => Err(still_running()),
+            Settled::Unknown => Err(repeat(Repeat::Unfinished)),
         }
     }
 
-    /// Keeps the answer of a call that was begun.
+    /// Ends a call: keeps its answer, or frees its key after a failure that changed nothing. Where that can't be done, a repeat settles it.
     ///
     /// # Errors
-    /// When it cannot be kept: a repeat will be told that the outcome is unknown.
-    pub async fn finish(&self, held: Held, answer: &Json) -> Result<(), Error> {
-        // Let go of only after this: a repeat in between would find a call without an end.
-        self.store.finish(&held.key, answer, self.clock.now()).await
-    }
-
-    /// Frees the key after a failure that changed nothing; keeps it when that is not certain.
-    ///
-    /// # Errors
-    /// When it cannot be freed: a repeat will be told that the outcome is unknown.
-    pub async fn failed(&self, held: Held, code: Code) -> Result<(), Error> {
-        match code {
-            Code::OutcomeUnknown | Code::Timeout | Code::Cancelled | Code::Internal => Ok(()),
-            Code::Invalid
-            | Code::NotFound
-            | Code::Conflict
-            | Code::LeaseLost
-            | Code::Limit
-            | Code::Busy
-            | Code::Denied
-            | Code::Unavailable => self.store.forget(&held.key).await,
+    /// Those of the call.
+    pub async fn end<T: Serialize>(&self, attempt: Option<Attempt>, done: Result<T, Error>) -> Result<T, Error> {
+        let Some(attempt) = attempt else { return done };
+        let kept = match &done {
+            Ok(answer) => self.store.finish(&attempt.held.key, &attempt.id, &json::of(answer), self.clock.now()).await,
+            Err(error) if may_have_happened(error.code) => Ok(()),
+            Err(_) => self.store.forget(&attempt.held.key, &attempt.id).await,
+        };
+        if let Err(error) = kept {
+            let cause = std::error::Error::source(&error).map(ToString::to_string);
+            tracing::warn!(cause, "the end of a call could not be kept under its idempotency key: {error}");
         }
+        done
     }
 
-    fn hold(&self, key: &str) -> Held {
+    fn attempt(&self, key: &str, id: String) -> Attempt {
         self.running.keys().insert(key.to_owned());
-        Held { key: key.to_owned(), running: Arc::clone(&self.running) }
+        let held = Held { key: key.to_owned(), running: Arc::clone(&self.running) };
+        Attempt { id, held, store: Arc::clone(&self.store) }
     }
+}
+
+#[async_trait::async_trait]
+impl attempts::Attempt for Attempt {
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    async fn prove(&self, effect: String, answer: Json) -> Result<(), Error> {
+        match self.store.prove(&self.held.key, &self.id, &Proof { effect, answer }).await? {
+            true => Ok(()),
+            false => Err(attempts::taken_over()),
+        }
+    }
+}
+
+/// An attempt as ports take it.
+pub fn port(attempt: &Option<Attempt>) -> Option<&dyn attempts::Attempt> {
+    attempt.as_ref().map(|attempt| attempt as &dyn attempts::Attempt)
+}
+
+fn may_have_happened(code: Code) -> bool {
+    match code {
+        Code::OutcomeUnknown | Code::Timeout | Code::Cancelled | Code::Internal => true,
+        Code::Invalid
+        | Code::NotFound
+        | Code::Conflict
+        | Code::LeaseLost
+        | Code::Limit
+        | Code::Busy
+        | Code::Denied
+        | Code::Unavailable => false,
+    }
+}
+
+fn read<T: DeserializeOwned>(answer: &Json) -> Result<T, Error> {
+    serde_json::from_str(answer.get())
+        .map_err(|error| Error::new(Code::Internal, "the first answer to this key cannot be read").cause(error))
+}
+
+fn still_running() -> Error {
+    Error::new(Code::Busy, "the first call with this key is still running")
+        .argument("idempotency_key")
+        .retry_after(Duration::from_millis(500))
 }
 
 /// A key with the hash of the call it stands for.

@@ -2,9 +2,11 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
+use super::idempotency::{Idempotency, Start, port};
 use crate::{
     config::{Access, Limits},
     domain::{
+        idempotency::Key,
         json::Json,
         page::Cursor,
         search::{
@@ -22,6 +24,7 @@ pub struct SearchService {
     engine: Arc<dyn SearchEngine>,
     access: Arc<Access>,
     limits: Limits,
+    idempotency: Idempotency,
 }
 
 /// What to look for, as asked: `query` or `text`, or neither for everything.
@@ -87,8 +90,8 @@ const WINDOW_MAX: usize = 10_000;
 
 impl SearchService {
     /// Over an engine.
-    pub fn new(engine: Arc<dyn SearchEngine>, access: Arc<Access>, limits: Limits) -> Self {
-        Self { engine, access, limits }
+    pub fn new(engine: Arc<dyn SearchEngine>, access: Arc<Access>, limits: Limits, idempotency: Idempotency) -> Self {
+        Self { engine, access, limits, idempotency }
     }
 
     /// What answers, as far as is known without asking it.
@@ -185,8 +188,8 @@ impl SearchService {
         Ok((count, self.closed_note(&indices).await))
     }
 
-    /// Writes documents.
-    pub async fn index(&self, mut documents: NewDocuments) -> Result<Indexed, Error> {
+    /// Writes documents. Under a key their ids derive from it, so that a repeat of a call that was cut off writes the same ones.
+    pub async fn index(&self, mut documents: NewDocuments, key: Option<Key>) -> Result<Indexed, Error> {
         self.access.writing("index_documents")?;
         documents.index = self.one(&documents.index)?;
         if let Some(stream) = access::stream_of(&documents.index) {
@@ -209,7 +212,13 @@ impl SearchService {
         if documents.documents.is_empty() {
             return Ok(Indexed::default());
         }
-        self.engine.index(&documents).await
+        let attempt = match self.idempotency.begin(key, None).await? {
+            Start::Answered(answer) => return Ok(answer),
+            Start::Run(attempt) => attempt,
+        };
+        documents.made_from = port(&attempt).map(|attempt| attempt.id().to_owned());
+        let done = self.engine.index(&documents).await;
+        self.idempotency.end(attempt, done).await
     }
 
     /// Says which closed indices were passed over. What was found stands, also when that cannot be learnt.

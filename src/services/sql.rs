@@ -2,9 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
+use super::idempotency::{Idempotency, Start, port};
 use crate::{
     config::{Access, Limits},
     domain::{
+        idempotency::Key,
         json::Json,
         names::nearest,
         page::{Bounds, Cursor},
@@ -37,6 +39,7 @@ pub struct Sql {
     databases: Vec<Database>,
     access: Arc<Access>,
     limits: Limits,
+    idempotency: Idempotency,
 }
 
 /// A query as asked.
@@ -97,8 +100,8 @@ pub struct Asked<T> {
 
 impl Sql {
     /// Over at least one database; the first is the default.
-    pub fn new(databases: Vec<Database>, access: Arc<Access>, limits: Limits) -> Self {
-        Self { databases, access, limits }
+    pub fn new(databases: Vec<Database>, access: Arc<Access>, limits: Limits, idempotency: Idempotency) -> Self {
+        Self { databases, access, limits, idempotency }
     }
 
     /// The databases, for status.
@@ -190,13 +193,20 @@ impl Sql {
         table: &str,
         row: Json,
         returning: Vec<String>,
+        key: Option<Key>,
     ) -> Result<WrittenRow, Error> {
         let row = NewRow { table: self.allowed(table)?, row, returning };
-        self.writable(database, "insert_data")?.insert(&row).await
+        let writes = self.writable(database, "insert_data")?;
+        let attempt = match self.idempotency.begin(key, Some(&**writes)).await? {
+            Start::Answered(answer) => return Ok(answer),
+            Start::Run(attempt) => attempt,
+        };
+        let done = writes.insert(&row, port(&attempt)).await;
+        self.idempotency.end(attempt, done).await
     }
 
-    /// Writes rows. Also says how many milliseconds it took.
-    pub async fn load(&self, database: Option<&str>, request: LoadRequest) -> Result<(Loaded, u64), Error> {
+    /// Writes rows.
+    pub async fn load(&self, database: Option<&str>, request: LoadRequest, key: Option<Key>) -> Result<Loaded, Error> {
         let writes = self.writable(database, "bulk_insert")?;
         self.limits.load(&request.rows)?;
         let load = Load {
@@ -206,13 +216,23 @@ impl Sql {
             on_error: request.on_error,
             duplicates: request.duplicates,
         };
+        let attempt = match self.idempotency.begin(key, Some(&**writes)).await? {
+            Start::Answered(answer) => return Ok(answer),
+            Start::Run(attempt) => attempt,
+        };
         let started = std::time::Instant::now();
-        let loaded = writes.load(&load).await?;
-        Ok((loaded, elapsed_ms(started)))
+        let done = writes.load(&load, port(&attempt)).await;
+        let done = done.map(|loaded| Loaded { elapsed_ms: elapsed_ms(started), ..loaded });
+        self.idempotency.end(attempt, done).await
     }
 
     /// Creates a table.
-    pub async fn create_table(&self, database: Option<&str>, request: TableRequest) -> Result<CreatedTable, Error> {
+    pub async fn create_table(
+        &self,
+        database: Option<&str>,
+        request: TableRequest,
+        key: Option<Key>,
+    ) -> Result<CreatedTable, Error> {
         let writes = self.writable(database, "create_table")?;
         if request.columns.is_empty() {
             return Err(Error::invalid("columns", "`columns` is empty; a table needs at least one"));
@@ -224,7 +244,12 @@ impl Sql {
             if_not_exists: request.if_not_exists,
             dry_run: request.dry_run,
         };
-        writes.create_table(&table).await
+        let attempt = match self.idempotency.begin(key, Some(&**writes)).await? {
+            Start::Answered(answer) => return Ok(answer),
+            Start::Run(attempt) => attempt,
+        };
+        let done = writes.create_table(&table, port(&attempt)).await;
+        self.idempotency.end(attempt, done).await
     }
 
     fn database(&self, name: Option<&str>) -> Result<&Database, Error> {

@@ -34,8 +34,7 @@ impl RawArguments {
     }
 }
 
-/// The idempotency key of a call, for a tool that keeps it in the transaction of its own effect. The choke point leaves it in the request's
-/// extensions.
+/// The idempotency key of a call that writes. The choke point leaves it in the request's extensions.
 #[derive(Clone, Debug, Default)]
 pub struct Keyed(pub Option<Key>);
 

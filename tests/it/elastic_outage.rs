@@ -140,6 +140,22 @@ async fn a_write_whose_answer_is_lost_is_of_unknown_outcome() {
 }
 
 #[tokio::test]
+async fn documents_without_ids_are_written_once_when_the_call_is_repeated() {
+    let (_, proxy, board, index) = behind_proxy().await;
+    proxy.cut_after(4_000);
+    let documents: Vec<Value> = (0..200).map(|n| json!({"n": n})).collect();
+    let arguments = json!({"index": index, "documents": documents, "idempotency_key": "once"}).to_string();
+    assert_eq!(board.refused("index_documents", &arguments).await["code"], "outcome_unknown");
+    proxy.pass();
+    let count = json!({"index": index}).to_string();
+    assert_eq!(board.answer("count_documents", &count).await["count"], 203, "it did stand");
+    let again = board.answer("index_documents", &arguments).await;
+    assert_eq!(again, json!({"indexed": 200, "failed": []}));
+    assert_eq!(board.answer("index_documents", &arguments).await, again);
+    assert_eq!(board.answer("count_documents", &count).await["count"], 203);
+}
+
+#[tokio::test]
 async fn mistakes_of_callers_never_open_the_breaker() {
     let (_, _proxy, board, index) = behind_proxy().await;
     for _ in 0..10 {

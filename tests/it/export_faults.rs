@@ -32,7 +32,10 @@ use callboard::{
 };
 use tokio::sync::Notify;
 
-use crate::support::patience::{CALL_TIME, PATIENCE};
+use crate::support::{
+    harness::keys,
+    patience::{CALL_TIME, PATIENCE},
+};
 
 /// What an engine does after the pages it gave.
 #[derive(Clone)]
@@ -157,7 +160,7 @@ impl Report for Told {
 fn exports(folder: &Path, pages: usize, end: End, call_time: Duration) -> Exports {
     let engine: Arc<dyn SearchEngine> = Arc::new(Scripted { pages, end, folder: folder.to_owned() });
     let limits = Limits { call_time, ..Limits::default() };
-    let search = SearchService::new(Arc::clone(&engine), Arc::new(Access::default()), limits);
+    let search = SearchService::new(Arc::clone(&engine), Arc::new(Access::default()), limits, keys(folder));
     Exports::new(engine, search, Arc::new(ExportFolder::new(folder.to_owned(), Arc::new(SystemClock))), limits)
 }
 

@@ -1,19 +1,18 @@
 //! Calls that are repeated with the same key, through tools on the embedded record store.
 
-use std::sync::Arc;
-
 use callboard::{
-    adapters::{records::Records, sqlite::records::RecordFile},
-    clock::SystemClock,
-    config::Migrate,
-    domain::json,
-    error::Code,
-    services::idempotency::{Idempotency, Start},
+    domain::{idempotency::Key, json},
+    error::{Code, Error},
+    ports::attempts::{Settled, Settles},
+    services::idempotency::{Start, keyed, port},
 };
 use rusqlite::{Connection, TransactionBehavior};
 use serde_json::{Value, json};
 
-use crate::support::{binary::Binary, harness::Harness};
+use crate::support::{
+    binary::Binary,
+    harness::{Harness, keys},
+};
 
 const TABLE: &str =
     r#"{"table":"t","columns":[{"name":"id","type":"bigserial"},{"name":"n","type":"integer"}],"primary_key":["id"]}"#;
@@ -167,32 +166,61 @@ async fn of_many_repeats_at_once_one_has_the_effect() {
     assert_eq!(count(&board).await, 1);
 }
 
-#[tokio::test]
-async fn a_key_is_let_go_of_when_its_call_is_given_up() {
-    let home = tempfile::tempdir().unwrap();
-    let store = Arc::new(Records::new(Arc::new(RecordFile::new(home.path().join("callboard.db"), Migrate::Auto))));
-    let keys = Idempotency::new(store, Arc::new(SystemClock));
-    let begin = || keys.begin("k", "insert_data", "{}");
-    let Start::First(held) = begin().await.unwrap() else { panic!("it is new") };
-    assert_eq!(begin().await.err().map(|error| error.code), Some(Code::Busy));
-    // What a dropped future does. Its effect may have happened, so nobody may make the call again by this key.
-    drop(held);
-    for _ in 0..2 {
-        let error = begin().await.err().unwrap();
-        assert_eq!(error.code, Code::OutcomeUnknown);
-        assert!(error.hint.as_ref().is_some_and(|hint| hint.contains("new key")), "{error:?}");
+/// A backend that says of every attempt what the test says.
+struct Says(Box<dyn Fn() -> Settled + Send + Sync>);
+
+#[async_trait::async_trait]
+impl Settles for Says {
+    async fn settle(&self, _: &str, _: Option<&str>) -> Result<Settled, Error> {
+        Ok(self.0())
     }
-    // A failure that changed nothing frees a key, an answer is kept.
-    let begin = || keys.begin("l", "insert_data", "{}");
-    let Start::First(held) = begin().await.unwrap() else { panic!("it is new") };
-    keys.failed(held, Code::Conflict).await.unwrap();
-    let Start::First(held) = begin().await.unwrap() else { panic!("it is free again") };
-    keys.finish(held, &json::of("done")).await.unwrap();
-    assert!(matches!(begin().await.unwrap(), Start::Answered(answer) if answer.get() == "\"done\""));
+}
+
+fn key(name: &str) -> Option<Key> {
+    Some(keyed(name, "insert_data", "{}").unwrap())
+}
+
+#[tokio::test]
+async fn a_call_that_was_given_up_is_settled_by_its_repeat() {
+    let home = tempfile::tempdir().unwrap();
+    let keys = keys(home.path());
+    let begin =
+        async |name: &str, says: fn() -> Settled| keys.begin::<String>(key(name), Some(&Says(Box::new(says)))).await;
+    let Start::Run(Some(attempt)) = begin("k", || unreachable!()).await.unwrap() else { panic!("it is new") };
+    let code = |begun: Result<Start<String>, Error>| begun.err().map(|error| error.code);
+    assert_eq!(code(begin("k", || unreachable!()).await), Some(Code::Busy), "it is worked on here");
+    // What a dropped future does.
+    drop(attempt);
+    assert_eq!(code(begin("k", || Settled::Running).await), Some(Code::Busy));
+    let unknown = begin("k", || Settled::Unknown).await.err().unwrap();
+    assert_eq!(unknown.code, Code::OutcomeUnknown);
+    assert!(unknown.hint.as_ref().is_some_and(|hint| hint.contains("new key")), "{unknown:?}");
+    let Start::Run(Some(attempt)) = begin("k", || Settled::Never).await.unwrap() else { panic!("it has no effect") };
+    drop(attempt);
+    let stands = || Settled::Stands(Some(json::of("done")));
+    assert!(matches!(begin("k", stands).await.unwrap(), Start::Answered(answer) if answer == "done"));
+    assert!(matches!(begin("k", || unreachable!()).await.unwrap(), Start::Answered(answer) if answer == "done"));
+    // A failure that changed nothing frees a key.
+    let Start::Run(attempt) = begin("l", || unreachable!()).await.unwrap() else { panic!("it is new") };
+    let failed: Result<String, Error> = Err(Error::new(Code::Conflict, "no"));
+    keys.end(attempt, failed).await.unwrap_err();
+    assert!(matches!(begin("l", || unreachable!()).await.unwrap(), Start::Run(Some(_))));
+}
+
+#[tokio::test]
+async fn an_effect_that_is_the_same_again_is_carried_out_again_by_the_same_attempt() {
+    let home = tempfile::tempdir().unwrap();
+    let keys = keys(home.path());
+    let mut ids = Vec::new();
+    for _ in 0..2 {
+        let Start::Run(attempt) = keys.begin::<String>(key("k"), None).await.unwrap() else { panic!("it did not end") };
+        ids.push(port(&attempt).unwrap().id().to_owned());
+    }
+    assert_eq!(ids[0], ids[1]);
 }
 
 #[test]
-fn after_a_cancelled_call_its_key_says_that_the_outcome_is_unknown() {
+fn after_a_cancelled_call_its_repeat_has_the_effect_once() {
     let mut server = Binary::serve();
     server.answer("create_table", TABLE);
     let data = server.home.path().join("data");
@@ -205,13 +233,38 @@ fn after_a_cancelled_call_its_key_says_that_the_outcome_is_unknown() {
     // Calls are taken in order: the key is begun before this repeat looks for it.
     assert_eq!(server.refused("insert_data", call)["code"], "busy");
     server.send(r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}"#);
-    let mut failure = server.refused("insert_data", call);
-    while failure["code"] == "busy" {
-        failure = server.refused("insert_data", call);
-    }
-    assert_eq!(failure["code"], "outcome_unknown", "{failure}");
-    assert!(failure["hint"].as_str().unwrap().contains("new key"), "{failure}");
     drop(writing);
-    server.answer("insert_data", &call.replace("\"k\"", "\"l\""));
+    let mut again = server.call("insert_data", call);
+    while again["isError"] == true {
+        let failure: Value = serde_json::from_str(again["content"][0]["text"].as_str().unwrap()).unwrap();
+        assert_eq!(failure["code"], "busy", "{failure}");
+        again = server.call("insert_data", call);
+    }
+    assert_eq!(server.call("insert_data", call), again);
     assert_eq!(server.answer("count_rows", r#"{"table":"t"}"#)["count"], 1);
+}
+
+#[tokio::test]
+async fn what_attempts_wrote_is_shown_by_no_tool() {
+    let board = Harness::embedded();
+    board.answer("create_table", TABLE).await;
+    board.answer("insert_data", r#"{"table":"t","row":{"n":1},"idempotency_key":"k"}"#).await;
+    let tables = board.answer("list_tables", "{}").await["tables"].clone();
+    assert_eq!(tables.as_array().unwrap().iter().map(|table| &table["name"]).collect::<Vec<_>>(), ["t"]);
+    for (tool, arguments, code) in [
+        ("execute_query", r#"{"query":"select * from callboard_attempt"}"#, "denied"),
+        ("execute_query", r#"{"query":"select count(*) from \"Callboard_Attempt\""}"#, "denied"),
+        ("get_schema", r#"{"table":"callboard_attempt"}"#, "not_found"),
+        ("count_rows", r#"{"table":"callboard_attempt"}"#, "not_found"),
+        ("insert_data", r#"{"table":"callboard_attempt","row":{"id":"x"}}"#, "not_found"),
+        (
+            "create_table",
+            r#"{"table":"Callboard_Attempt","columns":[{"name":"id","type":"text"}],"if_not_exists":true}"#,
+            "invalid",
+        ),
+    ] {
+        let refused = board.refused(tool, arguments).await;
+        assert_eq!(refused["code"], code, "{tool} {arguments}: {refused}");
+        assert_eq!(refused["did_you_mean"], Value::Null, "{refused}");
+    }
 }

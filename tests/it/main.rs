@@ -36,6 +36,7 @@ mod generated;
 mod guarded;
 mod idempotency;
 mod lexer;
+mod loads_once;
 mod locks;
 mod log;
 mod many_processes;

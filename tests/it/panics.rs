@@ -1,7 +1,7 @@
 //! Whatever a tool does, its caller gets an answer and the server stays.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, Barrier},
     time::{Duration, Instant},
 };
 
@@ -18,15 +18,31 @@ use callboard::{
     },
     error::Error,
     mcp::{local::Local, server::Server},
-    ports::sql::SqlDatabase,
+    ports::{
+        attempts::{Attempt, Settled, Settles},
+        sql::SqlDatabase,
+    },
     services::sql::{Database, Sql},
 };
 use serde_json::Value;
 
-use crate::support::harness::config;
+use crate::support::harness::{config, keys};
 
-/// A database whose code is wrong in two ways: counting panics, listing and inserting never end.
-struct Wrong;
+/// A database whose code is wrong in three ways: counting panics, listing and inserting never end, describing keeps its thread until it is
+/// let go on.
+struct Wrong(Arc<Gate>);
+
+struct Gate {
+    entered: Barrier,
+    go_on: Barrier,
+}
+
+#[async_trait::async_trait]
+impl Settles for Wrong {
+    async fn settle(&self, _: &str, _: Option<&str>) -> Result<Settled, Error> {
+        unreachable!()
+    }
+}
 
 #[async_trait::async_trait]
 impl SqlDatabase for Wrong {
@@ -43,15 +59,17 @@ impl SqlDatabase for Wrong {
         unreachable!()
     }
     async fn table(&self, _: &TableName) -> Result<TableSchema, Error> {
-        unreachable!()
-    }
-    async fn load(&self, _: &Load) -> Result<Loaded, Error> {
-        unreachable!()
-    }
-    async fn insert(&self, _: &NewRow) -> Result<WrittenRow, Error> {
+        self.0.entered.wait();
+        self.0.go_on.wait();
         std::future::pending().await
     }
-    async fn create_table(&self, _: &NewTable) -> Result<CreatedTable, Error> {
+    async fn load(&self, _: &Load, _: Option<&dyn Attempt>) -> Result<Loaded, Error> {
+        unreachable!()
+    }
+    async fn insert(&self, _: &NewRow, _: Option<&dyn Attempt>) -> Result<WrittenRow, Error> {
+        std::future::pending().await
+    }
+    async fn create_table(&self, _: &NewTable, _: Option<&dyn Attempt>) -> Result<CreatedTable, Error> {
         unreachable!()
     }
     fn product(&self) -> String {
@@ -62,22 +80,23 @@ impl SqlDatabase for Wrong {
     }
 }
 
-fn wrong_board(limits: Limits) -> (Local, tempfile::TempDir) {
+fn wrong_board(limits: Limits) -> (Local, Arc<Gate>, tempfile::TempDir) {
     let home = tempfile::tempdir().unwrap();
     let mut config = config(home.path());
     config.limits = limits;
     let mut app = App::new(config).unwrap();
-    let database: Arc<dyn SqlDatabase> = Arc::new(Wrong);
+    let gate = Arc::new(Gate { entered: Barrier::new(2), go_on: Barrier::new(2) });
+    let database: Arc<dyn SqlDatabase> = Arc::new(Wrong(Arc::clone(&gate)));
     let database =
         Database { name: "main".to_owned(), description: None, reads: Arc::clone(&database), writes: database };
-    app.sql = Sql::new(vec![database], Arc::new(Access::default()), limits);
+    app.sql = Sql::new(vec![database], Arc::new(Access::default()), limits, keys(home.path()));
     app.background = Background::default();
-    (Local::new(Server::new(app)), home)
+    (Local::new(Server::new(app)), gate, home)
 }
 
 #[tokio::test]
 async fn a_panic_is_an_internal_error_that_tells_nothing() {
-    let (board, _home) = wrong_board(Limits::default());
+    let (board, _, _home) = wrong_board(Limits::default());
     for _ in 0..200 {
         let called = board.call("count_rows", r#"{"table":"t"}"#).await.unwrap();
         assert!(called.is_error);
@@ -94,7 +113,7 @@ async fn a_panic_is_an_internal_error_that_tells_nothing() {
 #[tokio::test]
 async fn a_call_without_end_is_ended_at_its_deadline() {
     let call_time = Duration::from_millis(300);
-    let (board, _home) = wrong_board(Limits { call_time, ..Limits::default() });
+    let (board, _, _home) = wrong_board(Limits { call_time, ..Limits::default() });
     let started = Instant::now();
     let called = board.call("list_tables", "{}").await.unwrap();
     let failure: Value = serde_json::from_str(&called.text).unwrap();
@@ -102,23 +121,22 @@ async fn a_call_without_end_is_ended_at_its_deadline() {
     assert!(started.elapsed() >= call_time, "{:?}", started.elapsed());
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn the_wait_for_a_turn_counts_too() {
     let call_time = Duration::from_secs(1);
     let limits = Limits { call_time, calls_in_flight_max: 1, calls_waiting_max: 1, ..Limits::default() };
-    let (board, home) = wrong_board(limits);
-    // The first call stays at work past the ends of the others: its key cannot be written down while somebody else holds the file.
-    let keyed = r#"{"table":"t","row":{"a":1},"idempotency_key":"k"}"#;
-    board.call("insert_data", &keyed.replace("\"k\"", "\"makes the file\"")).await.unwrap();
-    let mut file = rusqlite::Connection::open(home.path().join("callboard.db")).unwrap();
-    let held = file.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).unwrap();
-    let first = board.call("insert_data", keyed);
-    let waiting = async {
-        let others = futures_util::future::join(board.call("list_tables", "{}"), board.call("list_tables", "{}")).await;
-        drop(held);
-        others
+    let (board, gate, _home) = wrong_board(limits);
+    let board = Arc::new(board);
+    let first = {
+        let board = Arc::clone(&board);
+        tokio::spawn(async move { board.call("get_schema", r#"{"table":"t"}"#).await })
     };
-    let (first, (second, third)) = futures_util::future::join(first, waiting).await;
+    tokio::task::block_in_place(|| gate.entered.wait());
+    // The first call stays at work past the ends of the others.
+    let others = futures_util::future::join(board.call("list_tables", "{}"), board.call("list_tables", "{}"));
+    let (second, third) = others.await;
+    tokio::task::block_in_place(|| gate.go_on.wait());
+    let first = first.await.unwrap();
     let told = [first, second, third].map(|called| {
         let failure: Value = serde_json::from_str(&called.unwrap().text).unwrap();
         ["code", "message"].map(|name| failure[name].as_str().unwrap().to_owned())

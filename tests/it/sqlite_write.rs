@@ -235,9 +235,9 @@ async fn a_call_waits_for_another_process_as_long_as_it_has() {
     other.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE t (id integer PRIMARY KEY); BEGIN IMMEDIATE").unwrap();
     let row = NewRow { table: "t".parse().unwrap(), row: text::of(&json!({"id": 1})), returning: vec![] };
     let database = DataFile::new(path, Duration::from_millis(70));
-    let refused = database.insert(&row).await.unwrap_err();
+    let refused = database.insert(&row, None).await.unwrap_err();
     assert_eq!(refused.message, "the statement did not end within 70 ms");
     other.execute_batch("COMMIT").unwrap();
     let database = DataFile::new(home.path().join("data.db"), PATIENCE);
-    database.insert(&row).await.unwrap();
+    database.insert(&row, None).await.unwrap();
 }

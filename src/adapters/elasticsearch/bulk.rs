@@ -25,6 +25,8 @@ const BYTES_MAX: usize = 8 << 20;
 struct Entry<'a> {
     position: usize,
     id: Option<String>,
+    /// Made from the attempt of the call: one that is there was written by the same call.
+    made: bool,
     document: &'a RawValue,
 }
 
@@ -46,7 +48,11 @@ pub(super) async fn index(wire: &Wire, new: &NewDocuments, is_stream: bool, time
     let mut entries = Vec::with_capacity(new.documents.len());
     for (position, document) in new.documents.iter().enumerate() {
         match id_of(document, new.id_field.as_deref()) {
-            Ok(id) => entries.push(Entry { position, id, document }),
+            Ok(id) => {
+                let made = id.is_none() && new.made_from.is_some();
+                let id = id.or_else(|| new.made_from.as_deref().map(|from| ids::made(from, position)));
+                entries.push(Entry { position, id, made, document });
+            }
             Err(reason) => {
                 indexed.failed.push(FailedDocument { position, id: None, code: Code::Invalid, reason });
             }
@@ -93,7 +99,6 @@ async fn write(wire: &Wire, new: &NewDocuments, body: String, left: Duration) ->
 
 /// As many entries as fit into one request, and how many they are.
 fn body(entries: &[Entry<'_>], is_stream: bool) -> (String, usize) {
-    let action = if is_stream { "create" } else { "index" };
     let mut body = String::new();
     let mut taken = 0;
     for entry in entries {
@@ -101,7 +106,10 @@ fn body(entries: &[Entry<'_>], is_stream: bool) -> (String, usize) {
             break;
         }
         match &entry.id {
-            Some(id) => body.push_str(&format!("{{\"{action}\":{{\"_id\":{}}}}}\n", json::of(id))),
+            Some(id) => {
+                let action = if is_stream || entry.made { "create" } else { "index" };
+                body.push_str(&format!("{{\"{action}\":{{\"_id\":{}}}}}\n", json::of(id)));
+            }
             // What has no id is new; data streams take nothing else.
             None => body.push_str("{\"create\":{}}\n"),
         }
@@ -120,6 +128,7 @@ fn note(indexed: &mut Indexed, entries: &[Entry<'_>], items: Vec<Ordered<Item>>)
     for entry in entries {
         let failed = |code, reason| FailedDocument { position: entry.position, id: entry.id.clone(), code, reason };
         match items.next() {
+            Some(Item { error: Some(_), status: 409 }) if entry.made => indexed.indexed += 1,
             Some(Item { error: Some(error), status }) => {
                 indexed.failed.push(failed(error.item_code(status), error.words()));
             }

@@ -6,6 +6,7 @@ use tokio_postgres::{Client, types::Type};
 
 use super::{
     Postgres,
+    attempt::proved,
     catalog::{self, quoted},
     failure::{meaning, sqlstate},
     load::WRITE_TIME,
@@ -23,6 +24,7 @@ use crate::{
         },
     },
     error::{Code, Error},
+    ports::attempts::Attempt,
 };
 
 /// PostgreSQL cuts longer names off without an error.
@@ -45,22 +47,29 @@ struct Column<'table> {
 
 impl Postgres {
     /// Creates a table, or says what would run.
-    pub(super) async fn make_table(&self, table: &NewTable) -> Result<CreatedTable, Error> {
+    pub(super) async fn make_table(
+        &self,
+        table: &NewTable,
+        attempt: Option<&dyn Attempt>,
+    ) -> Result<CreatedTable, Error> {
         let columns = columns(table)?;
         check_name(&table.table.name.text, "table")?;
-        let asked = (self, table, columns.as_slice());
+        let asked = (self, table, columns.as_slice(), attempt);
         self.pool
             .transaction(
                 Writes::Yes,
                 WRITE_TIME,
                 &asked,
-                |work, (_, table, _)| schema(work, &table.table).boxed(),
-                |work, (postgres, table, columns), schema| {
-                    let made = postgres.create(work, schema, table, columns);
-                    made.map(|made| {
-                        let stands = made.as_ref().is_ok_and(|made| made.created);
-                        (made, if stands { End::Commit } else { End::Rollback })
-                    })
+                |work, (_, table, ..)| schema(work, &table.table).boxed(),
+                |work, (postgres, table, columns, attempt), schema| {
+                    async move {
+                        let made = postgres.create(work, schema, table, columns).await;
+                        match &made {
+                            Ok(made) if made.created => {}
+                            _ => return (made, End::Rollback),
+                        }
+                        (proved(work, *attempt, made).await, End::Commit)
+                    }
                     .boxed()
                 },
             )

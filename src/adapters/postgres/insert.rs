@@ -5,6 +5,7 @@ use tokio_postgres::{Client, types::Type};
 
 use super::{
     Postgres,
+    attempt::proved,
     catalog::{self, Column, Table, quoted},
     failure::meaning,
     load::{self, WRITE_TIME},
@@ -17,19 +18,21 @@ use crate::{
         sql::{NewRow, WrittenRow},
     },
     error::{Code, Error},
+    ports::attempts::Attempt,
 };
 
 impl Postgres {
     /// Writes one row.
-    pub(super) async fn insert_row(&self, row: &NewRow) -> Result<WrittenRow, Error> {
+    pub(super) async fn insert_row(&self, row: &NewRow, attempt: Option<&dyn Attempt>) -> Result<WrittenRow, Error> {
         self.pool
             .transaction(
                 Writes::Rows,
                 WRITE_TIME,
-                &(self, row),
-                |work, (postgres, row)| catalog::find(work, &row.table, &postgres.access.schemas).boxed(),
-                |work, (postgres, row), table| {
-                    postgres.insert_in(work, table, row).map(|done| (done, End::Commit)).boxed()
+                &(self, row, attempt),
+                |work, (postgres, row, _)| catalog::find(work, &row.table, &postgres.access.schemas).boxed(),
+                |work, (postgres, row, attempt), table| {
+                    let done = async move { proved(work, *attempt, postgres.insert_in(work, table, row).await).await };
+                    done.map(|done| (done, End::Commit)).boxed()
                 },
             )
             .await

@@ -29,6 +29,7 @@ use self::{
 };
 use super::{
     Postgres,
+    attempt::proved,
     catalog::Table,
     failure::{meaning, sqlstate},
     pool::{End, Work, Writes},
@@ -42,6 +43,7 @@ use crate::{
         },
     },
     error::{Code, Error, Place},
+    ports::attempts::Attempt,
 };
 
 /// For one statement; the call's own deadline ends it earlier by dropping it.
@@ -64,20 +66,21 @@ struct Progress {
 
 impl Postgres {
     /// Writes rows in one transaction.
-    pub(super) async fn load_rows(&self, load: &Load) -> Result<Loaded, Error> {
+    pub(super) async fn load_rows(&self, load: &Load, attempt: Option<&dyn Attempt>) -> Result<Loaded, Error> {
         let ready = self.ready(load).await;
         self.pool
             .transaction(
                 Writes::Rows,
                 WRITE_TIME,
-                &(self, load, ready),
-                |work, (postgres, load, ready)| begin(work, &postgres.access, load, ready.as_ref()).boxed(),
-                |work, (postgres, load, _), begun| {
+                &(self, load, ready, attempt),
+                |work, (postgres, load, ready, _)| begin(work, &postgres.access, load, ready.as_ref()).boxed(),
+                |work, (postgres, load, _, attempt), begun| {
                     let done = async move {
-                        match begun {
+                        let done = match begun {
                             Begun::Written(loaded) => Ok(loaded),
                             Begun::Found(table) => postgres.load_in(work, table, load).await,
-                        }
+                        };
+                        proved(work, *attempt, done).await
                     };
                     done.map(|done| (done, End::Commit)).boxed()
                 },
@@ -134,6 +137,7 @@ impl Postgres {
             unchanged: given.saturating_sub(known),
             merged: batch.merged,
             rejected: faults.into_iter().map(|(position, fault)| reject(load, position, fault)).collect(),
+            elapsed_ms: 0,
         })
     }
 

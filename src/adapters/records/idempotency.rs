@@ -13,7 +13,7 @@ use crate::{
         json::{self, Json},
     },
     error::{Code, Error, Place},
-    ports::idempotency::{Begun, IdempotencyStore},
+    ports::idempotency::{Begun, IdempotencyStore, Proof, Unfinished},
 };
 
 /// How long a key is remembered.
@@ -80,7 +80,7 @@ where
     Ok(Some(match find(session, &key.key, &key.request_hash, now).await? {
         Begun::New => return Ok(None),
         Begun::OtherRequest => Err(Repeat::OtherRequest.into()),
-        Begun::Unfinished => Err(Repeat::Unfinished.into()),
+        Begun::Unfinished(_) => Err(Repeat::Unfinished.into()),
         Begun::Answered(answer) => {
             let unreadable =
                 |error| Error::new(Code::Internal, "the first answer to this key cannot be read").cause(error);
@@ -99,7 +99,8 @@ pub(super) fn again(message: &'static str) -> Error {
 async fn find(session: &dyn Session, key: &str, request_hash: &str, now: Instant) -> Result<Begun, Error> {
     let known = session
         .rows(
-            "-- idempotency_find\nSELECT request_hash, answer, expires_at FROM idempotency WHERE key = $1",
+            "-- idempotency_find\n\
+             SELECT request_hash, answer, expires_at, attempt, proof FROM idempotency WHERE key = $1",
             &[key.into()],
         )
         .await?;
@@ -113,32 +114,71 @@ async fn find(session: &dyn Session, key: &str, request_hash: &str, now: Instant
     if first_hash != request_hash {
         return Ok(Begun::OtherRequest);
     }
+    let (attempt, effect) = (row.text_or_none()?, row.text_or_none()?);
     let answer = answer.and_then(|text| RawValue::from_string(text).ok());
-    Ok(answer.map_or(Begun::Unfinished, Begun::Answered))
+    Ok(match (answer, effect) {
+        (Some(answer), None) => Begun::Answered(answer),
+        (None, _) => Begun::Unfinished(Unfinished { attempt, proof: None }),
+        (Some(answer), Some(effect)) => {
+            Begun::Unfinished(Unfinished { attempt, proof: Some(Proof { effect, answer }) })
+        }
+    })
 }
 
 struct Begin {
-    key: String,
-    request_hash: String,
-    now: Instant,
-}
-
-struct End {
-    key: String,
-    answer: String,
+    key: Key,
+    attempt: String,
     now: Instant,
 }
 
 #[async_trait::async_trait]
 impl IdempotencyStore for Records {
-    async fn begin(&self, key: &str, request_hash: &str, now: Instant) -> Result<Begun, Error> {
-        let asked = Begin { key: key.to_owned(), request_hash: request_hash.to_owned(), now };
+    async fn begin(&self, key: &Key, attempt: &str, now: Instant) -> Result<Begun, Error> {
+        let asked = Begin { key: key.clone(), attempt: attempt.to_owned(), now };
         self.transact(asked, |session, asked| Box::pin(begin(session, asked))).await
     }
 
-    async fn finish(&self, key: &str, answer: &Json, now: Instant) -> Result<(), Error> {
-        let asked = End { key: key.to_owned(), answer: answer.get().to_owned(), now };
-        self.transact(asked, |session, asked| Box::pin(finish(session, asked))).await
+    async fn take_over(&self, key: &str, from: &Unfinished, attempt: &str) -> Result<bool, Error> {
+        let effect = from.proof.as_ref().map(|proof| proof.effect.clone()).unwrap_or_default();
+        let texts = [key.to_owned(), from.attempt.clone().unwrap_or_default(), effect, attempt.to_owned()];
+        let changed = self.change(
+            texts,
+            "-- idempotency_take_over\n\
+            UPDATE idempotency SET attempt = $4, answer = NULL, proof = NULL \
+            WHERE key = $1 AND attempt = $2 AND coalesce(proof, '') = $3",
+        );
+        Ok(changed.await? == 1)
+    }
+
+    async fn prove(&self, key: &str, attempt: &str, proof: &Proof) -> Result<bool, Error> {
+        let texts = [key.to_owned(), attempt.to_owned(), proof.effect.clone(), proof.answer.get().to_owned()];
+        let changed = self.change(
+            texts,
+            "-- idempotency_prove\n\
+            UPDATE idempotency SET proof = $3, answer = $4 WHERE key = $1 AND attempt = $2",
+        );
+        Ok(changed.await? == 1)
+    }
+
+    async fn finish(&self, key: &str, attempt: &str, answer: &Json, now: Instant) -> Result<(), Error> {
+        let asked = (key.to_owned(), attempt.to_owned(), answer.get().to_owned(), now);
+        self.transact(asked, |session, (key, attempt, answer, now)| {
+            let sql = "-- idempotency_finish\n\
+                UPDATE idempotency SET answer = $3, expires_at = $4, attempt = NULL, proof = NULL \
+                WHERE key = $1 AND attempt = $2";
+            Box::pin(async move {
+                let values =
+                    [key.as_str().into(), attempt.as_str().into(), answer.as_str().into(), now.after(KEPT).into()];
+                session.change(sql, &values).await.map(drop)
+            })
+        })
+        .await
+    }
+
+    async fn forget(&self, key: &str, attempt: &str) -> Result<(), Error> {
+        let texts = [key.to_owned(), attempt.to_owned()];
+        self.change(texts, "-- idempotency_forget\nDELETE FROM idempotency WHERE key = $1 AND attempt = $2").await?;
+        Ok(())
     }
 
     async fn sweep(&self, now: Instant) -> Result<u64, Error> {
@@ -152,12 +192,15 @@ impl IdempotencyStore for Records {
         })
         .await
     }
+}
 
-    async fn forget(&self, key: &str) -> Result<(), Error> {
-        self.transact(key.to_owned(), |session, key| {
+impl Records {
+    /// One statement over texts; how many rows it changed.
+    async fn change<const N: usize>(&self, texts: [String; N], sql: &'static str) -> Result<u64, Error> {
+        self.transact((texts, sql), |session, (texts, sql)| {
             Box::pin(async move {
-                let sql = "-- idempotency_forget\nDELETE FROM idempotency WHERE key = $1 AND answer IS NULL";
-                session.change(sql, &[key.into()]).await.map(drop)
+                let values = texts.each_ref().map(|text| text.as_str().into());
+                session.change(sql, &values).await
             })
         })
         .await
@@ -165,27 +208,18 @@ impl IdempotencyStore for Records {
 }
 
 async fn begin(session: &dyn Session, asked: &Begin) -> Result<Begun, Error> {
-    let found = find(session, &asked.key, &asked.request_hash, asked.now).await?;
+    let Key { key, request_hash } = &asked.key;
+    let found = find(session, key, request_hash, asked.now).await?;
     if !matches!(found, Begun::New) {
         return Ok(found);
     }
     let begun = session
         .change(
             "-- idempotency_begin\n\
-             INSERT INTO idempotency (key, request_hash, expires_at) VALUES ($1, $2, $3) \
+             INSERT INTO idempotency (key, request_hash, expires_at, attempt) VALUES ($1, $2, $3, $4) \
              ON CONFLICT (key) DO NOTHING",
-            &[(&asked.key).into(), (&asked.request_hash).into(), asked.now.after(KEPT).into()],
+            &[key.into(), request_hash.into(), asked.now.after(KEPT).into(), (&asked.attempt).into()],
         )
         .await?;
-    if begun == 1 { Ok(Begun::New) } else { find(session, &asked.key, &asked.request_hash, asked.now).await }
-}
-
-async fn finish(session: &dyn Session, asked: &End) -> Result<(), Error> {
-    session
-        .change(
-            "-- idempotency_finish\nUPDATE idempotency SET answer = $2, expires_at = $3 WHERE key = $1",
-            &[(&asked.key).into(), (&asked.answer).into(), asked.now.after(KEPT).into()],
-        )
-        .await
-        .map(drop)
+    if begun == 1 { Ok(Begun::New) } else { find(session, key, request_hash, asked.now).await }
 }

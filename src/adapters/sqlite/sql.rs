@@ -1,6 +1,7 @@
 //! The embedded SQL database behind the SQL tools: `data.db`.
 
 mod arbiter;
+mod attempts;
 mod catalog;
 mod count;
 mod ddl;
@@ -38,7 +39,10 @@ use crate::{
         },
     },
     error::{Code, Error},
-    ports::sql::SqlDatabase,
+    ports::{
+        attempts::{Attempt, Settled, Settles},
+        sql::SqlDatabase,
+    },
 };
 
 /// Statements that run at once; more wait for their turn.
@@ -94,6 +98,19 @@ fn table(connection: &Connection, name: &TableName, call: &Call) -> Result<catal
     catalog::find(connection, name).map_err(|error| failure::of(error, call))?
 }
 
+/// The name of an attempt, for the thread that writes.
+fn name_of(attempt: Option<&dyn Attempt>) -> Option<String> {
+    attempt.map(|attempt| attempt.id().to_owned())
+}
+
+#[async_trait::async_trait]
+impl Settles for DataFile {
+    async fn settle(&self, attempt: &str, _effect: Option<&str>) -> Result<Settled, Error> {
+        let attempt = attempt.to_owned();
+        self.write(move |connection, call| attempts::settle(connection, &attempt, call)).await
+    }
+}
+
 #[async_trait::async_trait]
 impl SqlDatabase for DataFile {
     async fn query(&self, read: &Read) -> Result<Rows, Error> {
@@ -144,7 +161,7 @@ impl SqlDatabase for DataFile {
         .await
     }
 
-    async fn load(&self, load: &Load) -> Result<Loaded, Error> {
+    async fn load(&self, load: &Load, attempt: Option<&dyn Attempt>) -> Result<Loaded, Error> {
         let load = Load {
             table: load.table.clone(),
             rows: load.rows.clone(),
@@ -152,17 +169,24 @@ impl SqlDatabase for DataFile {
             on_error: load.on_error,
             duplicates: load.duplicates,
         };
-        self.write(move |connection, call| load::load(connection, load, call)).await
+        let attempt = name_of(attempt);
+        self.write(move |connection, call| load::load(connection, load, attempt.as_deref(), call)).await
     }
 
-    async fn insert(&self, row: &NewRow) -> Result<WrittenRow, Error> {
+    async fn insert(&self, row: &NewRow, attempt: Option<&dyn Attempt>) -> Result<WrittenRow, Error> {
         let row = NewRow { table: row.table.clone(), row: row.row.clone(), returning: row.returning.clone() };
-        self.write(move |connection, call| insert::insert(connection, &row, call)).await
+        let attempt = name_of(attempt);
+        self.write(move |connection, call| insert::insert(connection, &row, attempt.as_deref(), call)).await
     }
 
-    async fn create_table(&self, new: &NewTable) -> Result<CreatedTable, Error> {
+    async fn create_table(&self, new: &NewTable, attempt: Option<&dyn Attempt>) -> Result<CreatedTable, Error> {
         let statement = ddl::statement(new)?;
-        let how = ddl::How { name: new.table.clone(), if_not_exists: new.if_not_exists, dry_run: new.dry_run };
+        let how = ddl::How {
+            name: new.table.clone(),
+            if_not_exists: new.if_not_exists,
+            dry_run: new.dry_run,
+            attempt: name_of(attempt),
+        };
         self.write(move |connection, call| ddl::create(connection, &how, statement, call)).await
     }
 

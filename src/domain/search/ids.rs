@@ -1,4 +1,4 @@
-//! The `_id` of a document, taken from one of its fields: its text as it is written, so that no two numbers become one.
+//! The `_id` of a document: taken from one of its fields, its text as it is written, so that no two numbers become one; or made.
 
 use std::collections::HashMap;
 
@@ -26,6 +26,11 @@ pub fn of(document: &str, field: &str) -> Result<String, String> {
         return Err(format!("its `{field}` has {} bytes; an _id has 1 to {BYTES_MAX}", id.len()));
     }
     Ok(id)
+}
+
+/// The `_id` of a document that brings none, the same whenever it is made again; documents of one call sort as they were given.
+pub fn made(from: &str, position: usize) -> String {
+    format!("{}-{position:05}", from.trim_start_matches("at_"))
 }
 
 #[cfg(test)]

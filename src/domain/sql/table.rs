@@ -2,6 +2,8 @@
 
 use std::{fmt, str::FromStr};
 
+use serde::{Deserialize, Serialize};
+
 use crate::error::Error;
 
 /// A table as a caller names it: `orders`, `sales.orders`, `"Odd Name"."T"`. Not yet looked up.
@@ -209,7 +211,7 @@ pub struct NewColumn {
 }
 
 /// What creating a table did.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct CreatedTable {
     /// `schema.name`.
     pub table: String,

@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::super::{
-    Json, Parameters, ToolError, Tools,
+    Json, Keyed, Parameters, ToolError, Tools,
     raw::{Lenient, Object},
 };
 use crate::domain::search::{FailedDocument, Indexed, NewDocuments};
@@ -51,9 +51,10 @@ impl Tools {
     )]
     async fn index_documents(
         &self,
+        Keyed(key): Keyed,
         Parameters(arguments): Parameters<IndexDocuments>,
     ) -> Result<Json<IndexAnswer>, ToolError> {
-        Ok(Json(self.app.search.index(arguments.into()).await?.into()))
+        Ok(Json(self.app.search.index(arguments.into(), key).await?.into()))
     }
 }
 
@@ -63,6 +64,7 @@ impl From<IndexDocuments> for NewDocuments {
             index: arguments.index,
             documents: arguments.documents.0.into_iter().map(|Object(document)| document).collect(),
             id_field: arguments.id_field,
+            made_from: None,
             refresh: arguments.refresh.unwrap_or(true),
         }
     }

@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::super::{
-    Json, Parameters, ToolError, Tools,
+    Json, Keyed, Parameters, ToolError, Tools,
     raw::{Any, Lenient, Object},
 };
 use crate::{
@@ -175,11 +175,12 @@ impl Tools {
     )]
     async fn insert_data(
         &self,
+        Keyed(key): Keyed,
         Parameters(arguments): Parameters<InsertData>,
     ) -> Result<Json<InsertAnswer>, ToolError> {
         let returning = names(arguments.returning);
         let database = arguments.database.as_deref();
-        Ok(Json(self.app.sql.insert(database, &arguments.table, arguments.row.0, returning).await?.into()))
+        Ok(Json(self.app.sql.insert(database, &arguments.table, arguments.row.0, returning, key).await?.into()))
     }
 
     /// Insert or upsert many rows into a table of the SQL database in one transaction, with exact counts and a reason for each rejected row.
@@ -187,10 +188,13 @@ impl Tools {
         title = "Bulk insert",
         annotations(read_only_hint = false, destructive_hint = true, idempotent_hint = false, open_world_hint = false)
     )]
-    async fn bulk_insert(&self, Parameters(arguments): Parameters<BulkInsert>) -> Result<Json<LoadAnswer>, ToolError> {
+    async fn bulk_insert(
+        &self,
+        Keyed(key): Keyed,
+        Parameters(arguments): Parameters<BulkInsert>,
+    ) -> Result<Json<LoadAnswer>, ToolError> {
         let database = arguments.database.clone();
-        let (loaded, elapsed_ms) = self.app.sql.load(database.as_deref(), arguments.into()).await?;
-        Ok(Json(LoadAnswer::new(loaded, elapsed_ms)))
+        Ok(Json(self.app.sql.load(database.as_deref(), arguments.into(), key).await?.into()))
     }
 
     /// Create a table in the SQL database. dry_run shows the statement first.
@@ -205,10 +209,11 @@ impl Tools {
     )]
     async fn create_table(
         &self,
+        Keyed(key): Keyed,
         Parameters(arguments): Parameters<CreateTable>,
     ) -> Result<Json<CreateAnswer>, ToolError> {
         let database = arguments.database.clone();
-        Ok(Json(self.app.sql.create_table(database.as_deref(), arguments.into()).await?.into()))
+        Ok(Json(self.app.sql.create_table(database.as_deref(), arguments.into(), key).await?.into()))
     }
 }
 
@@ -264,8 +269,8 @@ impl From<WrittenRow> for InsertAnswer {
     }
 }
 
-impl LoadAnswer {
-    fn new(loaded: Loaded, elapsed_ms: u64) -> Self {
+impl From<Loaded> for LoadAnswer {
+    fn from(loaded: Loaded) -> Self {
         Self {
             table: loaded.table,
             inserted: loaded.inserted,
@@ -273,7 +278,7 @@ impl LoadAnswer {
             unchanged: loaded.unchanged,
             merged: loaded.merged,
             rejected_count: loaded.rejected.len() as u64,
-            elapsed_ms,
+            elapsed_ms: loaded.elapsed_ms,
             rejected: loaded.rejected.into_iter().map(RejectView::from).collect(),
         }
     }

@@ -101,6 +101,7 @@ async fn write(engine: &Engine, index: &str, documents: &[impl AsRef<str>]) {
             index: index.to_owned(),
             documents: part.iter().map(|document| json(document.as_ref())).collect(),
             id_field: Some("id".to_owned()),
+            made_from: None,
             refresh: true,
         };
         let indexed = engine.index(&new).await.unwrap();
@@ -324,6 +325,7 @@ async fn each_document_is_written_or_refused_on_its_own(engine: Engine) {
         index: index.clone(),
         documents: documents.map(json).into(),
         id_field: Some("id".to_owned()),
+        made_from: None,
         refresh: true,
     };
     let indexed = engine.index(&new).await.unwrap();
@@ -350,6 +352,7 @@ async fn documents_without_ids_get_some(engine: Engine) {
         index: index.clone(),
         documents: vec![json(r#"{"n":1}"#), json(r#"{"n":1}"#)],
         id_field: None,
+        made_from: None,
         refresh: true,
     };
     for round in 1..=2 {

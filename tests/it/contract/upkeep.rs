@@ -6,7 +6,7 @@ use callboard::{
     adapters::records::Records,
     clock::Instant,
     domain::tasks::{Cost, Lease, NewTask, OnDependencyFailure, Priority, new::Links},
-    domain::{json, money::Micros},
+    domain::{idempotency::Key, json, money::Micros},
     ports::{
         costs::CostStore,
         idempotency::{Begun, IdempotencyStore},
@@ -41,8 +41,9 @@ async fn one_leads_at_a_time(store: &Records, other: &Records) {
 
 async fn keys_are_forgotten_in_time(store: &Records) {
     for key in ["k1", "k2"] {
-        assert!(matches!(IdempotencyStore::begin(store, key, "h", NOW).await.unwrap(), Begun::New));
-        IdempotencyStore::finish(store, key, &json::of("done"), NOW).await.unwrap();
+        let call = Key { key: key.to_owned(), request_hash: "h".to_owned() };
+        assert!(matches!(IdempotencyStore::begin(store, &call, "at", NOW).await.unwrap(), Begun::New));
+        IdempotencyStore::finish(store, key, "at", &json::of("done"), NOW).await.unwrap();
     }
     assert_eq!(store.sweep(at(24 * 3_600 - 1)).await.unwrap(), 0);
     assert_eq!(store.sweep(at(24 * 3_600)).await.unwrap(), 2);

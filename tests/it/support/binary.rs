@@ -158,6 +158,17 @@ impl Binary {
         }
     }
 
+    /// Calls a tool and waits for its answer no longer than this; the result.
+    pub fn call_for(&mut self, tool: &str, arguments: &str, wait: Duration) -> Option<Value> {
+        self.next += 1;
+        let id = self.next;
+        self.send(&format!(
+            r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":"{tool}","arguments":{arguments}}}}}"#
+        ));
+        let line = self.lines.recv_timeout(wait).ok()?;
+        Some(serde_json::from_str::<Value>(&line).unwrap()["result"].take())
+    }
+
     /// All that still comes until the server closes stdout.
     pub fn rest(&mut self) -> Vec<Value> {
         let mut rest: Vec<Value> = self.aside.drain(..).collect();

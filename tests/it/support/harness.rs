@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use callboard::{
+    adapters::{records::Records, sqlite::records::RecordFile},
     app::App,
-    clock::Clock,
-    config::{Config, DatabaseConfig, SearchConfig},
+    clock::{Clock, SystemClock},
+    config::{Config, DatabaseConfig, Migrate, SearchConfig},
     mcp::{local::Local, server::Server},
+    services::idempotency::Idempotency,
 };
 use serde_json::Value;
 use tempfile::TempDir;
@@ -113,6 +115,12 @@ pub fn config(home: &std::path::Path) -> Config {
     let mut config = Config::embedded(home);
     (config.limits.call_time, config.limits.statement_time) = (CALL_TIME, CALL_TIME);
     config
+}
+
+/// The idempotency keys of the embedded record store in a data directory.
+pub fn keys(home: &std::path::Path) -> Idempotency {
+    let file = RecordFile::new(home.join("callboard.db"), Migrate::Auto);
+    Idempotency::new(Arc::new(Records::new(Arc::new(file))), Arc::new(SystemClock))
 }
 
 /// A database by its URL.

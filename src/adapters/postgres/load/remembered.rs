@@ -147,7 +147,7 @@ pub(super) async fn begin(work: &Work, access: &Access, load: &Load, ready: Opti
                 updated,
                 unchanged: ready.given.saturating_sub(inserted + updated + ready.merged),
                 merged: ready.merged,
-                rejected: Vec::new(),
+                ..Loaded::default()
             }));
         }
         Err(error) => Some(error),

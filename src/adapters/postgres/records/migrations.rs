@@ -17,10 +17,11 @@ use crate::{
 };
 
 /// Every version in order; the first is 1.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     include_str!("../../../../migrations/postgres/0001_idempotency.sql"),
     include_str!("../../../../migrations/postgres/0002_workflows.sql"),
     include_str!("../../../../migrations/postgres/0003_events_of_agents.sql"),
+    include_str!("../../../../migrations/postgres/0004_attempts.sql"),
 ];
 
 /// The newest version.

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension};
 
-use super::{declared, definition};
+use super::{attempts, declared, definition};
 use crate::{
     domain::{
         names::nearest,
@@ -139,9 +139,10 @@ fn relations(connection: &Connection) -> rusqlite::Result<Vec<(String, &'static 
     let mut statement = connection.prepare_cached(
         "-- table_list\n\
          SELECT s.name, s.type, coalesce(s.sql, '') FROM main.sqlite_schema s JOIN pragma_table_list l ON l.schema = 'main' AND l.name = s.name \
-         WHERE s.type IN ('table', 'view') AND l.type <> 'shadow' AND s.name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY s.name",
+         WHERE s.type IN ('table', 'view') AND l.type <> 'shadow' AND s.name NOT LIKE 'sqlite\\_%' ESCAPE '\\' \
+         AND s.name <> ?1 ORDER BY s.name",
     )?;
-    let rows = statement.query_map([], |row| {
+    let rows = statement.query_map([attempts::TABLE], |row| {
         let kind: String = row.get(1)?;
         Ok((row.get(0)?, if kind == "view" { "view" } else { "table" }, row.get(2)?))
     })?;

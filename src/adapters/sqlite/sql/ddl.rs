@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, types::Value};
 
-use super::{catalog, declared, encode};
+use super::{attempts, catalog, declared, encode};
 use crate::{
     adapters::sqlite::{decimal, failure, file::Call},
     domain::{
@@ -34,7 +34,8 @@ pub(super) fn statement(new: &NewTable) -> Result<Statement, Error> {
     catalog::check_schema(&new.table)?;
     let table = &new.table.name.text;
     check_name(table, "table".to_owned())?;
-    if table.to_ascii_lowercase().starts_with("sqlite_") || table.to_ascii_lowercase().starts_with("pragma_") {
+    let lower = table.to_ascii_lowercase();
+    if lower.starts_with("sqlite_") || lower.starts_with("pragma_") || lower == attempts::TABLE {
         return Err(Error::invalid("table", format!("names like `{table}` are reserved for the database itself")));
     }
     for (place, column) in new.columns.iter().enumerate() {
@@ -155,6 +156,8 @@ pub(super) struct How {
     pub if_not_exists: bool,
     /// It is taken back, so that a dry run meets every error of a real one.
     pub dry_run: bool,
+    /// The attempt that makes it.
+    pub attempt: Option<String>,
 }
 
 /// Makes the table.
@@ -184,10 +187,12 @@ pub(super) fn create(
         let words = failure::words(&error);
         Error::invalid("columns", format!("the table cannot be created: {words}")).cause(error)
     })?;
+    let made = CreatedTable { table: statement.table, created: !how.dry_run, ddl: statement.text, note: None };
     if !how.dry_run {
+        attempts::keep(&transaction, how.attempt.as_deref(), &made, call)?;
         transaction.commit().map_err(wrong)?;
     }
-    Ok(CreatedTable { table: statement.table, created: !how.dry_run, ddl: statement.text, note: None })
+    Ok(made)
 }
 
 /// How the table that exists differs from the one asked for.

@@ -8,6 +8,7 @@ use rusqlite::{
     limits::Limit,
 };
 
+use super::attempts;
 use crate::adapters::sqlite::functions;
 
 /// Functions that statements may call: those that only compute. Not among them: loading code, reading files, and the maintenance
@@ -209,7 +210,7 @@ fn authorize(action: AuthAction<'_>) -> Authorization {
         AuthAction::Select | AuthAction::Recursive => true,
         AuthAction::Read { table_name, column_name } => {
             READ.with_borrow_mut(|read| read.insert((table_name.to_owned(), column_name.to_owned())));
-            true
+            !table_name.eq_ignore_ascii_case(attempts::TABLE)
         }
         AuthAction::Function { function_name } => {
             let name = function_name.to_ascii_lowercase();

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, TransactionBehavior, params_from_iter};
 use serde_json::value::RawValue;
 
-use super::{catalog, values, write};
+use super::{attempts, catalog, values, write};
 use crate::{
     adapters::sqlite::{failure, file::Call},
     domain::sql::{NewRow, WrittenRow},
@@ -11,7 +11,12 @@ use crate::{
 };
 
 /// Inserts a row.
-pub(super) fn insert(connection: &mut Connection, new: &NewRow, call: &Call) -> Result<WrittenRow, Error> {
+pub(super) fn insert(
+    connection: &mut Connection,
+    new: &NewRow,
+    attempt: Option<&str>,
+    call: &Call,
+) -> Result<WrittenRow, Error> {
     let wrong = |error| failure::of(error, call);
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(wrong)?;
     let table = write::writable(&transaction, &new.table, call)?;
@@ -51,8 +56,10 @@ pub(super) fn insert(connection: &mut Connection, new: &NewRow, call: &Call) -> 
     if call.is_over() {
         return Err(failure::over(call));
     }
-    transaction.commit().map_err(wrong)?;
     let row = RawValue::from_string(text)
         .map_err(|error| Error::new(Code::Internal, "the row could not be written as JSON").cause(error))?;
-    Ok(WrittenRow { table: table.full_name(), row })
+    let written = WrittenRow { table: table.full_name(), row };
+    attempts::keep(&transaction, attempt, &written, call)?;
+    transaction.commit().map_err(wrong)?;
+    Ok(written)
 }

@@ -6,6 +6,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, 
 
 use super::{
     arbiter::{self, Key},
+    attempts,
     catalog::{Table, quote},
     write::{self, Refusal, Values},
 };
@@ -29,7 +30,12 @@ enum Outcome {
 }
 
 /// Loads rows.
-pub(super) fn load(connection: &mut Connection, load: Load, call: &Call) -> Result<Loaded, Error> {
+pub(super) fn load(
+    connection: &mut Connection,
+    load: Load,
+    attempt: Option<&str>,
+    call: &Call,
+) -> Result<Loaded, Error> {
     let wrong = |error| failure::of(error, call);
     if load.rows.is_empty() {
         return Err(Error::invalid("rows", "`rows` is empty"));
@@ -83,6 +89,7 @@ pub(super) fn load(connection: &mut Connection, load: Load, call: &Call) -> Resu
         return Err(failure::over(call));
     }
     let Writer { transaction, .. } = writer;
+    attempts::keep(&transaction, attempt, &loaded, call)?;
     transaction.commit().map_err(wrong)?;
     Ok(loaded)
 }

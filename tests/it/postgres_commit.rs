@@ -57,3 +57,43 @@ async fn a_commit_that_the_server_never_heard_of() {
 async fn a_commit_whose_answer_is_lost() {
     each_write_is_settled_by_its_repeat(Proxy::cut_after_commit, true).await;
 }
+
+#[tokio::test]
+async fn what_the_server_cannot_know_stays_unknown() {
+    let server = postgres::shared();
+    let url = server.database();
+    server.psql(name_of(&url), "CREATE TABLE words (id int, word text)");
+    server.psql(name_of(&url), "CREATE ROLE loader LOGIN; GRANT INSERT, SELECT ON words TO loader");
+    let proxy = Proxy::to(server.port);
+    let board = Harness::postgres(&format!("postgres://loader@127.0.0.1:{}/{}", proxy.port(), name_of(&url)));
+    let call = json!({"table": "words", "row": {"id": 1, "word": "w"}, "idempotency_key": "once"}).to_string();
+    proxy.cut_after_commit();
+    assert_eq!(board.refused("insert_data", &call).await["code"], "outcome_unknown");
+    proxy.pass();
+    for change in [
+        // Of a cluster that was set up anew, one that was promoted, a server's future, and one that does not prove its attempts.
+        "proof = replace(proof, ':', ':9')",
+        "proof = substr(proof, 1, length(proof) - 8) || 'FFFFFFFF'",
+        "proof = '9' || proof",
+        "proof = 'x'",
+        "attempt = NULL, proof = NULL, answer = NULL",
+    ] {
+        let file = rusqlite::Connection::open(board.home.path().join("callboard.db")).unwrap();
+        let kept: [Option<String>; 3] = file
+            .query_row("SELECT attempt, proof, answer FROM idempotency WHERE key = 'once'", [], |row| {
+                Ok([row.get(0)?, row.get(1)?, row.get(2)?])
+            })
+            .unwrap();
+        assert_eq!(file.execute(&format!("UPDATE idempotency SET {change} WHERE key = 'once'"), []), Ok(1));
+        let failure = board.refused("insert_data", &call).await;
+        assert_eq!(
+            (&failure["code"], &failure["argument"]),
+            (&json!("outcome_unknown"), &json!("idempotency_key")),
+            "{change}: {failure}"
+        );
+        assert!(failure["hint"].as_str().unwrap().contains("new key"), "{failure}");
+        file.execute("UPDATE idempotency SET attempt = ?1, proof = ?2, answer = ?3 WHERE key = 'once'", kept).unwrap();
+    }
+    assert_eq!(board.answer("insert_data", &call).await["inserted"], 1);
+    assert_eq!(server.psql(name_of(&url), "SELECT count(*) FROM words"), "1");
+}

@@ -34,6 +34,7 @@ mod exports;
 mod flood;
 mod generated;
 mod guarded;
+mod history;
 mod idempotency;
 mod lexer;
 mod loads_once;

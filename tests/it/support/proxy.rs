@@ -1,12 +1,14 @@
 //! A TCP proxy before a backend that can refuse, hang, and cut an answer or a transaction short.
 
 use std::{
+    hash::{Hash, Hasher},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
         mpsc as blocking,
     },
     thread,
+    time::Duration,
 };
 
 use tokio::{
@@ -30,6 +32,8 @@ enum Mode {
     HangAfter(usize),
     CutBeforeCommit,
     CutAfterCommit,
+    /// With a seed.
+    Delay(u64),
 }
 
 /// How a driver asks for it.
@@ -101,6 +105,11 @@ impl Proxy {
         self.order(Mode::CutAfterCommit);
     }
 
+    /// Of the messages in both directions one in fifty is 20 ms to 3 s late, and what comes after it on its connection with it.
+    pub fn delay(&self, seed: u64) {
+        self.order(Mode::Delay(seed));
+    }
+
     /// Returns when it is in force.
     fn order(&self, mode: Mode) {
         let (done, is_done) = blocking::channel();
@@ -168,6 +177,20 @@ async fn connection(client: TcpStream, to: u16, mode: watch::Receiver<Mode>) {
     }
 }
 
+/// Holds a message up, if it is one of those that are late.
+async fn late(mode: Mode, message: &[u8], passed: &mut u64) {
+    let Mode::Delay(seed) = mode else { return };
+    *passed += 1;
+    let mut hash = std::hash::DefaultHasher::new();
+    (seed, *passed, message).hash(&mut hash);
+    let chance = hash.finish();
+    if chance % 50 == 0 {
+        // Most are a little late, few are very late.
+        let part = (chance >> 32) as f64 / f64::from(u32::MAX);
+        tokio::time::sleep(Duration::from_secs_f64(0.02 + 2.98 * part.powi(4))).await;
+    }
+}
+
 async fn questions(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
@@ -175,12 +198,14 @@ async fn questions(
     committing: &AtomicBool,
 ) {
     let mut buffer = vec![0; 16 * 1024];
+    let mut messages = 0;
     loop {
         let Ok(read) = from.read(&mut buffer).await else { return };
         if read == 0 || mode.wait_for(|mode| *mode != Mode::Hang).await.is_err() {
             return;
         }
         let current = *mode.borrow();
+        late(current, &buffer[..read], &mut messages).await;
         let commits = buffer[..read].windows(COMMIT.len()).any(|part| part == COMMIT);
         match current {
             Mode::CutBeforeCommit if commits => return,
@@ -200,7 +225,7 @@ async fn answers(
     committing: &AtomicBool,
 ) {
     let mut buffer = vec![0; 16 * 1024];
-    let mut passed = 0;
+    let (mut passed, mut messages) = (0, 0);
     loop {
         let Ok(read) = from.read(&mut buffer).await else { return };
         if read == 0 || mode.wait_for(|mode| *mode != Mode::Hang).await.is_err() {
@@ -211,6 +236,7 @@ async fn answers(
             return;
         }
         let current = *mode.borrow();
+        late(current, &buffer[..read], &mut messages).await;
         if let Mode::CutAfter(most) | Mode::HangAfter(most) = current {
             let left = most.saturating_sub(passed);
             passed += read;

@@ -134,7 +134,7 @@ impl Locks {
         }
         let session_id = self.sessions.current().await?;
         let agent_id = asked.agent_id.map(|agent_id| text::name("agent_id", &agent_id)).transpose()?;
-        let (owner, same) = self.holder(agent_id, &session_id);
+        let (owner, same) = self.holder(agent_id.clone(), &session_id);
         let mut acquire = Acquire {
             resource,
             owner,
@@ -159,6 +159,9 @@ impl Locks {
             let deadline = self.changes.no_later_than(deadline);
             let left = deadline.saturating_duration_since(tokio::time::Instant::now());
             if left.is_zero() {
+                if let Some(agent_id) = &agent_id {
+                    self.sessions.kept_out(agent_id);
+                }
                 return Ok(LockAnswer::Held(held));
             }
             let ends = between(acquire.now, held.expires_at) + Duration::from_millis(1);
@@ -171,9 +174,8 @@ impl Locks {
     /// Who a lock is taken for, and the holders that are the same one: an agent, and the process as long as that agent is the only one
     /// in it. Calls that name nobody may come from several, so one of them does not go on with what another took.
     fn holder(&self, agent_id: Option<String>, session_id: &str) -> (String, Vec<String>) {
-        let only = self.sessions.only_agent();
-        match agent_id.or_else(|| only.clone()) {
-            Some(agent) if only.is_none_or(|only| only == agent) => (agent.clone(), vec![agent, session_id.to_owned()]),
+        match agent_id.or_else(|| self.sessions.only_agent()) {
+            Some(agent) if self.sessions.is_alone(&agent) => (agent.clone(), vec![agent, session_id.to_owned()]),
             Some(agent) => (agent.clone(), vec![agent]),
             None if session_id.is_empty() => (self.sessions.process_name(), Vec::new()),
             None => (session_id.to_owned(), Vec::new()),

@@ -4,7 +4,7 @@
 //! them at once.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -45,14 +45,29 @@ struct Shared {
 /// Who made calls.
 #[derive(Default)]
 struct Noted {
-    /// Every agent of this process so far.
-    agents: BTreeSet<String>,
+    /// Every agent of this process so far, with how many of its calls said more than that somebody else holds a lock.
+    agents: BTreeMap<String, i64>,
     /// Those since the last sign of life.
     lately: BTreeSet<String>,
     /// Tasks whose holders made a call since.
     tasks: BTreeSet<String>,
     /// A call named nobody.
     nameless: bool,
+}
+
+impl Noted {
+    /// Counts calls of an agent; false when there are too many agents to note another.
+    fn count(&mut self, agent: &str, calls: i64) -> bool {
+        let has_room = self.agents.len() < NOTED_MAX || self.agents.contains_key(agent);
+        if has_room {
+            *self.agents.entry(agent.to_owned()).or_default() += calls;
+        }
+        has_room
+    }
+
+    fn working(&self) -> impl Iterator<Item = &String> {
+        self.agents.iter().filter(|(_, calls)| **calls > 0).map(|(agent, _)| agent)
+    }
 }
 
 /// What was seen of the other processes.
@@ -115,17 +130,26 @@ impl Sessions {
             }
             return;
         };
-        if noted.agents.len() < NOTED_MAX || noted.agents.contains(agent) {
-            noted.agents.insert(agent.to_owned());
+        if noted.count(agent, 1) {
             noted.lately.insert(agent.to_owned());
         }
     }
 
-    /// The only agent that ever made a call through this process, when there is exactly one.
+    /// The call that this agent is making finds a lock held by somebody else: that proves nothing of who works here.
+    pub fn kept_out(&self, agent: &str) {
+        self.noted().count(agent, -1);
+    }
+
+    /// The only agent that ever made a call through this process, when there is exactly one. One that was only kept out of locks is none.
     pub fn only_agent(&self) -> Option<String> {
         let noted = self.noted();
-        let mut agents = noted.agents.iter();
+        let mut agents = noted.working();
         agents.next().filter(|_| agents.next().is_none()).cloned()
+    }
+
+    /// Whether no other agent ever made a call through this process.
+    pub fn is_alone(&self, agent: &str) -> bool {
+        self.noted().working().all(|other| other == agent)
     }
 
     /// What this process is called where it has no id.

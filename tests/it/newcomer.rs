@@ -363,9 +363,13 @@ async fn a_lock_is_its_agents_named_or_not() {
         assert_eq!(acquire(None).await["token"], first["token"], "the only agent here");
         let seen = board.answer("manage_lock", r#"{"action":"inspect","resource":"db"}"#).await;
         assert_eq!((&seen["holder"], &seen["acquired_at"].is_string()), (&json!("a"), &true));
-        // Another agent is another holder, and from then on nobody knows whose a call is that names none.
+        // Another agent is another holder. Kept out, it changes nothing for the one that is in.
         let other = acquire(Some("b")).await;
         assert_eq!((&other["acquired"], &other["holder"]), (&json!(false), &json!("a")));
+        assert_eq!(acquire(None).await["token"], first["token"]);
+        assert_eq!(acquire(Some("a")).await["token"], first["token"]);
+        // Once both work here, nobody knows whose a call is that names none.
+        board.answer("register_agent", r#"{"role":"r","agent_id":"b"}"#).await;
         assert_eq!(acquire(None).await["acquired"], false);
         assert_eq!(acquire(Some("a")).await["token"], first["token"]);
         for (action, agent) in [("renew", "b"), ("release", "c")] {
@@ -373,6 +377,46 @@ async fn a_lock_is_its_agents_named_or_not() {
             board.answer("manage_lock", &proven.to_string()).await;
         }
         assert_eq!(acquire(Some("b")).await["acquired"], true);
+    }
+}
+
+#[tokio::test]
+async fn a_lock_of_a_process_with_several_agents_is_nobodys_but_its_tokens() {
+    for board in boards() {
+        for agent in ["a", "b"] {
+            board.answer("register_agent", &json!({"role": "r", "agent_id": agent}).to_string()).await;
+        }
+        let held = board.answer("manage_lock", r#"{"action":"acquire","resource":"db"}"#).await;
+        assert!(held["holder"].as_str().unwrap().starts_with("ss_"), "{held}");
+        let named = |action: &str, agent: &str| json!({"action": action, "resource": "db", "agent_id": agent});
+        for agent in ["a", "b"] {
+            let kept_out = board.answer("manage_lock", &named("acquire", agent).to_string()).await;
+            assert_eq!((&kept_out["acquired"], &kept_out["holder"]), (&json!(false), &held["holder"]));
+            let mut proven = named("acquire", agent);
+            proven["token"] = held["token"].clone();
+            let again = board.answer("manage_lock", &proven.to_string()).await;
+            assert_eq!((&again["fence"], &again["token"]), (&held["fence"], &held["token"]));
+        }
+        let release = json!({"action": "release", "resource": "db", "token": held["token"]}).to_string();
+        assert_eq!(board.answer("manage_lock", &release).await["released"], true);
+    }
+}
+
+#[tokio::test]
+async fn a_lock_taken_by_name_is_kept_and_let_go_of_without() {
+    for board in boards() {
+        let named = board.answer("manage_lock", r#"{"action":"acquire","resource":"db","agent_id":"a"}"#).await;
+        let nameless = board.answer("manage_lock", r#"{"action":"acquire","resource":"db"}"#).await;
+        assert_eq!((&nameless["token"], &nameless["holder"]), (&named["token"], &json!("a")));
+        for action in ["renew", "release"] {
+            let proven = json!({"action": action, "resource": "db", "token": named["token"]}).to_string();
+            assert_eq!(board.answer("manage_lock", &proven).await["fence"], named["fence"]);
+        }
+        // The other way round.
+        let nameless = board.answer("manage_lock", r#"{"action":"acquire","resource":"db"}"#).await;
+        assert_eq!(nameless["holder"], "a");
+        let renew = json!({"action": "renew", "resource": "db", "token": nameless["token"], "agent_id": "a"}).to_string();
+        assert_eq!(board.answer("manage_lock", &renew).await["holder"], "a");
     }
 }
 

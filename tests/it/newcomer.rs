@@ -1,21 +1,9 @@
-//! What somebody meets who uses the board for the first time, through tools on both record stores: who is stuck and why, whose a lock is,
-//! what failed, and who did what.
+//! What somebody meets who uses the board for the first time, through tools on both record stores: who is stuck and why, what failed, and
+//! who did what.
 
-use callboard::config::StoreConfig;
 use serde_json::{Value, json};
 
-use crate::support::{
-    binary::Binary,
-    command::Shell,
-    harness::{Harness, database},
-    postgres,
-};
-
-/// A board on each record store.
-fn boards() -> [Harness; 2] {
-    let url = postgres::shared().database();
-    [Harness::embedded(), Harness::with(|config| config.store = StoreConfig::Server(database(&url)))]
-}
+use crate::support::harness::{Harness, boards};
 
 async fn create(board: &Harness, tasks: Value) -> Value {
     let workflow = json!({"name": "n", "tasks": tasks, "on_task_failure": "continue"});
@@ -229,6 +217,72 @@ async fn failed_attempts_of_open_workflows_are_counted() {
 }
 
 #[tokio::test]
+async fn failed_attempts_of_tasks_without_a_workflow_are_counted() {
+    for board in boards() {
+        board.answer("enqueue_tasks", r#"{"tasks":[{"title":"lone","max_attempts":2}]}"#).await;
+        let figures = async || board.answer("get_analytics", r#"{"metric":"failures"}"#).await["rows"].take();
+        assert_eq!(figures().await, json!([]));
+        for state in ["retry_wait", "dead"] {
+            let claimed = claim(&board, "a").await["tasks"][0].take();
+            fail(&board, &claimed["lease_token"], "flaky").await;
+            let rows = figures().await;
+            let (row, attempt) = (&rows[0], &claimed["attempt"]);
+            assert_eq!(rows.as_array().unwrap().len(), 1, "{rows}");
+            assert_eq!((&row["task_id"], &row["workflow_id"]), (&claimed["task_id"], &json!(null)));
+            assert_eq!(
+                (&row["name"], &row["state"], &row["error"]),
+                (&json!("lone"), &json!(state), &json!("no answer"))
+            );
+            assert_eq!((&row["failed_attempts"], row["completed_at"].is_string()), (attempt, state == "dead"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn tasks_without_a_workflow_that_are_stuck_need_attention() {
+    for board in boards() {
+        let attention = async || board.answer("get_orchestration_status", "{}").await["needs_attention"].take();
+        board.answer("enqueue_tasks", r#"{"tasks":[{"title":"asks"},{"required_capabilities":["gpu"]}]}"#).await;
+        assert_eq!(attention().await, 1, "nobody has gpu");
+        park(&board, &lease(&board, "a").await).await;
+        assert_eq!(attention().await, 2, "a question waits, too");
+        board.answer("register_agent", r#"{"role":"r","agent_id":"able","capabilities":["gpu"]}"#).await;
+        assert_eq!(attention().await, 1);
+    }
+}
+
+#[tokio::test]
+async fn what_has_no_effect_says_what_helps() {
+    let board = Harness::embedded();
+    let refused = async |id: &Value, action: &str| -> Value {
+        let asked = json!({"workflow_id": id, "action": action}).to_string();
+        board.refused("control_workflow", &asked).await["hint"].take()
+    };
+    let id = create(&board, json!([{"key": "a"}])).await["workflow_id"].take();
+    let open = "action `fork` takes a workflow that has ended; this one is still open";
+    assert_eq!(refused(&id, "fork").await, open);
+    let goes_on = "it goes on by itself; get_orchestration_status shows what its tasks wait for";
+    assert_eq!(refused(&id, "resume").await, goes_on);
+    let held = lease(&board, "a").await;
+    assert_eq!(refused(&id, "start").await, goes_on);
+    let control = async |action: &str| {
+        board.answer("control_workflow", &json!({"workflow_id": id, "action": action}).to_string()).await
+    };
+    control("pause").await;
+    assert_eq!(refused(&id, "pause").await, "action `resume` makes it go on");
+    assert_eq!(refused(&id, "fork").await, open);
+    control("resume").await;
+    control("cancel").await;
+    let leaves = "it ends once its workers have let go of their tasks, after a minute at the latest; action `fork` continues \
+                  from it then";
+    assert_eq!(refused(&id, "resume").await, leaves);
+    board.answer("finish_task", &json!({"lease_token": held, "outcome": "released"}).to_string()).await;
+    let forks =
+        "an ended workflow stays ended; action `fork` creates a new one that continues from its completed tasks";
+    assert_eq!(refused(&id, "resume").await, forks);
+}
+
+#[tokio::test]
 async fn what_an_agent_did_is_found_by_its_id() {
     for board in boards() {
         board.answer("register_agent", r#"{"role":"r","agent_id":"a"}"#).await;
@@ -343,130 +397,4 @@ async fn what_should_have_run_already_runs_at_once() {
             assert_eq!((&refused["argument"], &refused["message"]), (&json!("tasks[0].run_at"), &json!(message)));
         }
     }
-}
-
-#[tokio::test]
-async fn a_lock_is_its_agents_named_or_not() {
-    for board in boards() {
-        let acquire = async |agent: Option<&str>| {
-            let mut asked = json!({"action": "acquire", "resource": "db", "ttl_ms": 60_000});
-            if let Some(agent) = agent {
-                asked["agent_id"] = json!(agent);
-            }
-            board.answer("manage_lock", &asked.to_string()).await
-        };
-        let first = acquire(None).await;
-        assert_eq!(acquire(None).await["acquired"], false, "nobody knows whether it is the same");
-        let same = acquire(Some("a")).await;
-        assert_eq!((&same["acquired"], &same["holder"]), (&json!(true), &json!("a")));
-        assert_eq!((&same["token"], &same["fence"]), (&first["token"], &first["fence"]));
-        assert_eq!(acquire(None).await["token"], first["token"], "the only agent here");
-        let seen = board.answer("manage_lock", r#"{"action":"inspect","resource":"db"}"#).await;
-        assert_eq!((&seen["holder"], &seen["acquired_at"].is_string()), (&json!("a"), &true));
-        // Another agent is another holder. Kept out, it changes nothing for the one that is in.
-        let other = acquire(Some("b")).await;
-        assert_eq!((&other["acquired"], &other["holder"]), (&json!(false), &json!("a")));
-        assert_eq!(acquire(None).await["token"], first["token"]);
-        assert_eq!(acquire(Some("a")).await["token"], first["token"]);
-        // Once both work here, nobody knows whose a call is that names none.
-        board.answer("register_agent", r#"{"role":"r","agent_id":"b"}"#).await;
-        assert_eq!(acquire(None).await["acquired"], false);
-        assert_eq!(acquire(Some("a")).await["token"], first["token"]);
-        for (action, agent) in [("renew", "b"), ("release", "c")] {
-            let proven = json!({"action": action, "resource": "db", "token": first["token"], "agent_id": agent});
-            board.answer("manage_lock", &proven.to_string()).await;
-        }
-        assert_eq!(acquire(Some("b")).await["acquired"], true);
-    }
-}
-
-#[tokio::test]
-async fn a_lock_of_a_process_with_several_agents_is_nobodys_but_its_tokens() {
-    for board in boards() {
-        for agent in ["a", "b"] {
-            board.answer("register_agent", &json!({"role": "r", "agent_id": agent}).to_string()).await;
-        }
-        let held = board.answer("manage_lock", r#"{"action":"acquire","resource":"db"}"#).await;
-        assert!(held["holder"].as_str().unwrap().starts_with("ss_"), "{held}");
-        let named = |action: &str, agent: &str| json!({"action": action, "resource": "db", "agent_id": agent});
-        for agent in ["a", "b"] {
-            let kept_out = board.answer("manage_lock", &named("acquire", agent).to_string()).await;
-            assert_eq!((&kept_out["acquired"], &kept_out["holder"]), (&json!(false), &held["holder"]));
-            let mut proven = named("acquire", agent);
-            proven["token"] = held["token"].clone();
-            let again = board.answer("manage_lock", &proven.to_string()).await;
-            assert_eq!((&again["fence"], &again["token"]), (&held["fence"], &held["token"]));
-        }
-        let release = json!({"action": "release", "resource": "db", "token": held["token"]}).to_string();
-        assert_eq!(board.answer("manage_lock", &release).await["released"], true);
-    }
-}
-
-#[tokio::test]
-async fn a_lock_taken_by_name_is_kept_and_let_go_of_without() {
-    for board in boards() {
-        let named = board.answer("manage_lock", r#"{"action":"acquire","resource":"db","agent_id":"a"}"#).await;
-        let nameless = board.answer("manage_lock", r#"{"action":"acquire","resource":"db"}"#).await;
-        assert_eq!((&nameless["token"], &nameless["holder"]), (&named["token"], &json!("a")));
-        for action in ["renew", "release"] {
-            let proven = json!({"action": action, "resource": "db", "token": named["token"]}).to_string();
-            assert_eq!(board.answer("manage_lock", &proven).await["fence"], named["fence"]);
-        }
-        // The other way round.
-        let nameless = board.answer("manage_lock", r#"{"action":"acquire","resource":"db"}"#).await;
-        assert_eq!(nameless["holder"], "a");
-        let renew = json!({"action": "renew", "resource": "db", "token": nameless["token"], "agent_id": "a"}).to_string();
-        assert_eq!(board.answer("manage_lock", &renew).await["holder"], "a");
-    }
-}
-
-/// Ends a server in one of the ways that are clean.
-fn end(server: &mut Binary, how: &str) {
-    match how {
-        "TERM" => server.signal(rustix::process::Signal::TERM),
-        "INT" => server.signal(rustix::process::Signal::INT),
-        _ => server.end_input(),
-    }
-    server.wait();
-}
-
-#[test]
-fn a_clean_end_frees_locks_at_once_and_leaves_leases_their_minute() {
-    for how in ["end of input", "TERM", "INT"] {
-        let mut first = Binary::serve();
-        let mut second = first.beside();
-        let held =
-            second.answer("manage_lock", r#"{"action":"acquire","resource":"db","agent_id":"a","ttl_ms":3600000}"#);
-        second.answer("enqueue_tasks", r#"{"tasks":[{"title":"one"}]}"#);
-        second.answer("claim_tasks", r#"{"agent_id":"a"}"#);
-        end(&mut second, how);
-        let taken = first.answer("manage_lock", r#"{"action":"acquire","resource":"db","agent_id":"b"}"#);
-        assert_eq!(taken["acquired"], true, "{how}: {taken}");
-        assert!(taken["fence"].as_i64() > held["fence"].as_i64());
-        let tasks = first.answer("manage_tasks", r#"{"action":"list","filter":{"state":"leased"}}"#);
-        assert_eq!(tasks["tasks"][0]["agent_id"], "a", "{how}: {tasks}");
-        let late = json!({"action": "release", "resource": "db", "token": held["token"]}).to_string();
-        assert_eq!(first.refused("manage_lock", &late)["code"], "lease_lost");
-    }
-}
-
-#[test]
-fn a_lock_of_a_script_lasts_until_its_time_or_its_token() {
-    let shell = Shell::new();
-    let call = |arguments: Value| {
-        let ran = shell.run(&["call", "manage_lock", &arguments.to_string()]);
-        assert_eq!(ran.code, 0, "{} {}", ran.out, ran.err);
-        serde_json::from_str::<Value>(&ran.out).unwrap()
-    };
-    let mut acquire = json!({"action": "acquire", "resource": "deploy", "ttl_ms": 600_000});
-    let held = call(acquire.clone());
-    assert!(held["holder"].as_str().unwrap().starts_with("process-"), "{held}");
-    assert_eq!(call(acquire.clone())["acquired"], false, "the script that calls next may be another");
-    acquire["agent_id"] = json!("script");
-    assert_eq!(call(acquire.clone())["acquired"], false);
-    let proven = |action: &str| json!({"action": action, "resource": "deploy", "token": held["token"]});
-    assert_eq!(call(proven("renew"))["fence"], held["fence"]);
-    assert_eq!(call(proven("release"))["released"], true);
-    assert_eq!(call(acquire.clone())["acquired"], true);
-    assert_eq!(call(acquire)["acquired"], false, "a name alone proves nothing from another process");
 }

@@ -99,11 +99,11 @@ pub struct Figure {
     pub input_tokens: i64,
     /// Tokens written.
     pub output_tokens: i64,
-    /// What is known of one workflow: its name.
+    /// What is known of one workflow, or of a task of none: its name.
     pub name: Option<String>,
     /// Where it stands.
     pub state: Option<String>,
-    /// Failed attempts of its tasks, up to twenty of each.
+    /// Failed attempts: its own or those of its tasks, up to twenty of each.
     pub attempts_failed: Option<i64>,
     /// Its error.
     pub error: Option<String>,

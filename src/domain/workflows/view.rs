@@ -209,7 +209,7 @@ pub struct Overview {
     pub waits: Waits,
     /// Capabilities that tasks wait for, each as one task asks for them, up to a few.
     pub missing: Vec<Vec<String>>,
-    /// Workflows at which somebody has to look.
+    /// Workflows, and tasks of none, at which somebody has to look.
     pub needs_attention: u64,
 }
 

@@ -36,23 +36,37 @@ pub(super) fn no_workflow(id: &str, argument: &'static str) -> Error {
     Error::new(Code::NotFound, format!("no {what} `{}`", text::shown(id))).argument(argument).hint(hint)
 }
 
+/// What somebody can do who wanted this (none: to complete it) of a workflow in a state that does not take it.
+fn what_helps(state: State, action: Option<Action>) -> &'static str {
+    match (state, action) {
+        (State::Completed, _) => "it has ended with all its work done; create_workflow creates a new one",
+        (State::Failed | State::Cancelled | State::TimedOut, _) => {
+            "an ended workflow stays ended; action `fork` creates a new one that continues from its completed tasks"
+        }
+        (State::Cancelling, _) => {
+            "it ends once its workers have let go of their tasks, after a minute at the latest; action `fork` continues from it then"
+        }
+        (_, Some(Action::Fork)) => "action `fork` takes a workflow that has ended; this one is still open",
+        (State::Paused, _) => "action `resume` makes it go on",
+        (State::Waiting, _) => {
+            "its tasks wait for answers: manage_tasks with action `list` shows the questions, action `answer` answers them"
+        }
+        (State::Pending | State::Running, _) => {
+            "it goes on by itself; get_orchestration_status shows what its tasks wait for"
+        }
+    }
+}
+
 pub(super) fn of_change(refused: ChangeRefused, id: &str, action: Option<Action>) -> Error {
     let current = |state: State, version: i64| json::of(&json!({"state": state.as_str(), "version": version}));
     match refused {
         ChangeRefused::NoSuchWorkflow => no_workflow(id, "workflow_id"),
         ChangeRefused::State { state, version } => {
             let what = action.map_or("complete", Action::as_str);
-            let error = Error::new(
-                Code::Conflict,
-                format!("the workflow `{id}` is {}; {what} has no effect on it", state.as_str()),
-            )
-            .argument(if action.is_some() { "action" } else { "workflow_id" })
-            .current(current(state, version));
-            if state.is_open() {
-                error
-            } else {
-                error.hint("an ended workflow stays ended; action `fork` creates a new one that continues from it")
-            }
+            Error::new(Code::Conflict, format!("the workflow `{id}` is {}; {what} has no effect on it", state.as_str()))
+                .argument(if action.is_some() { "action" } else { "workflow_id" })
+                .hint(what_helps(state, action))
+                .current(current(state, version))
         }
         ChangeRefused::Version { state, version } => {
             Error::new(Code::Conflict, format!("the workflow `{id}` is at version {version} now"))

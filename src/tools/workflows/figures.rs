@@ -126,6 +126,9 @@ pub struct FigureRow {
     model: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     workflow_id: Option<String>,
+    /// Of a task of no workflow.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    task_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<String>,
     count: i64,
@@ -249,13 +252,19 @@ impl FigureRow {
         let judged = figure.completed + figure.failed;
         #[expect(clippy::cast_precision_loss, reason = "a rate")]
         let success_rate = (judged > 0 && !failures).then(|| figure.completed as f64 / judged as f64);
+        let failed = if failures { figure.group.clone() } else { None };
+        let (task_id, workflow_id) = match failed {
+            Some(id) if id.starts_with("tk_") => (Some(id), None),
+            failed => (None, failed.or_else(|| group(GroupBy::Workflow))),
+        };
         Self {
             r#type: group(GroupBy::Type).or_else(|| figure.subgroup.clone()),
             date: if by_day { figure.group.clone() } else { None },
             state: group(GroupBy::State).or(figure.state),
             agent_id: group(GroupBy::Agent),
             model: group(GroupBy::Model),
-            workflow_id: if failures { figure.group.clone() } else { group(GroupBy::Workflow) },
+            workflow_id,
+            task_id,
             name: figure.name,
             count: figure.count,
             completed: (ended > 0 && !failures).then_some(figure.completed),

@@ -6,14 +6,14 @@ use callboard::{
     adapters::{records::Records, sqlite::records::RecordFile},
     app::App,
     clock::{Clock, SystemClock},
-    config::{Config, DatabaseConfig, Migrate, SearchConfig},
+    config::{Config, DatabaseConfig, Migrate, SearchConfig, StoreConfig},
     mcp::{local::Local, server::Server},
     services::idempotency::Idempotency,
 };
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{clock::TestClock, patience::CALL_TIME};
+use super::{clock::TestClock, patience::CALL_TIME, postgres};
 
 /// A Callboard with a data directory of its own.
 pub struct Harness {
@@ -126,4 +126,10 @@ pub fn keys(home: &std::path::Path) -> Idempotency {
 /// A database by its URL.
 pub fn database(url: &str) -> DatabaseConfig {
     DatabaseConfig { name: "main".to_owned(), description: None, url: url.to_owned().into() }
+}
+
+/// A board on each record store.
+pub fn boards() -> [Harness; 2] {
+    let url = postgres::shared().database();
+    [Harness::embedded(), Harness::with(|config| config.store = StoreConfig::Server(database(&url)))]
 }

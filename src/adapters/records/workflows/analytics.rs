@@ -137,28 +137,45 @@ async fn single(session: &dyn Session, asked: &Question) -> Result<Vec<Figure>, 
     found.into_iter().map(read).collect()
 }
 
-/// Workflows that failed, and those that are open and have tasks that did.
+/// Counts the failures in a task's list, whose objects begin with their attempt: no text of a caller can look so inside it.
+macro_rules! failures_of {
+    ($errors:literal) => {
+        concat!("(length(", $errors, ") - length(replace(", $errors, ", '{\"attempt\":', ''))) / 11")
+    };
+}
+
+/// Workflows that failed and tasks of none that are dead, and those that are open and have failed attempts.
 async fn failures(session: &dyn Session, asked: &Question) -> Result<Vec<Figure>, Error> {
-    // Failures are kept as a list of objects that begin with their attempt: no text of a caller can look so inside it.
     let found = session
         .rows(
-            "-- workflows_failed\n\
-             SELECT w.id, w.name, w.type, w.cost_micros, w.duration_ms, w.completed_at, w.state, (SELECT CAST(sum((length(t.errors) \
-             - length(replace(t.errors, '{\"attempt\":', ''))) / 11) AS bigint) FROM task t WHERE t.workflow_id = w.id), \
-             r.error, w.reason, (SELECT t.errors FROM task t WHERE t.workflow_id = w.id AND (t.ended = 'dead' \
-             OR w.completed_at IS NULL AND t.errors <> '[]') ORDER BY COALESCE(t.ended, '') = 'dead' DESC, t.completed_at, t.id LIMIT 1) \
-             FROM workflow w LEFT JOIN workflow_result r ON r.workflow_id = w.id \
-             WHERE w.completed_at >= $1 AND w.state IN ('failed', 'timed_out') OR w.completed_at IS NULL AND w.changed_at >= $1 \
-             AND EXISTS (SELECT 1 FROM task t WHERE t.workflow_id = w.id AND t.errors <> '[]') \
-             ORDER BY COALESCE(w.completed_at, w.changed_at) DESC, w.id DESC LIMIT $2 OFFSET $3",
+            concat!(
+                "-- work_failed\n\
+                 SELECT w.id AS id, w.name AS name, w.type, w.cost_micros, w.duration_ms, w.completed_at, w.state, \
+                 (SELECT CAST(sum(",
+                failures_of!("t.errors"),
+                ") AS bigint) FROM task t WHERE t.workflow_id = w.id), \
+                 r.error, w.reason, (SELECT t.errors FROM task t WHERE t.workflow_id = w.id AND (t.ended = 'dead' \
+                 OR w.completed_at IS NULL AND t.errors <> '[]') ORDER BY COALESCE(t.ended, '') = 'dead' DESC, t.completed_at, t.id LIMIT 1), \
+                 COALESCE(w.completed_at, w.changed_at) AS at \
+                 FROM workflow w LEFT JOIN workflow_result r ON r.workflow_id = w.id \
+                 WHERE w.completed_at >= $1 AND w.state IN ('failed', 'timed_out') OR w.completed_at IS NULL AND w.changed_at >= $1 \
+                 AND EXISTS (SELECT 1 FROM task t WHERE t.workflow_id = w.id AND t.errors <> '[]') \
+                 UNION ALL \
+                 SELECT t.id, COALESCE(t.title, t.key), NULL, t.cost_micros, NULL, t.completed_at, COALESCE(r.state, t.ended), ",
+                failures_of!("t.errors"),
+                ", NULL, NULL, t.errors, COALESCE(t.completed_at, r.since) \
+                 FROM task t LEFT JOIN task_run r ON r.task_id = t.id \
+                 WHERE t.workflow_id IS NULL AND t.errors <> '[]' AND (t.ended = 'dead' AND t.completed_at >= $1 OR r.since >= $1) \
+                 ORDER BY at DESC, id DESC LIMIT $2 OFFSET $3"
+            ),
             &[asked.since.into(), most(asked).into(), offset(asked).into()],
         )
         .await?;
     let read = |mut row: Row| {
         let mut figure = Figure {
             group: Some(row.text()?),
-            name: Some(row.text()?),
-            subgroup: Some(row.text()?),
+            name: row.text_or_none()?,
+            subgroup: row.text_or_none()?,
             count: 1,
             cost_micros: row.integer()?,
             duration_ms_max: row.integer_or_none()?,

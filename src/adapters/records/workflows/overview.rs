@@ -55,7 +55,7 @@ pub(super) async fn overview(session: &dyn Session, now: Instant) -> Result<Over
     Ok(overview)
 }
 
-/// Tasks that nobody who is there can do, and workflows at which somebody has to look.
+/// Tasks that nobody who is there can do; workflows, and tasks of none, at which somebody has to look.
 async fn wants(session: &dyn Session, overview: &mut Overview) -> Result<(), Error> {
     let missing = waiting::missing(session).await?;
     let ids: Vec<i64> = missing.keys().copied().collect();
@@ -87,11 +87,14 @@ async fn wants(session: &dyn Session, overview: &mut Overview) -> Result<(), Err
     Ok(())
 }
 
-const ATTENTION: &str = "-- workflows_attention\n\
-    SELECT count(*) FROM workflow WHERE completed_at IS NULL AND (needs_attention OR tasks_parked > 0)";
-const ATTENTION_OR_UNABLE: &str = "-- workflows_attention_or_unable\n\
-    SELECT count(*) FROM workflow WHERE completed_at IS NULL AND (needs_attention OR tasks_parked > 0 OR id IN \
-    (SELECT workflow_id FROM task_run WHERE state = 'ready' AND NOT held AND capability_set = ANY($1)))";
+const ATTENTION: &str = "-- work_attention\n\
+    SELECT (SELECT count(*) FROM workflow WHERE completed_at IS NULL AND (needs_attention OR tasks_parked > 0)) \
+    + (SELECT count(*) FROM task_run WHERE workflow_id IS NULL AND state = 'parked')";
+const ATTENTION_OR_UNABLE: &str = "-- work_attention_or_unable\n\
+    SELECT (SELECT count(*) FROM workflow WHERE completed_at IS NULL AND (needs_attention OR tasks_parked > 0 OR id IN \
+    (SELECT workflow_id FROM task_run WHERE state = 'ready' AND NOT held AND capability_set = ANY($1)))) \
+    + (SELECT count(*) FROM task_run WHERE workflow_id IS NULL AND state = 'parked') \
+    + (SELECT count(*) FROM task_run WHERE workflow_id IS NULL AND state = 'ready' AND capability_set = ANY($1))";
 /// Combinations of capabilities shown.
 const MISSING_MAX: usize = 20;
 

@@ -69,6 +69,8 @@ pub struct End {
     pub session_id: String,
     /// It has not been heard of since.
     pub heartbeat_at: Instant,
+    /// It ends for its silence, which must have lasted since then.
+    pub silent_since: Option<Instant>,
     /// How long what it held stays.
     pub grace: Duration,
     /// Why, in a word: stopped, gone, silent.

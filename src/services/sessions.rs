@@ -22,6 +22,9 @@ use crate::{
     ports::sessions::{Beat, End, Ended, OpenSession, Processes, SessionStore},
 };
 
+/// Why a process is ended of which nothing is heard.
+const SILENT: &str = "silent";
+
 /// Agents and tasks to remember between two signs of life.
 const NOTED_MAX: usize = 10_000;
 
@@ -205,8 +208,14 @@ impl Sessions {
         let mut reaped = Reaped::default();
         for other in open {
             let Some(reason) = self.fate(&other, attentive, now) else { continue };
-            let end =
-                End { session_id: other.id, heartbeat_at: other.heartbeat_at, grace: Duration::ZERO, reason, now };
+            let end = End {
+                session_id: other.id,
+                heartbeat_at: other.heartbeat_at,
+                silent_since: (reason == SILENT).then(|| now.before(sessions::SILENCE_MAX)),
+                grace: Duration::ZERO,
+                reason,
+                now,
+            };
             if let Some(ended) = self.0.store.end(end).await? {
                 reaped.sessions += 1;
                 reaped.ended.leases += ended.leases;
@@ -228,7 +237,7 @@ impl Sessions {
         if sessions::is_gone(&own.place, &other.process, sight, silent) {
             return Some("gone");
         }
-        (attentive && silent >= sessions::SILENCE_MAX).then_some("silent")
+        (attentive && silent >= sessions::SILENCE_MAX).then_some(SILENT)
     }
 
     /// Forgets processes that ended long ago, up to so many. How many.
@@ -252,7 +261,14 @@ impl Sessions {
         if id.is_empty() {
             return Ok(());
         }
-        let end = End { session_id: id.clone(), heartbeat_at: now, grace: sessions::GRACE, reason: "stopped", now };
+        let end = End {
+            session_id: id.clone(),
+            heartbeat_at: now,
+            silent_since: None,
+            grace: sessions::GRACE,
+            reason: "stopped",
+            now,
+        };
         self.0.store.end(end).await.map(drop)
     }
 

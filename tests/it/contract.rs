@@ -23,10 +23,11 @@ macro_rules! on_both_stores {
 
 mod agents;
 mod idempotency;
+mod late;
 mod locks;
 pub mod records;
 mod search;
-mod sessions;
+pub mod sessions;
 mod sql;
 mod tasks;
 mod upkeep;

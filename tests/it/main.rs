@@ -42,6 +42,7 @@ mod locks;
 mod log;
 mod many_processes;
 mod newcomer;
+mod order;
 mod outage;
 mod panics;
 mod pooler;

@@ -9,12 +9,7 @@ use std::{
 };
 
 use callboard::{
-    adapters::{
-        postgres::records::RecordServer,
-        records::{Beside, Kept, Kind, Later, Records, Session, Value},
-    },
-    background::Background,
-    config::Migrate,
+    adapters::records::{Beside, Kept, Kind, Later, Session, Value},
     domain::{
         money::Micros,
         tasks::{NewTask, answers::ClaimedTask},
@@ -28,83 +23,17 @@ use callboard::{
     },
 };
 use futures_util::{future::join_all, poll};
-use tokio_postgres::{Client, NoTls};
 
 use crate::{
     pooler::Pooler,
     support::{
-        flows::{Board, completed, flow, fresh, json, key, task},
-        harness::database,
+        bench::{Bench, client, open},
+        flows::{completed, flow, fresh, json, key, task},
         patience::{A_SECOND, PATIENCE},
         postgres,
         proxy::Proxy,
     },
 };
-
-fn open(url: &str) -> Records {
-    let background = Background::default();
-    let store = RecordServer::new(&database(url), Migrate::Auto, Arc::default(), Arc::default(), background);
-    Records::new(Arc::new(store.unwrap()))
-}
-
-async fn client(url: &str) -> Client {
-    let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
-    tokio::spawn(connection);
-    client
-}
-
-/// A store, somebody who is in its way, and somebody who sees who waits there.
-struct Bench {
-    board: Board,
-    blocker: Client,
-    watcher: Client,
-}
-
-impl Bench {
-    async fn new(url: &str, store: Records) -> Self {
-        let board = Board::new(&Arc::new(store), "beside");
-        // Its tables are made first.
-        board.store.next_due(None).await.unwrap();
-        Self { board, blocker: client(url).await, watcher: client(url).await }
-    }
-
-    async fn block(&self, sql: &str) {
-        self.blocker.batch_execute(&format!("BEGIN; {sql}")).await.unwrap();
-    }
-
-    async fn let_go(&self) {
-        self.blocker.batch_execute("ROLLBACK").await.unwrap();
-    }
-
-    /// The names of the statements that wait for locks, once there are so many.
-    async fn waiting(&self, count: usize) -> Vec<String> {
-        let started = Instant::now();
-        let sql = "SELECT DISTINCT split_part(query, E'\\n', 1) FROM pg_locks JOIN pg_stat_activity USING (pid) \
-                   WHERE NOT granted AND datname = current_database() ORDER BY 1";
-        loop {
-            let found = self.watcher.query(sql, &[]).await.unwrap();
-            if found.len() == count {
-                return found.iter().map(|row| row.get(0)).collect();
-            }
-            assert!(started.elapsed() < PATIENCE, "{} wait", found.len());
-        }
-    }
-
-    /// Claimed tasks of a new workflow.
-    async fn claimed(&self, count: usize) -> Vec<ClaimedTask> {
-        let tasks = (0..count).map(|number| task(&format!("t{number}"))).collect();
-        self.board.create(flow(OnTaskFailure::Continue, tasks)).await;
-        let claimed = self.board.claim("agent", count).await;
-        assert_eq!(claimed.len(), count);
-        claimed
-    }
-
-    /// What ends the turn at a task.
-    fn end(&self, task: &ClaimedTask) -> Finish {
-        let (lease, now) = (task.lease.clone(), self.board.now());
-        Finish { lease, outcome: completed(), cost: None, jitter: 0.0, key: None, now }
-    }
-}
 
 #[tokio::test]
 async fn the_history_is_in_the_order_of_what_was_done() {

@@ -12,6 +12,7 @@ use callboard::{
     adapters::{
         postgres::records::RecordServer,
         records::{Records, Session, idempotency::once},
+        store_clock::{Measurement, StoreClock},
     },
     background::Background,
     clock::{self, Clock, SystemClock},
@@ -361,8 +362,8 @@ async fn what_is_answered_is_on_disk_whatever_the_database_is_set_to() {
 async fn the_clock_is_the_servers_and_wakes_come_through_a_cut() {
     let server = postgres::shared();
     let url = server.database();
-    let clock: Arc<callboard::adapters::store_clock::StoreClock> = Arc::default();
-    clock.differs_by(-3_600_000_000);
+    let clock: Arc<StoreClock> = Arc::default();
+    clock.measured(Measurement { differs_by: -3_600_000_000, round_trip: Duration::ZERO });
     let background = Background::default();
     let store =
         RecordServer::new(&database(&url), Migrate::Auto, Arc::clone(&clock), Arc::default(), background).unwrap();

@@ -38,7 +38,7 @@ use super::{
 use crate::{
     adapters::{
         records::{Backend, Step},
-        store_clock::StoreClock,
+        store_clock::{Measurement, StoreClock},
     },
     background::Background,
     clock::{Clock, SystemClock},
@@ -65,6 +65,8 @@ const HABITS: Habits = Habits {
 const LOOKS_MAX: usize = 6;
 /// Between two measurements of the server's clock.
 const CLOCK_PAUSE: Duration = Duration::from_secs(30);
+/// Questions of one measurement.
+const MEASUREMENTS: usize = 3;
 
 /// The record store of a PostgreSQL server. Reached, and brought up to date, when first used.
 pub struct RecordServer {
@@ -176,22 +178,32 @@ impl Shared {
             }
             *measured = Some(Instant::now());
         }
-        let differs = self.pool.read(STATEMENT_TIME, &(), |work, ()| difference(work).boxed()).await;
-        match differs {
-            Ok(micros) => self.clock.differs_by(micros),
-            Err(_) => *self.measured.lock().unwrap_or_else(PoisonError::into_inner) = None,
+        let measured = self.pool.read(STATEMENT_TIME, &(), |work, ()| measurements(work).boxed()).await;
+        match measured {
+            Ok(measurements) => {
+                measurements.into_iter().for_each(|measurement| self.clock.measured(measurement));
+                Ok(())
+            }
+            Err(error) => {
+                *self.measured.lock().unwrap_or_else(PoisonError::into_inner) = None;
+                Err(failure::of(error))
+            }
         }
-        differs.map(drop).map_err(failure::of)
     }
 }
 
-/// By how many microseconds the server's clock is ahead of ours.
-async fn difference(work: &Work) -> Result<i64, Error> {
-    let asked = SystemClock.now();
+/// Asks the server for its time, several times: one of the answers will not have been held up.
+async fn measurements(work: &Work) -> Result<Vec<Measurement>, Error> {
     let sql = "-- clock\nSELECT (extract(epoch FROM pg_catalog.clock_timestamp()) * 1000000)::pg_catalog.int8";
-    let row = work.query_typed_one(sql, &[]).await.map_err(super::failure::meaning)?;
-    let theirs: i64 = row.try_get(0).map_err(super::failure::meaning)?;
-    Ok(theirs - asked.0.midpoint(SystemClock.now().0))
+    let mut measurements = Vec::with_capacity(MEASUREMENTS);
+    for _ in 0..MEASUREMENTS {
+        let (asked, began) = (SystemClock.now(), Instant::now());
+        let row = work.query_typed_one(sql, &[]).await.map_err(super::failure::meaning)?;
+        let round_trip = began.elapsed();
+        let theirs: i64 = row.try_get(0).map_err(super::failure::meaning)?;
+        measurements.push(Measurement { differs_by: theirs - asked.after(round_trip / 2).0, round_trip });
+    }
+    Ok(measurements)
 }
 
 /// Runs a step that only reads.

@@ -127,7 +127,7 @@ async fn register_once(session: &dyn Session, asked: &Register) -> Result<Result
         .change(
             "-- agent_again\n\
              UPDATE agent SET role = $2, status = $3, version = version + 1, capabilities = $4, metadata = coalesce($5, metadata), \
-             token = $6, session_id = $7, heartbeat_at = $8 WHERE id = $1",
+             token = $6, session_id = $7, heartbeat_at = CASE WHEN heartbeat_at > $8 THEN heartbeat_at ELSE $8 END WHERE id = $1",
             &[
                 (&asked.agent_id).into(),
                 (&asked.role).into(),
@@ -183,7 +183,7 @@ async fn update_once(session: &dyn Session, asked: &Update) -> Result<Result<Upd
         .change(
             "-- agent_update\n\
              UPDATE agent SET status = $2, metrics = coalesce($3, metrics), metadata = coalesce($4, metadata), \
-             version = version + 1, heartbeat_at = $5 WHERE id = $1",
+             version = version + 1, heartbeat_at = CASE WHEN heartbeat_at > $5 THEN heartbeat_at ELSE $5 END WHERE id = $1",
             &[
                 (&asked.agent_id).into(),
                 after.as_str().into(),
@@ -311,10 +311,13 @@ pub(super) async fn lose(session: &dyn Session, lost: Lost<'_>, now: Instant) ->
                 .rows(
                     "-- agent_lose_silent\n\
                      UPDATE agent SET status = 'lost', version = version + 1 WHERE id IN (SELECT a.id FROM agent a \
-                     WHERE a.status NOT IN ('stopped', 'lost') AND (a.heartbeat_at <= $1 OR (a.heartbeat_at <= $2 AND a.session_id <> '' \
+                     WHERE a.status NOT IN ('stopped', 'lost') AND (a.heartbeat_at <= $1 \
+                     AND a.heartbeat_at <= clock_timestamp() - (CAST($4 AS timestamptz) - CAST($1 AS timestamptz)) \
+                     OR (a.heartbeat_at <= $2 AND a.session_id <> '' \
+                     AND a.heartbeat_at <= clock_timestamp() - (CAST($4 AS timestamptz) - CAST($2 AS timestamptz)) \
                      AND NOT EXISTS (SELECT 1 FROM session s WHERE s.id = a.session_id AND s.ended_at IS NULL))) \
                      ORDER BY a.heartbeat_at LIMIT $3) AND status NOT IN ('stopped', 'lost') RETURNING id",
-                    &[silence.at_all.into(), silence.without_session.into(), LOST_AT_ONCE.into()],
+                    &[silence.at_all.into(), silence.without_session.into(), LOST_AT_ONCE.into(), now.into()],
                 )
                 .await?
         }

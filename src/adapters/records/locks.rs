@@ -62,6 +62,8 @@ struct Found {
     view: LockView,
     secret: String,
     session_id: String,
+    /// Its time is not over by the database's own clock.
+    runs: bool,
 }
 
 impl Found {
@@ -75,7 +77,7 @@ impl Found {
     }
 
     fn is_held(&self, now: Instant) -> bool {
-        self.view.expires_at > now
+        self.runs || self.view.expires_at > now
     }
 }
 
@@ -83,7 +85,8 @@ async fn find(session: &dyn Session, resource: &str) -> Result<Option<Found>, Er
     let rows = session
         .rows(
             "-- lock_find\n\
-             SELECT owner, fence, secret, session_id, acquired_at, expires_at FROM lock WHERE resource = $1 FOR UPDATE",
+             SELECT owner, fence, secret, session_id, acquired_at, expires_at, expires_at > clock_timestamp() FROM lock \
+             WHERE resource = $1 FOR UPDATE",
             &[resource.into()],
         )
         .await?;
@@ -91,7 +94,7 @@ async fn find(session: &dyn Session, resource: &str) -> Result<Option<Found>, Er
     let (holder, fence, secret) = (row.text()?, row.integer()?, row.text()?);
     let session_id = row.text_or_none()?.unwrap_or_default();
     let view = LockView { holder, fence, acquired_at: row.time()?, expires_at: row.time()? };
-    Ok(Some(Found { view, secret, session_id }))
+    Ok(Some(Found { view, secret, session_id, runs: row.bool()? }))
 }
 
 async fn acquire_once(session: &dyn Session, asked: &Acquire) -> Result<Result<HeldLock, AcquireRefused>, Error> {
@@ -119,19 +122,33 @@ async fn acquire_once(session: &dyn Session, asked: &Acquire) -> Result<Result<H
     let expired_holder = before.as_ref().map(|found| found.view.holder.as_str());
     let data = json::of(&Data { ttl_ms: asked.ttl.as_millis(), expired_holder });
     let event = event(&asked.resource, "lock_acquired", Some(&asked.owner), Some(data.get()), asked.now);
+    if !take(session, asked, expires_at).await? {
+        // Somebody was first since we looked: looked at again, it is held.
+        return Err(again("the lock is being taken by another call"));
+    }
+    // Drawn by whoever has the row: fences are in the order in which the lock was held.
     let fence = events::numbered(session, &event).await?;
+    session
+        .change(
+            "-- lock_fence\nUPDATE lock SET fence = $2 WHERE resource = $1",
+            &[(&asked.resource).into(), fence.into()],
+        )
+        .await?;
+    Ok(Ok(HeldLock { owner: asked.owner.clone(), fence, secret: asked.secret.clone(), expires_at_us: expires_at.0 }))
+}
+
+/// Has the row, without a fence as yet; false when somebody else holds it.
+async fn take(session: &dyn Session, asked: &Acquire, expires_at: Instant) -> Result<bool, Error> {
     let taken = session
         .change(
             "-- lock_take\n\
              INSERT INTO lock (resource, owner, fence, secret, session_id, acquired_at, expires_at) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (resource) DO UPDATE SET owner = excluded.owner, \
-             fence = excluded.fence, secret = excluded.secret, session_id = excluded.session_id, \
-             acquired_at = excluded.acquired_at, expires_at = excluded.expires_at \
-             WHERE lock.expires_at <= $6 AND lock.fence < excluded.fence",
+             VALUES ($1, $2, 0, $3, $4, $5, $6) ON CONFLICT (resource) DO UPDATE SET owner = excluded.owner, \
+             secret = excluded.secret, session_id = excluded.session_id, acquired_at = excluded.acquired_at, \
+             expires_at = excluded.expires_at WHERE lock.expires_at <= $5 AND lock.expires_at <= clock_timestamp()",
             &[
                 (&asked.resource).into(),
                 (&asked.owner).into(),
-                fence.into(),
                 (&asked.secret).into(),
                 (&asked.session_id).into(),
                 asked.now.into(),
@@ -139,11 +156,7 @@ async fn acquire_once(session: &dyn Session, asked: &Acquire) -> Result<Result<H
             ],
         )
         .await?;
-    if taken == 0 {
-        // Somebody was first since we looked: looked at again, it is held.
-        return Err(again("the lock is being taken by another call"));
-    }
-    Ok(Ok(HeldLock { owner: asked.owner.clone(), fence, secret: asked.secret.clone(), expires_at_us: expires_at.0 }))
+    Ok(taken == 1)
 }
 
 /// Who holds a lock from now on.
@@ -153,7 +166,9 @@ struct Holder<'a> {
     session_id: &'a str,
 }
 
+/// An end that was answered never moves back, however late this comes.
 async fn prolong(session: &dyn Session, by: Holder<'_>, found: &Found, until: Instant) -> Result<HeldLock, Error> {
+    let until = until.max(found.view.expires_at);
     session
         .change(
             "-- lock_prolong\nUPDATE lock SET expires_at = $2, owner = $3, session_id = $4 WHERE resource = $1",
@@ -197,7 +212,8 @@ async fn inspect(session: &dyn Session, resource: &str, now: Instant) -> Result<
     let rows = session
         .rows(
             "-- lock_inspect\n\
-             SELECT owner, fence, acquired_at, expires_at FROM lock WHERE resource = $1 AND expires_at > $2",
+             SELECT owner, fence, acquired_at, expires_at FROM lock WHERE resource = $1 \
+             AND (expires_at > $2 OR expires_at > clock_timestamp())",
             &[resource.into(), now.into()],
         )
         .await?;
@@ -212,7 +228,7 @@ async fn expire(session: &dyn Session, now: Instant) -> Result<u64, Error> {
     let ended = session
         .rows(
             "-- lock_expire\n\
-             DELETE FROM lock WHERE expires_at <= $1 AND resource IN (SELECT resource FROM lock WHERE expires_at <= $1 \
+             DELETE FROM lock WHERE expires_at <= $1 AND expires_at <= clock_timestamp() AND resource IN (SELECT resource FROM lock WHERE expires_at <= $1 \
              ORDER BY expires_at LIMIT $2) RETURNING resource, owner",
             &[now.into(), EXPIRED_AT_ONCE.into()],
         )

@@ -2,7 +2,8 @@
 //!
 //! Statements are written once, for PostgreSQL, in the part that SQLite speaks too: `$1` for values, `= ANY($1)` for one of a list,
 //! `ON CONFLICT`, `RETURNING`, `FOR UPDATE` and `SKIP LOCKED`. The embedded store has one writer, takes the locks out, and reads lists
-//! from JSON. Times are [`Instant`]s here, `timestamptz` in PostgreSQL, and microseconds since 1970 in SQLite.
+//! from JSON. What takes something from somebody because its time is over says so twice: by the time it was called at, and by
+//! `clock_timestamp()`, which on the embedded store is always later. Times are [`Instant`]s here, `timestamptz` in PostgreSQL, and microseconds since 1970 in SQLite.
 
 use futures_util::future::BoxFuture;
 use tokio::sync::OwnedMutexGuard;

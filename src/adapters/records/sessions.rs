@@ -73,7 +73,7 @@ async fn beat_once(session: &dyn Session, beat: &Beat) -> Result<(), Error> {
     // Whoever took it to be gone was wrong.
     session
         .change(
-            "-- session_beat\nUPDATE session SET heartbeat_at = $2, ended_at = NULL WHERE id = $1",
+            "-- session_beat\nUPDATE session SET heartbeat_at = $2, ended_at = NULL WHERE id = $1 AND heartbeat_at <= $2",
             &[(&beat.session_id).into(), beat.now.into()],
         )
         .await?;
@@ -119,8 +119,16 @@ async fn open(session: &dyn Session) -> Result<Vec<OpenSession>, Error> {
 async fn end_once(session: &dyn Session, end: &End) -> Result<Option<Ended>, Error> {
     let ended = session
         .change(
-            "-- session_end\nUPDATE session SET ended_at = $2 WHERE id = $1 AND ended_at IS NULL AND heartbeat_at <= $3",
-            &[(&end.session_id).into(), end.now.into(), end.heartbeat_at.into()],
+            "-- session_end\n\
+             UPDATE session SET ended_at = $2 WHERE id = $1 AND ended_at IS NULL AND heartbeat_at <= $3 \
+             AND (NOT $5 OR heartbeat_at <= clock_timestamp() - (CAST($2 AS timestamptz) - CAST($4 AS timestamptz)))",
+            &[
+                (&end.session_id).into(),
+                end.now.into(),
+                end.heartbeat_at.into(),
+                end.silent_since.unwrap_or(end.now).into(),
+                end.silent_since.is_some().into(),
+            ],
         )
         .await?;
     if ended == 0 {

@@ -40,8 +40,9 @@ impl LeaderStore for Records {
                     .change(
                         "-- leader_lead\n\
                          INSERT INTO leader (name, holder, until) VALUES ($1, $2, $3) ON CONFLICT (name) DO UPDATE SET \
-                         holder = excluded.holder, until = excluded.until \
-                         WHERE leader.holder = excluded.holder OR leader.until <= $4",
+                         holder = excluded.holder, until = CASE WHEN leader.holder = excluded.holder \
+                         AND leader.until > excluded.until THEN leader.until ELSE excluded.until END \
+                         WHERE leader.holder = excluded.holder OR leader.until <= $4 AND leader.until <= clock_timestamp()",
                         &[(&asked.name).into(), (&asked.holder).into(), asked.until.into(), asked.now.into()],
                     )
                     .await?;

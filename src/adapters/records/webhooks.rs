@@ -235,7 +235,7 @@ async fn take(session: &dyn Session, asked: &Take) -> Result<Vec<Delivery>, Erro
         .rows(
             "-- webhook_delivery_take\n\
              UPDATE webhook_delivery SET state = 'sending', attempt = attempt + 1, due_at = $2 WHERE id IN (SELECT id \
-             FROM webhook_delivery WHERE state IN ('waiting', 'sending') AND due_at <= $1 ORDER BY due_at, id LIMIT $3 \
+             FROM webhook_delivery WHERE state IN ('waiting', 'sending') AND due_at <= $1 AND due_at <= clock_timestamp() ORDER BY due_at, id LIMIT $3 \
              FOR UPDATE SKIP LOCKED) RETURNING id, webhook_id, workflow_id, type, body, attempt",
             &[asked.now.into(), asked.until.into(), asked.most.into()],
         )

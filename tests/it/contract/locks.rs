@@ -139,6 +139,7 @@ async fn ends_with_its_time_and_with_its_process<S: LockStore + SessionStore>(st
     let end = End {
         session_id: "s1".into(),
         heartbeat_at: at(6_000),
+        silent_since: None,
         grace: Duration::from_secs(60),
         reason: "stopped",
         now: at(6_010),

@@ -32,7 +32,14 @@ fn beat(session: &str, now: Instant) -> Beat {
 }
 
 fn end(session: &str, heartbeat_at: Instant, now: Instant) -> End {
-    End { session_id: session.into(), heartbeat_at, grace: Duration::from_secs(60), reason: "gone", now }
+    End {
+        session_id: session.into(),
+        heartbeat_at,
+        silent_since: None,
+        grace: Duration::from_secs(60),
+        reason: "gone",
+        now,
+    }
 }
 
 async fn holds<S: SessionStore + AgentStore>(store: Arc<S>) {

@@ -23,7 +23,7 @@ const MOST: i64 = 200;
 
 /// Whether there are such leases.
 pub(super) async fn is_due(session: &dyn Session, now: Instant) -> Result<bool, Error> {
-    let sql = "-- task_run_lapsed\nSELECT 1 FROM task_run WHERE state = 'leased' AND lease_until <= $1 LIMIT 1";
+    let sql = "-- task_run_lapsed\nSELECT 1 FROM task_run WHERE state = 'leased' AND lease_until <= $1 AND lease_until <= clock_timestamp() LIMIT 1";
     Ok(!session.rows(sql, &[now.into()]).await?.is_empty())
 }
 
@@ -33,7 +33,7 @@ pub(in crate::adapters::records) async fn expire(session: &dyn Session, now: Ins
     let found = session
         .rows(
             "-- task_runs_lapsed\n\
-             SELECT task_id FROM task_run WHERE state = 'leased' AND lease_until <= $1 ORDER BY lease_until, task_id LIMIT $2",
+             SELECT task_id FROM task_run WHERE state = 'leased' AND lease_until <= $1 AND lease_until <= clock_timestamp() ORDER BY lease_until, task_id LIMIT $2",
             &[now.into(), MOST.into()],
         )
         .await?;
@@ -42,7 +42,7 @@ pub(in crate::adapters::records) async fn expire(session: &dyn Session, now: Ins
         let task_id = row.text()?;
         let Some(held) = held::lock(session, &task_id).await? else { continue };
         // Its worker, or another process, may have been faster.
-        if held.run.state == State::Leased && held.lease_until.is_some_and(|lease_until| lease_until <= now) {
+        if held.has_lapsed(now) {
             one(session, &task_id, &held, By { now, actor: None }).await?;
             count += 1;
         }

@@ -25,6 +25,8 @@ pub(super) struct Held {
     pub owner: Option<String>,
     pub infra_failures: i64,
     pub lease_until: Option<Instant>,
+    /// That is over by the database's own clock.
+    lease_is_over: bool,
     pub claimed_at: Option<Instant>,
     pub runs_until: Option<Instant>,
     pub signals_seen: i64,
@@ -39,10 +41,16 @@ pub(super) struct Held {
 impl Held {
     /// As it stands at a moment: a lease that has run out is none, whether or not somebody has put the task back yet.
     pub(super) fn at(mut self, now: Instant) -> Self {
-        if self.run.state == State::Leased && self.lease_until.is_some_and(|lease_until| lease_until <= now) {
+        if self.has_lapsed(now) {
             self.run.state = State::Ready;
         }
         self
+    }
+
+    /// Whether it is leased, and the lease has run out.
+    pub(super) fn has_lapsed(&self, now: Instant) -> bool {
+        let is_over = self.lease_is_over && self.lease_until.is_some_and(|lease_until| lease_until <= now);
+        self.run.state == State::Leased && is_over
     }
 }
 
@@ -81,7 +89,7 @@ pub(super) async fn lock_alone(session: &dyn Session, task_id: &str) -> Result<O
             "-- task_run_lock\n\
              SELECT r.state, r.fence, r.secret, r.attempt, t.max_attempts, r.workflow_id, w.state, r.queue, r.priority, r.owner, \
              r.infra_failures, r.lease_until, r.claimed_at, r.runs_until, r.signals_seen, t.errors, \
-             EXISTS (SELECT 1 FROM task_dependency d WHERE d.depends_on = r.task_id) \
+             EXISTS (SELECT 1 FROM task_dependency d WHERE d.depends_on = r.task_id), r.lease_until <= clock_timestamp() \
              FROM task_run r JOIN task t ON t.id = r.task_id LEFT JOIN workflow w ON w.id = r.workflow_id \
              WHERE r.task_id = $1 FOR UPDATE OF r",
             &[task_id.into()],
@@ -113,6 +121,7 @@ pub(super) async fn lock_alone(session: &dyn Session, task_id: &str) -> Result<O
         signals_seen: row.integer()?,
         errors: row.text()?,
         has_dependents: row.bool()?,
+        lease_is_over: row.bool_or_none()?.unwrap_or_default(),
     }))
 }
 

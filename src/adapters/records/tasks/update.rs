@@ -181,8 +181,10 @@ async fn signals(session: &dyn Session, held: &Held) -> Result<(Vec<Signal>, i64
     Ok((signals, seen))
 }
 
+/// An end that was answered never moves back, however late this comes.
 async fn renew(session: &dyn Session, asked: &Update, held: &Held, seen: i64) -> Result<Instant, Error> {
     let lease_until = asked.now.plus_ms(asked.lease_ms);
+    let lease_until = held.lease_until.map_or(lease_until, |answered| answered.max(lease_until));
     let lease_until = held.runs_until.map_or(lease_until, |end| end.min(lease_until));
     session
         .change(

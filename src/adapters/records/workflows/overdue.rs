@@ -15,7 +15,7 @@ pub(super) async fn end(session: &dyn Session, now: Instant) -> Result<u64, Erro
     let late = session
         .rows(
             "-- workflows_late\n\
-             SELECT id FROM workflow WHERE completed_at IS NULL AND deadline_at <= $1 AND state IN ('pending', 'running', 'waiting') \
+             SELECT id FROM workflow WHERE completed_at IS NULL AND deadline_at <= $1 AND deadline_at <= clock_timestamp() AND state IN ('pending', 'running', 'waiting') \
              ORDER BY deadline_at LIMIT $2",
             &[now.into(), MOST.into()],
         )
@@ -23,7 +23,7 @@ pub(super) async fn end(session: &dyn Session, now: Instant) -> Result<u64, Erro
     let given_up = session
         .rows(
             "-- workflows_given_up\n\
-             SELECT id FROM workflow WHERE completed_at IS NULL AND cancel_at <= $1 AND state = 'cancelling' ORDER BY cancel_at LIMIT $2",
+             SELECT id FROM workflow WHERE completed_at IS NULL AND cancel_at <= $1 AND cancel_at <= clock_timestamp() AND state = 'cancelling' ORDER BY cancel_at LIMIT $2",
             &[now.into(), MOST.into()],
         )
         .await?;

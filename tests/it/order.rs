@@ -1,19 +1,20 @@
 //! What holds on PostgreSQL however late a message comes, and whoever is in the way.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use callboard::{
     clock::{Clock, SystemClock},
     domain::{
         sessions::SILENCE_MAX,
-        tasks,
+        tasks::{self, NewTask, Priority, answers::Change},
         workflows::{self, NewWorkflow, OnTaskFailure},
     },
     ports::{
         agents::{AgentStore, Silence},
         leaders::LeaderStore,
         locks::{Acquire, AcquireRefused, LockStore},
-        sessions::{End, SessionStore},
+        sessions::{Beat, End, SessionStore},
+        tasks::TaskStore,
     },
 };
 use futures_util::poll;
@@ -22,7 +23,7 @@ use crate::{
     contract::sessions::process,
     support::{
         bench::{Bench, open},
-        flows::{flow, task},
+        flows::{LEASE_MS, flow, task},
         postgres,
     },
 };
@@ -105,4 +106,92 @@ async fn nothing_is_taken_by_a_clock_that_is_ahead() {
     assert_eq!(board.finish(&late.lease, tasks::Outcome::Released).await.unwrap().state, tasks::State::Ready);
     // One that is seen to be gone ends at once.
     assert!(store.end(End { silent_since: None, reason: "gone", ..end }).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_sign_of_life_and_the_end_of_a_turn_do_not_wait_for_each_other() {
+    let url = postgres::shared().database();
+    let (bench, other) = (Bench::new(&url, open(&url)).await, open(&url));
+    let task = bench.claimed(1).await.remove(0);
+    bench.board.pass_ms(1_000);
+    bench.block("SELECT FROM callboard.agent FOR UPDATE").await;
+    let now = bench.board.now();
+    let beat = Beat {
+        session_id: "session".to_owned(),
+        agents: vec!["agent".to_owned()],
+        tasks: Vec::new(),
+        lease_until: now.plus_ms(LEASE_MS),
+        now,
+    };
+    let mut beat = bench.board.store.beat(beat);
+    assert!(poll!(&mut beat).is_pending());
+    assert_eq!(bench.waiting(1).await, ["-- agents_lock"]);
+    let mut end = other.finish(bench.end(&task));
+    assert!(poll!(&mut end).is_pending());
+    assert_eq!(bench.waiting(2).await, ["-- agents_lock", "-- task_run_lock"], "tasks come before agents");
+    bench.let_go().await;
+    let (beat, end) = tokio::join!(beat, end);
+    assert!(beat.is_ok() && end.unwrap().is_ok());
+    assert_eq!(bench.deadlocks().await, 0);
+}
+
+#[tokio::test]
+async fn what_time_brings_about_does_not_wait_in_a_circle_with_who_changes_the_same() {
+    let url = postgres::shared().database();
+    let (bench, other) = (Bench::new(&url, open(&url)).await, open(&url));
+    let board = &bench.board;
+    let soon = NewTask { run_at: Some(board.now().plus_ms(5)), ..task("soon") };
+    let made = board.create(flow(OnTaskFailure::Continue, vec![soon])).await;
+    board.pass_ms(10);
+    bench.block("SELECT FROM callboard.workflow FOR UPDATE").await;
+    let urgent = Change::Reprioritize(Priority::new(9).unwrap());
+    let mut changed = other.manage(board.manage_of(urgent, &[&made.tasks[0]]));
+    assert!(poll!(&mut changed).is_pending());
+    assert_eq!(bench.waiting(1).await, ["-- tasks_workflows_lock"]);
+    let mut promoted = board.store.promote_due(board.now());
+    assert!(poll!(&mut promoted).is_pending());
+    assert_eq!(bench.waiting(2).await, ["-- tasks_workflows_lock", "-- workflows_due"]);
+    bench.let_go().await;
+    let (changed, promoted) = tokio::join!(changed, promoted);
+    assert_eq!((changed.unwrap().unwrap().affected, promoted.unwrap()), (1, 1));
+
+    // Leases that ran out in another order than that of their workflows.
+    let mut leased = Vec::new();
+    for _ in 0..2 {
+        leased.push(board.create(flow(OnTaskFailure::Continue, vec![task("leased")])).await);
+    }
+    let claimed = board.claim("agent", 3).await;
+    assert_eq!(claimed.len(), 3);
+    board.pass_ms(1_000);
+    let first = claimed.iter().find(|task| task.task_id == leased[0].tasks[0]).unwrap();
+    board.update(&first.lease).await.unwrap();
+    board.pass_ms(LEASE_MS);
+    let held = format!("SELECT FROM callboard.workflow WHERE id = '{}' FOR UPDATE", leased[0].id);
+    bench.block(&held).await;
+    let ids = [leased[0].tasks[0].as_str(), leased[1].tasks[0].as_str()];
+    let mut cancelled = other.manage(board.manage_of(Change::Cancel, &ids));
+    assert!(poll!(&mut cancelled).is_pending());
+    bench.waiting(1).await;
+    let mut expired = board.store.expire_leases(board.now());
+    assert!(poll!(&mut expired).is_pending());
+    assert_eq!(bench.waiting(2).await, ["-- tasks_workflows_lock"; 2]);
+    bench.let_go().await;
+    let (cancelled, expired) = tokio::join!(cancelled, expired);
+    assert_eq!((cancelled.unwrap().unwrap().affected, expired.unwrap()), (2, 1));
+    assert_eq!(bench.deadlocks().await, 0);
+}
+
+#[tokio::test]
+async fn a_claim_gets_what_is_due_also_while_somebody_has_its_workflow() {
+    let url = postgres::shared().database();
+    let bench = Bench::new(&url, open(&url)).await;
+    let soon = NewTask { run_at: Some(bench.board.now().plus_ms(5)), ..task("soon") };
+    let made = bench.board.create(flow(OnTaskFailure::Continue, vec![soon])).await;
+    bench.board.pass_ms(10);
+    bench.block("SELECT FROM callboard.workflow FOR UPDATE").await;
+    let (store, claim) = (Arc::clone(&bench.board.store), bench.board.claim_of("agent", 1));
+    let claimed = tokio::spawn(async move { store.claim(claim).await });
+    assert_eq!(bench.waiting(1).await, ["-- workflows_due"]);
+    bench.let_go().await;
+    assert_eq!(claimed.await.unwrap().unwrap().unwrap().tasks[0].task_id, made.tasks[0]);
 }

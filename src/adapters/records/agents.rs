@@ -3,7 +3,7 @@
 pub(super) mod list;
 
 use super::{
-    Records, Session, Value,
+    Beside, Records, Session, Value,
     events::{self, Event},
     idempotency::once,
 };
@@ -27,14 +27,14 @@ const KNOWN_MAX: i64 = 1_000;
 #[async_trait::async_trait]
 impl AgentStore for Records {
     async fn register(&self, register: Register) -> Result<Result<Registered, RegisterRefused>, Error> {
-        self.transact(register, |session, asked| {
+        self.transact_beside(Beside::last(), register, |session, asked| {
             Box::pin(once(session, asked.key.as_ref(), asked.now, register_once(session, asked)))
         })
         .await
     }
 
     async fn update(&self, update: Update) -> Result<Result<Updated, UpdateRefused>, Error> {
-        self.transact(update, |session, asked| {
+        self.transact_beside(Beside::last(), update, |session, asked| {
             Box::pin(once(session, asked.key.as_ref(), asked.now, update_once(session, asked)))
         })
         .await
@@ -49,8 +49,10 @@ impl AgentStore for Records {
     }
 
     async fn lose(&self, silence: Silence, now: Instant) -> Result<u64, Error> {
-        self.transact((silence, now), |session, (silence, now)| Box::pin(lose(session, Lost::Silent(*silence), *now)))
-            .await
+        self.transact_beside(Beside::last(), (silence, now), |session, (silence, now)| {
+            Box::pin(lose(session, Lost::Silent(*silence), *now))
+        })
+        .await
     }
 }
 
@@ -61,7 +63,7 @@ async fn forget(session: &dyn Session, before: Instant) -> Result<u64, Error> {
             "-- agent_forget\n\
              DELETE FROM agent WHERE heartbeat_at <= $1 AND id IN (SELECT a.id FROM agent a WHERE a.status IN ('stopped', 'lost') \
              AND a.heartbeat_at <= $1 AND NOT EXISTS (SELECT 1 FROM task_run r WHERE r.owner = a.id AND r.state = 'leased') \
-             ORDER BY a.heartbeat_at LIMIT $2)",
+             ORDER BY a.heartbeat_at LIMIT $2 FOR UPDATE OF a SKIP LOCKED)",
             &[before.into(), FORGOTTEN_AT_ONCE.into()],
         )
         .await?;
@@ -257,10 +259,12 @@ pub(super) async fn seen(
     lease_until: Instant,
     now: Instant,
 ) -> Result<(), Error> {
+    let leases = [Value::Texts(agents), lease_until.into()];
     session
-        .change(
-            "-- agent_seen\nUPDATE agent SET heartbeat_at = $2, session_id = $3 WHERE id = ANY($1) AND heartbeat_at <= $2",
-            &[Value::Texts(agents), now.into(), session_id.into()],
+        .lock(
+            "-- agent_leases_lock\n\
+             SELECT task_id FROM task_run WHERE owner = ANY($1) AND state = 'leased' AND lease_until < $2 ORDER BY task_id FOR UPDATE",
+            &leases,
         )
         .await?;
     session
@@ -269,6 +273,15 @@ pub(super) async fn seen(
              UPDATE task_run SET lease_until = CASE WHEN runs_until < $2 THEN runs_until ELSE $2 END, session_id = $3 \
              WHERE owner = ANY($1) AND state = 'leased' AND lease_until < $2",
             &[Value::Texts(agents), lease_until.into(), session_id.into()],
+        )
+        .await?;
+    session
+        .lock("-- agents_lock\nSELECT id FROM agent WHERE id = ANY($1) ORDER BY id FOR UPDATE", &[Value::Texts(agents)])
+        .await?;
+    session
+        .change(
+            "-- agent_seen\nUPDATE agent SET heartbeat_at = $2, session_id = $3 WHERE id = ANY($1) AND heartbeat_at <= $2",
+            &[Value::Texts(agents), now.into(), session_id.into()],
         )
         .await?;
     let back = session
@@ -300,8 +313,8 @@ pub(super) async fn lose(session: &dyn Session, lost: Lost<'_>, now: Instant) ->
             session
                 .rows(
                     "-- agent_lose_session\n\
-                     UPDATE agent SET status = 'lost', version = version + 1 \
-                     WHERE session_id = $1 AND status NOT IN ('stopped', 'lost') RETURNING id",
+                     UPDATE agent SET status = 'lost', version = version + 1 WHERE id IN (SELECT id FROM agent \
+                     WHERE session_id = $1 AND status NOT IN ('stopped', 'lost') ORDER BY id FOR UPDATE) RETURNING id",
                     &[id.into()],
                 )
                 .await?
@@ -316,7 +329,7 @@ pub(super) async fn lose(session: &dyn Session, lost: Lost<'_>, now: Instant) ->
                      OR (a.heartbeat_at <= $2 AND a.session_id <> '' \
                      AND a.heartbeat_at <= clock_timestamp() - (CAST($4 AS timestamptz) - CAST($2 AS timestamptz)) \
                      AND NOT EXISTS (SELECT 1 FROM session s WHERE s.id = a.session_id AND s.ended_at IS NULL))) \
-                     ORDER BY a.heartbeat_at LIMIT $3) AND status NOT IN ('stopped', 'lost') RETURNING id",
+                     ORDER BY a.heartbeat_at LIMIT $3 FOR UPDATE OF a SKIP LOCKED) RETURNING id",
                     &[silence.at_all.into(), silence.without_session.into(), LOST_AT_ONCE.into(), now.into()],
                 )
                 .await?

@@ -21,6 +21,8 @@ pub enum Kind {
     Claim,
     /// The end of a worker's turn.
     Finish,
+    /// What changes agents, one after the other: their rows come after those of workflows and tasks, also in a transaction of several callers.
+    Last,
 }
 
 impl Beside {
@@ -29,8 +31,18 @@ impl Beside {
         Self { kind, keys: keys.into_iter().flatten().map(str::to_owned).collect() }
     }
 
+    /// Beside none, and after all others.
+    pub fn last() -> Self {
+        Self::of(Kind::Last, [])
+    }
+
+    /// Whether it comes after all others.
+    pub fn is_last(&self) -> bool {
+        self.kind == Kind::Last
+    }
+
     /// Whether both may run at the same time.
     pub fn fits(&self, other: &Self) -> bool {
-        self.kind == other.kind && self.keys.iter().all(|key| !other.keys.contains(key))
+        self.kind == other.kind && !self.is_last() && self.keys.iter().all(|key| !other.keys.contains(key))
     }
 }

@@ -229,7 +229,7 @@ async fn expire(session: &dyn Session, now: Instant) -> Result<u64, Error> {
         .rows(
             "-- lock_expire\n\
              DELETE FROM lock WHERE expires_at <= $1 AND expires_at <= clock_timestamp() AND resource IN (SELECT resource FROM lock WHERE expires_at <= $1 \
-             ORDER BY expires_at LIMIT $2) RETURNING resource, owner",
+             ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED) RETURNING resource, owner",
             &[now.into(), EXPIRED_AT_ONCE.into()],
         )
         .await?;
@@ -255,7 +255,9 @@ pub(super) async fn end_with(session: &dyn Session, session_id: &str, now: Insta
     }
     let ended = session
         .rows(
-            "-- session_end_locks\nDELETE FROM lock WHERE session_id = $1 AND expires_at > $2 RETURNING resource, owner",
+            "-- session_end_locks\n\
+             DELETE FROM lock WHERE resource IN (SELECT resource FROM lock WHERE session_id = $1 AND expires_at > $2 \
+             ORDER BY resource FOR UPDATE) RETURNING resource, owner",
             &[session_id.into(), now.into()],
         )
         .await?;

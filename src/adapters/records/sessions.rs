@@ -1,7 +1,7 @@
 //! Server processes, and what ends with them.
 
 use super::{
-    Records, Session, Value,
+    Beside, Records, Session, Value,
     agents::{self, Lost},
     events::{self, Event},
     locks,
@@ -33,7 +33,7 @@ impl SessionStore for Records {
     }
 
     async fn beat(&self, beat: Beat) -> Result<(), Error> {
-        self.transact(beat, |session, asked| Box::pin(beat_once(session, asked))).await
+        self.transact_beside(Beside::last(), beat, |session, asked| Box::pin(beat_once(session, asked))).await
     }
 
     async fn open(&self) -> Result<Vec<OpenSession>, Error> {
@@ -52,7 +52,7 @@ impl SessionStore for Records {
     }
 
     async fn end(&self, end: End) -> Result<Option<Ended>, Error> {
-        self.transact(end, |session, asked| Box::pin(end_once(session, asked))).await
+        self.transact_beside(Beside::last(), end, |session, asked| Box::pin(end_once(session, asked))).await
     }
 }
 
@@ -135,6 +135,13 @@ async fn end_once(session: &dyn Session, end: &End) -> Result<Option<Ended>, Err
         return Ok(None);
     }
     let until = end.now.after(end.grace);
+    session
+        .lock(
+            "-- session_leases_lock\n\
+             SELECT task_id FROM task_run WHERE session_id = $1 AND state = 'leased' AND lease_until > $2 ORDER BY task_id FOR UPDATE",
+            &[(&end.session_id).into(), until.into()],
+        )
+        .await?;
     let leases = session
         .change(
             "-- session_end_leases\n\
@@ -142,8 +149,8 @@ async fn end_once(session: &dyn Session, end: &End) -> Result<Option<Ended>, Err
             &[(&end.session_id).into(), until.into()],
         )
         .await?;
-    let locks = locks::end_with(session, &end.session_id, end.now).await?;
     let agents = agents::lose(session, Lost::Session(&end.session_id), end.now).await?;
+    let locks = locks::end_with(session, &end.session_id, end.now).await?;
     let ended = Ended { leases, locks, agents };
     tell(session, end, ended)?;
     Ok(Some(ended))

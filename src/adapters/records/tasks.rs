@@ -41,6 +41,13 @@ impl Records {
             None => self.transact(claim, |session, asked| Box::pin(claim::claim(session, asked))).await,
         }
     }
+
+    /// Does what a claim left: jobs do it too, but a lone call must not wait for them. For how many tasks.
+    async fn take_up(&self, left: claim::Left, now: Instant) -> Result<u64, Error> {
+        let lapsed = if left.lapsed { self.expire_leases(now).await? } else { 0 };
+        let due = if left.due { self.promote_due(now).await? } else { 0 };
+        Ok(lapsed + due)
+    }
 }
 
 #[async_trait::async_trait]
@@ -52,8 +59,7 @@ impl TaskStore for Records {
     async fn claim(&self, claim: Claim) -> Result<Result<Claimed, Repeat>, Error> {
         let (now, again) = (claim.now, claim.clone());
         match self.claimed(claim).await? {
-            // They are put back by a job; a lone call must not wait for it.
-            claim::Found::Nothing { lapsed: true } if self.expire_leases(now).await? > 0 => {
+            claim::Found::Nothing(left) if self.take_up(left, now).await? > 0 => {
                 self.claimed(again).await.map(claim::Found::answer)
             }
             found => Ok(found.answer()),

@@ -85,4 +85,10 @@ impl Bench {
         let (lease, now) = (task.lease.clone(), self.board.now());
         Finish { lease, outcome: completed(), cost: None, jitter: 0.0, key: None, now }
     }
+
+    /// How often transactions have waited for each other in a circle.
+    pub async fn deadlocks(&self) -> i64 {
+        let sql = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
+        self.watcher.query_one(sql, &[]).await.unwrap().get(0)
+    }
 }

@@ -26,7 +26,7 @@ use super::{
 use crate::{
     adapters::{
         postgres::pool::{Work, Writes},
-        records::{Later, Step},
+        records::{Beside, Later, Step},
     },
     error::{Code, Error},
     ports::changes::Topic,
@@ -276,7 +276,7 @@ impl Lane {
 }
 
 /// Steps in the places in which they go together: those that may run beside each other. A step that has a key in common with one before it
-/// comes after that one.
+/// comes after that one, and those that are to come last do.
 fn groups(steps: &[Box<dyn Step>]) -> Vec<Vec<usize>> {
     let mut groups: Vec<Vec<usize>> = Vec::new();
     for (place, step) in steps.iter().enumerate() {
@@ -289,6 +289,8 @@ fn groups(steps: &[Box<dyn Step>]) -> Vec<Vec<usize>> {
             None => groups.push(vec![place]),
         }
     }
+    let is_last = |place: &usize| steps.get(*place).and_then(|step| step.beside()).is_some_and(Beside::is_last);
+    groups.sort_by_key(|group| group.iter().any(is_last));
     groups
 }
 
@@ -309,11 +311,11 @@ fn run_all<'a>(work: &'a Work, batch: &'a Mutex<Batch>) -> BoxFuture<'a, Result<
         put_off.clear();
         let transaction = Transaction::new(work);
         for group in groups(steps) {
-            if !put_off.is_empty() {
-                // Those that come next read what these have written.
-                if let Err(failed) = transaction.write(&std::mem::take(put_off)).await {
-                    return spoilt(&transaction, None, Err(failed.error));
-                }
+            // Those that come next read what these have added. Counts of agents nobody reads, and agents come last.
+            let (counts, added) = std::mem::take(put_off).into_iter().partition(Later::is_change);
+            *put_off = counts;
+            if let Err(failed) = transaction.write(&added).await {
+                return spoilt(&transaction, None, Err(failed.error));
             }
             transaction.next_group(keys(steps, &group));
             let sessions: Vec<_> = group.iter().map(|_| PostgresSession::new(&transaction)).collect();

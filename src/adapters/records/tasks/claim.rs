@@ -48,10 +48,19 @@ macro_rules! lease {
 pub(super) enum Found {
     /// Tasks.
     Tasks(Claimed),
-    /// Nothing; whether there are leases that have run out, which nobody has put back yet.
-    Nothing { lapsed: bool },
+    /// Nothing.
+    Nothing(Left),
     /// The key leads to no answer.
     Repeat(Repeat),
+}
+
+/// What a claim that found nothing left for transitions of their own.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Left {
+    /// Leases have run out, and nobody has put their tasks back yet.
+    pub lapsed: bool,
+    /// The time of tasks has come whose workflow somebody else had.
+    pub due: bool,
 }
 
 impl From<Repeat> for Found {
@@ -65,7 +74,7 @@ impl Found {
     pub(super) fn answer(self) -> Result<Claimed, Repeat> {
         match self {
             Self::Tasks(claimed) => Ok(claimed),
-            Self::Nothing { .. } => Ok(Claimed { tasks: Vec::new() }),
+            Self::Nothing(_) => Ok(Claimed { tasks: Vec::new() }),
             Self::Repeat(repeat) => Err(repeat),
         }
     }
@@ -83,9 +92,9 @@ struct Leased<'a> {
 /// Leases the first tasks that the agent can do. A claim that finds nothing is not remembered under its key.
 pub(super) async fn claim(session: &dyn Session, asked: &Claim) -> Result<Found, Error> {
     let found = once(session, asked.key.as_ref(), asked.now, async {
-        let tasks = lease(session, asked).await?;
+        let (tasks, due) = lease(session, asked).await?;
         if tasks.is_empty() {
-            return Ok(Err(Found::Nothing { lapsed: expire::is_due(session, asked.now).await? }));
+            return Ok(Err(Found::Nothing(Left { lapsed: expire::is_due(session, asked.now).await?, due })));
         }
         Ok(Ok(Claimed { tasks }))
     });
@@ -98,23 +107,28 @@ pub(super) fn beside(asked: &Claim) -> Option<Beside> {
     has_one_order.then(|| Beside::of(Kind::Claim, [asked.key.as_ref().map(|key| key.key.as_str())]))
 }
 
-async fn lease(session: &dyn Session, asked: &Claim) -> Result<Vec<ClaimedTask>, Error> {
+/// Tasks; or none, and whether there are some whose time has come that could not be made ready.
+async fn lease(session: &dyn Session, asked: &Claim) -> Result<(Vec<ClaimedTask>, bool), Error> {
     let able = agents::present(session, &asked.agent_id, &asked.session_id, &asked.agent_token, asked.now);
     let promoted = async {
         match session.for_all("task_runs_due") {
-            Some(_) => due::promote(session, asked.now).await.map(|_| true),
-            None => Ok(false),
+            Some(_) => due::promote_free(session, asked.now).await.map(Some),
+            None => Ok(None),
         }
     };
-    let (able, promoted) = try_join(able, promoted).await?;
+    let (able, mut promoted) = try_join(able, promoted).await?;
     let sets = fitting_sets(session, &able).await?;
     let mut leased = first_of_those(session, asked, &sets).await?;
     // Whoever made due tasks ready for all may have come a moment earlier.
-    if leased.is_empty() && !promoted && due::promote(session, asked.now).await? > 0 {
-        leased = first_of_those(session, asked, &sets).await?;
+    if leased.is_empty() && promoted.is_none() {
+        let late = due::promote_free(session, asked.now).await?;
+        if late.count > 0 {
+            leased = first_of_those(session, asked, &sets).await?;
+        }
+        promoted = Some(late);
     }
     if leased.is_empty() {
-        return Ok(Vec::new());
+        return Ok((Vec::new(), promoted.is_some_and(|promoted| promoted.passed_over)));
     }
     let ids: Vec<String> = leased.iter().map(|leased| leased.task_id.clone()).collect();
     let claimed_of: BTreeSet<String> = leased.iter().filter_map(|leased| leased.workflow_id.clone()).collect();
@@ -133,7 +147,7 @@ async fn lease(session: &dyn Session, asked: &Claim) -> Result<Vec<ClaimedTask>,
     }
     begun.iter().try_for_each(|begun| begun.tell(session, by))?;
     claimed_of.into_iter().for_each(|workflow_id| session.touch(Topic::Workflow(workflow_id)));
-    Ok(tasks)
+    Ok((tasks, false))
 }
 
 /// Combinations of capabilities that an agent with these has; 0 is none.

@@ -37,10 +37,13 @@ pub(in crate::adapters::records) async fn expire(session: &dyn Session, now: Ins
             &[now.into(), MOST.into()],
         )
         .await?;
+    let ids = found.into_iter().map(|mut row| row.text()).collect::<Result<Vec<_>, _>>()?;
+    if !ids.is_empty() {
+        held::lock_all(session, &ids).await?;
+    }
     let mut count = 0;
-    for mut row in found {
-        let task_id = row.text()?;
-        let Some(held) = held::lock(session, &task_id).await? else { continue };
+    for task_id in ids {
+        let Some(held) = held::lock_alone(session, &task_id).await? else { continue };
         // Its worker, or another process, may have been faster.
         if held.has_lapsed(now) {
             one(session, &task_id, &held, By { now, actor: None }).await?;

@@ -277,11 +277,12 @@ fn count_for_agent(session: &dyn Session, asked: &Finish, held: &Held, state: St
               UPDATE agent SET tasks_completed = tasks_completed + $2, tasks_failed = tasks_failed + $3, busy_ms = busy_ms + $4 \
               WHERE id = $1",
         many: "-- agents_count\n\
+               WITH locked AS MATERIALIZED (SELECT id FROM agent WHERE id = ANY($1::text[]) ORDER BY id FOR UPDATE)\n\
                UPDATE agent SET tasks_completed = tasks_completed + more.completed, tasks_failed = tasks_failed + more.failed, \
                busy_ms = busy_ms + more.ms \
                FROM (SELECT id, sum(completed)::bigint AS completed, sum(failed)::bigint AS failed, sum(ms)::bigint AS ms \
-               FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[]) AS one (id, completed, failed, ms) GROUP BY id) AS more \
-               WHERE agent.id = more.id",
+               FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[]) AS one (id, completed, failed, ms) GROUP BY id) AS more, \
+               locked WHERE agent.id = locked.id AND more.id = locked.id",
         values: vec![
             owner.into(),
             i64::from(completed).into(),

@@ -1,6 +1,6 @@
 //! A task inside a transition, by its lease.
 
-use futures_util::future::try_join;
+use futures_util::future::{try_join, try_join_all};
 
 use super::super::{Session, Value};
 use crate::{
@@ -15,8 +15,9 @@ use crate::{
 
 /// A task that is not over, with its queue row locked for this transaction.
 ///
-/// Whatever changes a workflow's tasks locks the workflow first and their queue rows then: what it reads of the workflow is so, and two of
-/// them do not wait for each other in a circle. Claims alone begin with queue rows, and pass over those that are locked.
+/// Whatever changes a workflow's tasks locks the workflow first and their queue rows then: what it reads of the workflow is so. After them
+/// come agents, and locks last, of each kind in the order of their ids: so no two transitions wait for each other in a circle. Claims alone
+/// begin with queue rows, and pass over those that are locked.
 pub(super) struct Held {
     pub run: Run,
     pub workflow_id: Option<String>,
@@ -80,6 +81,18 @@ async fn lock_with(session: &dyn Session, task_id: &str, tasks: Vec<String>) -> 
         &tasks,
     );
     try_join(workflows, lock_alone(session, task_id)).await.map(|((), held)| held)
+}
+
+/// Locks tasks with all that is of them, their workflows first.
+pub(super) async fn lock_all(session: &dyn Session, ids: &[String]) -> Result<(), Error> {
+    let ids = [Value::Texts(ids)];
+    let statements = [
+        "-- tasks_workflows_lock\n\
+         SELECT id FROM workflow WHERE id = ANY(ARRAY(SELECT workflow_id FROM task WHERE id = ANY($1))) ORDER BY id FOR UPDATE",
+        "-- task_runs_lock\nSELECT task_id FROM task_run WHERE task_id = ANY($1) ORDER BY task_id FOR UPDATE",
+        "-- tasks_lock\nSELECT id FROM task WHERE id = ANY($1) ORDER BY id FOR UPDATE",
+    ];
+    try_join_all(statements.map(|sql| session.lock(sql, &ids))).await.map(drop)
 }
 
 /// Locks a task without its workflow, for what changes neither.

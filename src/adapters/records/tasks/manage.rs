@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use futures_util::future::try_join_all;
 use serde_json::json;
 
 use super::{
@@ -12,7 +11,7 @@ use super::{
         workflows::flow::{self, By, Delta},
     },
     close, dependents,
-    held::state,
+    held::{self, state},
 };
 use crate::{
     domain::{
@@ -85,7 +84,7 @@ async fn targets(session: &dyn Session, asked: &Manage) -> Result<Result<(Vec<Ta
     if by_ids || (!asked.dry_run && !found.is_empty()) {
         // Locked, they may be found to have changed since.
         let ids = if by_ids { asked.ids.clone() } else { found.into_iter().map(|target| target.id).collect() };
-        lock(session, &ids).await?;
+        held::lock_all(session, &ids).await?;
         found = find(session, asked, &ids, if by_ids { &[] } else { &states }).await?;
     }
     if by_ids {
@@ -118,18 +117,6 @@ async fn targets(session: &dyn Session, asked: &Manage) -> Result<Result<(Vec<Ta
     let more = found.len() > most;
     found.truncate(most);
     Ok(Ok((found, more)))
-}
-
-/// Locks tasks: their workflows first, as every transition does.
-async fn lock(session: &dyn Session, ids: &[String]) -> Result<(), Error> {
-    let ids = [Value::Texts(ids)];
-    let statements = [
-        "-- tasks_workflows_lock\n\
-         SELECT id FROM workflow WHERE id IN (SELECT workflow_id FROM task WHERE id = ANY($1)) ORDER BY id FOR UPDATE",
-        "-- task_runs_lock\nSELECT task_id FROM task_run WHERE task_id = ANY($1) ORDER BY task_id FOR UPDATE",
-        "-- tasks_lock\nSELECT id FROM task WHERE id = ANY($1) ORDER BY id FOR UPDATE",
-    ];
-    try_join_all(statements.map(|sql| session.rows(sql, &ids))).await.map(drop)
 }
 
 /// Tasks with these ids (none: any), in these states (none: any), that fit the filter.

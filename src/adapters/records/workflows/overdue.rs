@@ -27,20 +27,23 @@ pub(super) async fn end(session: &dyn Session, now: Instant) -> Result<u64, Erro
             &[now.into(), MOST.into()],
         )
         .await?;
-    let count = late.len() + given_up.len();
-    for mut row in late {
-        let Some(mut flow) = flow::lock(session, &row.text()?).await? else { continue };
-        if matches!(flow.state, State::Pending | State::Running | State::Waiting) {
-            flow.version += 1;
-            flow.enter(session, State::TimedOut, Some("its deadline has passed"), by).await?;
+    let mut found = Vec::with_capacity(late.len() + given_up.len());
+    for (rows, becomes) in [(late, State::TimedOut), (given_up, State::Cancelled)] {
+        for mut row in rows {
+            found.push((row.text()?, becomes));
         }
     }
-    for mut row in given_up {
-        let Some(mut flow) = flow::lock(session, &row.text()?).await? else { continue };
-        if flow.state == State::Cancelling {
-            flow.version += 1;
-            flow.enter(session, State::Cancelled, None, by).await?;
-        }
+    let count = found.len();
+    found.sort_by(|(one, _), (other, _)| one.cmp(other));
+    for (id, becomes) in found {
+        let Some(mut flow) = flow::lock(session, &id).await? else { continue };
+        let reason = match (becomes, flow.state) {
+            (State::TimedOut, State::Pending | State::Running | State::Waiting) => Some("its deadline has passed"),
+            (State::Cancelled, State::Cancelling) => None,
+            _ => continue,
+        };
+        flow.version += 1;
+        flow.enter(session, becomes, reason, by).await?;
     }
     Ok(count as u64)
 }

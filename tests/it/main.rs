@@ -84,6 +84,7 @@ mod sqlite_read;
 mod sqlite_records;
 mod sqlite_write;
 mod stdio;
+mod stopped;
 mod supervision;
 mod support;
 mod tools;

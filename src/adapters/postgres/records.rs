@@ -49,13 +49,13 @@ use crate::{
 };
 
 /// Of every transaction: unqualified names are ours and nobody's temporary ones, what is answered is on disk whatever the server is set to, and a
-/// process that was halted in the middle holds nobody up for long.
+/// process that was halted in the middle holds nobody up for as long as others wait for a lock.
 const HABITS: Habits = Habits {
     reading: "ISOLATION LEVEL REPEATABLE READ READ ONLY",
     writing: "ISOLATION LEVEL READ COMMITTED READ WRITE",
     conditions: "CASE WHEN pg_catalog.current_setting('synchronous_commit') = 'off' \
      THEN pg_catalog.set_config('synchronous_commit', 'on', true) END",
-    commands: "SET LOCAL search_path = callboard, pg_temp;SET LOCAL idle_in_transaction_session_timeout = '10s'",
+    commands: "SET LOCAL search_path = callboard, pg_temp;SET LOCAL idle_in_transaction_session_timeout = '2s'",
     // Transitions look up few rows by an index, always. PostgreSQL would plan those with lists anew each time, which takes longer than they
     // do, and would read a table from end to end that it takes for empty.
     writing_commands: ";SET LOCAL plan_cache_mode = force_generic_plan;SET LOCAL enable_seqscan = off",

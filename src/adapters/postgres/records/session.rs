@@ -160,7 +160,13 @@ impl<'a> Transaction<'a> {
             }
         }
         let mut committed = pin!(self.work.batch_execute("COMMIT"));
-        let early = poll!(&mut committed);
+        let early = match poll!(&mut committed) {
+            // The connection broke before, and takes nothing any more: COMMIT never left.
+            Poll::Ready(Err(error)) => {
+                return Err(Unsettled::before_commit(End::Parted.of_connection(Err(meaning(error)))));
+            }
+            early => early,
+        };
         let all = async {
             // The server answers COMMIT with ROLLBACK and no error when one of them has failed.
             for answer in answers {

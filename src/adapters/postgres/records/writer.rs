@@ -154,7 +154,7 @@ impl Lane {
             if let Some((work, batch)) = carried_out.transaction
                 && let Err((steps, error)) = self.settle(work, batch).await
             {
-                match (steps.len(), failure::is_collision(&error)) {
+                match (steps.len(), may_succeed(&error)) {
                     (1, false) => fail_all(steps, &error),
                     _ => aside.extend(steps),
                 }
@@ -232,7 +232,7 @@ impl Lane {
                 }
                 Err(Lost::Because(error)) => return fail_all(batch.steps, &error),
             };
-            if !failure::is_collision(&failed) {
+            if !may_succeed(&failed) {
                 break;
             }
         }
@@ -273,6 +273,11 @@ impl Lane {
             }
         }
     }
+}
+
+/// Whether a transaction that came to nothing may come to something when it is carried out again.
+fn may_succeed(error: &Error) -> bool {
+    failure::is_collision(error) || session::is_parted(error)
 }
 
 /// Steps in the places in which they go together: those that may run beside each other. A step that has a key in common with one before it

@@ -370,15 +370,15 @@ async fn money_adds_up_and_postgresqls_functions_answer() {
     let rows = json!([{"day":"2026-01-31","price":"0.10"}, {"day":"2026-01-05","price":"0.20"}]);
     board.answer("bulk_insert", &json!({"table":"sales","rows":rows}).to_string()).await;
     for (sql, kind, value) in [
-        ("select sum(price) from sales", "numeric", json!("0.3")),
+        ("select sum(price) from sales", "numeric", json!("0.30")),
         ("select avg(price) from sales", "numeric", json!("0.15")),
-        ("select round(avg(price), 1) from sales", "numeric", json!("0.2")),
+        ("select round(avg(price), 1) from sales", "numeric", json!("0.20")),
         ("select sum(price) = 0.30 from sales", "int8", json!(1)),
         ("select count(*) from sales where price = 0.10", "int8", json!(1)),
         (
             "select sum(price) from sales group by date_trunc('month', day) having sum(price) <= 0.3",
             "numeric",
-            json!("0.3"),
+            json!("0.30"),
         ),
         ("select to_char(day, 'Mon YYYY') from sales limit 1", "text", json!("Jan 2026")),
         ("select count(*) from sales where day < now() and length(gen_random_uuid()) = 36", "int8", json!(2)),

@@ -17,7 +17,7 @@ pub(super) fn register(connection: &Connection) -> rusqlite::Result<()> {
     connection.create_collation(INSTANT, |a, b| by_key(instants::key(a), instants::key(b), a, b))?;
     let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC | FunctionFlags::SQLITE_INNOCUOUS;
     connection.create_scalar_function("callboard_compare", 2, flags, |context| {
-        let (a, b) = (number(context.get_raw(0)), number(context.get_raw(1)));
+        let (a, b) = (Decimal::read(context.get_raw(0)), Decimal::read(context.get_raw(1)));
         Ok(a.zip(b).map(|(a, b)| a.cmp(&b) as i64))
     })?;
     connection.create_scalar_function("callboard_like", 3, flags, |context| {
@@ -36,15 +36,6 @@ fn by_key<K: Ord>(a_key: Option<K>, b_key: Option<K>, a: &str, b: &str) -> Order
         (Some(_), None) => Ordering::Less,
         (None, Some(_)) => Ordering::Greater,
         (None, None) => a.cmp(b),
-    }
-}
-
-fn number(value: ValueRef<'_>) -> Option<Decimal> {
-    match value {
-        ValueRef::Integer(integer) => Decimal::parse(&integer.to_string()),
-        ValueRef::Real(real) => Decimal::parse(&real.to_string()),
-        ValueRef::Text(text) => Decimal::parse(std::str::from_utf8(text).ok()?),
-        ValueRef::Null | ValueRef::Blob(_) => None,
     }
 }
 

@@ -1,20 +1,25 @@
-//! Exact decimals. SQLite has none: a number is kept as INTEGER or REAL when it comes back from there digit for digit, so that comparing and
-//! adding work in any query, and as marked text when it does not.
+//! Exact decimals. SQLite has none: a number is kept as a double when that has room for its digits, so that comparing and adding work in
+//! any query, and as marked text when it has not.
 
 use std::cmp::Ordering;
 
-use rusqlite::types::Value;
+use rusqlite::types::{Value, ValueRef};
 
-/// Ends a number kept as text. Without it SQLite would turn the text into a double, because the column's affinity is numeric; with it,
-/// arithmetic still reads the digits before it.
+/// Ends a number kept as text. Without it SQLite would turn the text into a double, because of the column's affinity; with it, arithmetic
+/// still reads the digits before it.
 pub(super) const MARK: char = '\u{a0}';
 
 /// Digits before and after the point beyond which a number is no number: what PostgreSQL's numeric holds.
 const INTEGER_DIGITS_MAX: i64 = 131_072;
 const FRACTION_DIGITS_MAX: i64 = 16_383;
 
+/// Digits that every double gives back. What has more comes from arithmetic on doubles, or is no double.
+const DOUBLE_DIGITS: usize = 15;
+/// Digits that settle which double is nearest.
+const NEAREST_DIGITS: usize = 20;
+
 /// A decimal number: ± 0.DIGITS × 10^point.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Decimal {
     negative: bool,
     /// No zeros at either end; empty for zero.
@@ -48,7 +53,7 @@ impl Decimal {
             digits.pop();
         }
         if digits.is_empty() {
-            return Some(Self { negative: false, digits, point: 0 });
+            return Some(Self::default());
         }
         Some(Self { negative, digits, point })
     }
@@ -88,11 +93,6 @@ impl Decimal {
         text
     }
 
-    /// 0.
-    pub(super) fn zero() -> Self {
-        Self { negative: false, digits: Vec::new(), point: 0 }
-    }
-
     /// With the other sign.
     pub(super) fn negated(&self) -> Self {
         Self { negative: !self.negative && !self.digits.is_empty(), ..self.clone() }
@@ -105,7 +105,7 @@ impl Decimal {
         while digits.last() == Some(&b'0') {
             digits.pop();
         }
-        if digits.is_empty() { Self::zero() } else { Self { negative, digits, point: point - leading as i64 } }
+        if digits.is_empty() { Self::default() } else { Self { negative, digits, point: point - leading as i64 } }
     }
 
     /// The sum, every digit of it.
@@ -139,21 +139,20 @@ impl Decimal {
     /// Rounded to so many digits after the point (before it, when negative); a half goes away from zero.
     pub(super) fn rounded(&self, places: i64) -> Self {
         let kept = self.point + places;
-        let Ok(kept) = usize::try_from(kept) else { return Self::zero() };
+        let Ok(kept) = usize::try_from(kept) else { return Self::default() };
         let up = self.digits.get(kept).is_some_and(|digit| *digit >= b'5');
         let cut = Self::of(self.negative, self.digits.iter().take(kept).copied().collect(), self.point);
         let step = Self { negative: self.negative, digits: vec![b'1'], point: 1 - places };
         if up { cut.plus(&step) } else { cut }
     }
 
-    /// Divided, rounded to so many digits in all.
-    pub(super) fn divided(&self, by: u64, significant: usize) -> Self {
+    /// Divided, with as many digits as decide which double is nearest.
+    pub(super) fn divided(&self, by: u64) -> Self {
         let mut digits = Vec::new();
         let mut rest: u128 = 0;
         let mut started = 0;
         let mut at = 0;
-        // One digit more than asked for decides the rounding.
-        while by > 0 && started <= significant && (at < self.digits.len() || rest > 0) {
+        while by > 0 && started < NEAREST_DIGITS && (at < self.digits.len() || rest > 0) {
             let digit = self.digits.get(at).map_or(0, |digit| u128::from(digit - b'0'));
             rest = rest * 10 + digit;
             let quotient = u8::try_from(rest / u128::from(by)).unwrap_or(0);
@@ -162,22 +161,54 @@ impl Decimal {
             started += usize::from(started > 0 || quotient > 0);
             at += 1;
         }
-        let number = Self::of(self.negative, digits, self.point);
-        number.rounded(significant as i64 - number.point)
+        Self::of(self.negative, digits, self.point)
     }
 
-    /// How SQLite shall keep it.
+    /// The number that arithmetic on doubles meant: 0.3 for 0.30000000000000004. Whole numbers keep all their digits.
+    pub(super) fn without_noise(self) -> Self {
+        if self.is_short() { self } else { self.rounded((DOUBLE_DIGITS as i64 - self.point).max(0)) }
+    }
+
+    /// Whether it has no more digits than every double gives back.
+    pub(super) fn is_short(&self) -> bool {
+        self.digits.len() <= DOUBLE_DIGITS
+    }
+
+    /// What a value of SQLite says, where it is a number or a text of one.
+    pub(super) fn read(value: ValueRef<'_>) -> Option<Self> {
+        match value {
+            ValueRef::Integer(integer) => Self::parse(&integer.to_string()),
+            ValueRef::Real(real) => Self::parse(&real.to_string()),
+            ValueRef::Text(text) => Self::parse(std::str::from_utf8(text).ok()?).filter(Self::is_storable),
+            ValueRef::Null | ValueRef::Blob(_) => None,
+        }
+    }
+
+    /// How a column of exact numbers keeps it.
+    pub(super) fn kept(&self) -> Value {
+        if self.is_short() { self.in_double() } else { self.marked() }
+    }
+
+    /// How it is given to a statement, which may compare it with anything.
     pub(super) fn value(&self) -> Value {
-        let text = self.text(0);
-        if let Ok(integer) = text.parse::<i64>() {
-            return Value::Integer(integer);
+        self.text(0).parse().map_or_else(|_| self.in_double(), Value::Integer)
+    }
+
+    /// The double that is nearest.
+    pub(super) fn nearest(&self) -> Value {
+        self.text(0).parse().ok().filter(|double: &f64| double.is_finite()).map_or_else(|| self.marked(), Value::Real)
+    }
+
+    /// A double when it gives the digits back.
+    fn in_double(&self) -> Value {
+        match self.nearest() {
+            Value::Real(double) if Self::parse(&double.to_string()).as_ref() == Some(self) => Value::Real(double),
+            _ => self.marked(),
         }
-        match text.parse::<f64>() {
-            Ok(double) if double.is_finite() && Self::parse(&double.to_string()).as_ref() == Some(self) => {
-                Value::Real(double)
-            }
-            _ => Value::Text(format!("{text}{MARK}")),
-        }
+    }
+
+    fn marked(&self) -> Value {
+        Value::Text(format!("{}{MARK}", self.text(0)))
     }
 }
 
@@ -228,10 +259,34 @@ mod tests {
 
     #[test]
     fn a_double_is_made_only_when_it_gives_the_digits_back() {
-        let value = |text: &str| Decimal::parse(text).unwrap().value();
-        assert_eq!(value("10.00"), Value::Integer(10));
-        assert_eq!(value("9007199254740993"), Value::Integer(9_007_199_254_740_993));
-        assert_eq!(value("29.99"), Value::Real(29.99));
-        assert_eq!(value("0.1234567890123456789"), Value::Text("0.1234567890123456789\u{a0}".to_owned()));
+        let marked = |text: &str| Value::Text(format!("{text}\u{a0}"));
+        for (text, kept, given) in [
+            ("10.00", Value::Real(10.0), Value::Integer(10)),
+            ("29.99", Value::Real(29.99), Value::Real(29.99)),
+            ("123456789012345", Value::Real(123_456_789_012_345.0), Value::Integer(123_456_789_012_345)),
+            ("9007199254740993", marked("9007199254740993"), Value::Integer(9_007_199_254_740_993)),
+            ("0.1234567890123456", marked("0.1234567890123456"), Value::Real(0.123_456_789_012_345_6)),
+            ("0.1234567890123456789", marked("0.1234567890123456789"), marked("0.1234567890123456789")),
+        ] {
+            let number = Decimal::parse(text).unwrap();
+            assert_eq!((number.kept(), number.value()), (kept, given), "{text}");
+        }
+        for beyond in [format!("1{}", "0".repeat(400)), format!("0.{}1", "0".repeat(400))] {
+            assert_eq!(Decimal::parse(&beyond).unwrap().kept(), marked(&beyond));
+        }
+    }
+
+    #[test]
+    fn noise_of_doubles_is_rounded_away_and_whole_numbers_stay() {
+        for (given, meant) in [
+            ("0.30000000000000004", "0.3"),
+            ("2.6749999999999998", "2.675"),
+            ("-3.3333333333333335", "-3.33333333333333"),
+            ("99999999999999.98", "100000000000000"),
+            ("1524157925011431", "1524157925011431"),
+            ("123456789.12", "123456789.12"),
+        ] {
+            assert_eq!(Decimal::parse(given).unwrap().without_noise().text(0), meant, "{given}");
+        }
     }
 }

@@ -196,13 +196,8 @@ fn chosen(context: &Context<'_>, wanted: std::cmp::Ordering) -> Value {
 
 fn compare(a: ValueRef<'_>, b: ValueRef<'_>) -> std::cmp::Ordering {
     let decimal = |value: ValueRef<'_>| match value {
-        ValueRef::Integer(integer) => Decimal::parse(&integer.to_string()),
-        ValueRef::Real(real) => Decimal::parse(&real.to_string()),
-        ValueRef::Text(text) => {
-            let text = std::str::from_utf8(text).ok()?;
-            text.ends_with(super::decimal::MARK).then(|| Decimal::parse(text)).flatten()
-        }
-        _ => None,
+        ValueRef::Text(text) if !text.ends_with(super::decimal::MARK.to_string().as_bytes()) => None,
+        value => Decimal::read(value),
     };
     if let (Some(a), Some(b)) = (decimal(a), decimal(b)) {
         return a.cmp(&b);

@@ -8,19 +8,28 @@ use rusqlite::{
     types::{Value, ValueRef},
 };
 
-use super::decimal::{Decimal, MARK};
+use super::decimal::Decimal;
 
 thread_local! {
-    /// The statement that this thread runs reads columns of exact numbers: a result that no double gives back is then kept as marked text.
+    /// The statement that this thread runs works on exact numbers.
     static EXACT: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Digits of an average, as many as every double gives back.
-const AVERAGE_DIGITS: usize = 15;
+/// A statement on exact numbers runs on this thread until this is dropped: doubles of more digits than they give back are noise to it, and
+/// a sum that no double holds is marked text.
+pub(super) struct Exactly(());
 
-/// Says whether results of more digits than a double holds are wanted from the statement that runs next on this thread.
-pub(super) fn be_exact(exact: bool) {
-    EXACT.set(exact);
+impl Exactly {
+    pub(super) fn begin(exact: bool) -> Self {
+        EXACT.set(exact);
+        Self(())
+    }
+}
+
+impl Drop for Exactly {
+    fn drop(&mut self) {
+        EXACT.set(false);
+    }
 }
 
 /// Makes them known to a connection.
@@ -38,23 +47,37 @@ pub(super) fn register(connection: &Connection) -> rusqlite::Result<()> {
 }
 
 fn rounded(value: ValueRef<'_>, places: i64) -> Value {
-    match (value, number(value)) {
+    let places = places.clamp(-1_000, 1_000);
+    match (value, Decimal::read(value)) {
         (ValueRef::Null, _) => Value::Null,
-        (_, Some(number)) => kept(&number.rounded(places.clamp(-1_000, 1_000)), true),
+        (ValueRef::Real(_), Some(number)) => number.without_noise().rounded(places).nearest(),
+        (_, Some(number)) => number.rounded(places).kept(),
         (ValueRef::Real(real), None) => Value::Real(real),
-        (ValueRef::Text(text), None) if text.eq_ignore_ascii_case(b"nan") => Value::Text("NaN".to_owned()),
+        (value, None) if is_nan(value) => not_a_number(),
         _ => Value::Real(0.0),
     }
 }
 
+fn is_nan(value: ValueRef<'_>) -> bool {
+    matches!(value, ValueRef::Text(text) if text.eq_ignore_ascii_case(b"nan"))
+}
+
+fn not_a_number() -> Value {
+    Value::Text("NaN".to_owned())
+}
+
 /// What has been added up.
+#[derive(Default)]
 struct Sum {
     exact: Decimal,
     rows: i64,
     /// Rows that were no integers: the answer is then none either, so that `sum(x) / 2` keeps its fraction.
     fractions: i64,
-    /// Rows of infinity and of NaN, which no digits add up to.
-    infinite: [i64; 3],
+    /// Rows that come from arithmetic on doubles: the answer is then no more exact than they are.
+    computed: i64,
+    infinite: i64,
+    negative_infinite: i64,
+    not_numbers: i64,
 }
 
 impl Sum {
@@ -66,47 +89,49 @@ impl Sum {
         if !matches!(value, ValueRef::Integer(_)) {
             self.fractions += times;
         }
-        match (number(value), value) {
+        match (Decimal::read(value), value) {
             (Some(number), _) => {
+                let number = self.meant(number, value, times);
                 self.exact = self.exact.plus(&if times < 0 { number.negated() } else { number });
             }
-            (None, ValueRef::Real(real)) => {
-                let [up, down, _] = &mut self.infinite;
-                *(if real > 0.0 { up } else { down }) += times;
-            }
-            (None, ValueRef::Text(text)) if text.eq_ignore_ascii_case(b"nan") => {
-                let [.., nan] = &mut self.infinite;
-                *nan += times;
-            }
+            (None, ValueRef::Real(real)) if real > 0.0 => self.infinite += times,
+            (None, ValueRef::Real(_)) => self.negative_infinite += times,
+            (None, value) if is_nan(value) => self.not_numbers += times,
             _ => {}
         }
     }
 
+    fn meant(&mut self, number: Decimal, value: ValueRef<'_>, times: i64) -> Decimal {
+        if !EXACT.get() || !matches!(value, ValueRef::Real(_)) || number.is_short() {
+            return number;
+        }
+        self.computed += times;
+        number.without_noise()
+    }
+
+    /// The answer that does not depend on digits.
     fn beyond(&self) -> Option<Value> {
-        match self.infinite {
-            [0, 0, 0] => None,
-            [_, 0, 0] => Some(Value::Real(f64::INFINITY)),
-            [0, _, 0] => Some(Value::Real(f64::NEG_INFINITY)),
-            _ => Some(Value::Text("NaN".to_owned())),
+        match (self.rows, self.infinite, self.negative_infinite, self.not_numbers) {
+            (0, ..) => Some(Value::Null),
+            (_, 0, 0, 0) => None,
+            (_, _, 0, 0) => Some(Value::Real(f64::INFINITY)),
+            (_, 0, _, 0) => Some(Value::Real(f64::NEG_INFINITY)),
+            _ => Some(not_a_number()),
         }
     }
 
     fn total(&self) -> Value {
-        match self.beyond() {
-            _ if self.rows == 0 => Value::Null,
-            Some(value) => value,
+        self.beyond().unwrap_or_else(|| match EXACT.get() {
             // Beyond 64 bits integers go on as numbers, as PostgreSQL's do.
-            None if self.fractions == 0 => self.exact.value(),
-            None => kept(&self.exact, EXACT.get()),
-        }
+            _ if self.fractions == 0 => self.exact.value(),
+            true if self.computed == 0 => self.exact.kept(),
+            true => self.exact.clone().without_noise().nearest(),
+            false => self.exact.nearest(),
+        })
     }
 
     fn average(&self) -> Value {
-        match self.beyond() {
-            _ if self.rows == 0 => Value::Null,
-            Some(value) => value,
-            None => kept(&self.exact.divided(self.rows.unsigned_abs(), AVERAGE_DIGITS), false),
-        }
+        self.beyond().unwrap_or_else(|| self.exact.divided(self.rows.unsigned_abs()).nearest())
     }
 }
 
@@ -114,7 +139,7 @@ struct Folded(fn(&Sum) -> Value);
 
 impl Aggregate<Sum, Value> for Folded {
     fn init(&self, _: &mut Context<'_>) -> rusqlite::Result<Sum> {
-        Ok(Sum { exact: Decimal::zero(), rows: 0, fractions: 0, infinite: [0; 3] })
+        Ok(Sum::default())
     }
 
     fn step(&self, context: &mut Context<'_>, sum: &mut Sum) -> rusqlite::Result<()> {
@@ -138,29 +163,11 @@ impl WindowAggregate<Sum, Value> for Folded {
     }
 }
 
-/// A double when it gives the digits back, or when nobody asked for more.
-fn kept(number: &Decimal, exact: bool) -> Value {
-    let text = number.text(0);
-    match text.parse::<f64>() {
-        Ok(double) if !exact || Decimal::parse(&double.to_string()).as_ref() == Some(number) => Value::Real(double),
-        _ => Value::Text(format!("{text}{MARK}")),
-    }
-}
-
-fn number(value: ValueRef<'_>) -> Option<Decimal> {
-    match value {
-        ValueRef::Integer(integer) => Decimal::parse(&integer.to_string()),
-        ValueRef::Real(real) => Decimal::parse(&real.to_string()),
-        ValueRef::Text(text) => Decimal::parse(std::str::from_utf8(text).ok()?).filter(Decimal::is_storable),
-        ValueRef::Null | ValueRef::Blob(_) => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use rusqlite::{Connection, types::Value};
 
-    use super::{be_exact, register};
+    use super::{Exactly, register};
 
     fn of(sql: &str) -> Value {
         let connection = Connection::open_in_memory().unwrap();
@@ -177,15 +184,9 @@ mod tests {
             ("select sum(x) from (select 1 x union all select 2 union all select null)", Value::Integer(3)),
             ("select sum(x) / 2 from (select 1.5 x union all select 1.5)", Value::Real(1.5)),
             ("select sum(distinct x) from (select 0.1 x union all select 0.1 union all select 0.2)", Value::Real(0.3)),
-            (
-                "select avg(x) from (select 10 x union all select 0 union all select 0)",
-                Value::Real(3.333_333_333_333_33),
-            ),
+            ("select avg(x) from (select 10 x union all select 0 union all select 0)", Value::Real(10.0 / 3.0)),
             ("select avg(x) from (select 0.10 x union all select 0.20)", Value::Real(0.15)),
-            (
-                "select avg(x) from (select 20 x union all select 0 union all select 0)",
-                Value::Real(6.666_666_666_666_67),
-            ),
+            ("select avg(x) from (select 20 x union all select 0 union all select 0)", Value::Real(20.0 / 3.0)),
             ("select round(2.675, 2)", Value::Real(2.68)),
             ("select round(-2.5)", Value::Real(-3.0)),
             ("select round(1250, -2)", Value::Real(1300.0)),
@@ -204,8 +205,11 @@ mod tests {
         }
         let long = "select sum(x) from (select 12345678901234567 x union all select 0.01)";
         assert_eq!(of(long), Value::Real(12_345_678_901_234_567.01));
-        be_exact(true);
+        let _exactly = Exactly::begin(true);
         assert_eq!(of(long), Value::Text("12345678901234567.01\u{a0}".to_owned()));
-        be_exact(false);
+        // No more exact than what is added, and so a number that compares.
+        let thirds = "select sum(x / 3) < 36.7 from (select 10.0 x union all select 100.0)";
+        assert_eq!(of(thirds), Value::Integer(1));
+        assert_eq!(of("select sum(x + 0.2) = 0.3 from (select 0.1 x)"), Value::Integer(1));
     }
 }

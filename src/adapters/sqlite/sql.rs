@@ -13,6 +13,8 @@ mod guard;
 mod insert;
 mod load;
 mod read;
+mod sheet;
+mod sources;
 mod structure;
 mod values;
 mod write;

@@ -5,12 +5,23 @@ use crate::{
     domain::sql::column_types::{BaseType, ColumnType, Identity},
 };
 
-/// Types whose values SQLite would take for numbers: the word `text` in a type keeps it from that.
-fn needs_text(base: BaseType) -> bool {
-    matches!(
-        base,
-        BaseType::Json | BaseType::Jsonb | BaseType::Xml | BaseType::Bit(_) | BaseType::VarBit(_) | BaseType::TsVector
-    )
+/// The word in a type that says how SQLite keeps values whose type's name alone says it wrongly.
+fn affinity(column: &ColumnType) -> Option<&'static str> {
+    match (column.base, column.dimensions) {
+        // SQLite would take them for numbers.
+        (
+            BaseType::Json
+            | BaseType::Jsonb
+            | BaseType::Xml
+            | BaseType::Bit(_)
+            | BaseType::VarBit(_)
+            | BaseType::TsVector,
+            0,
+        ) => Some("text"),
+        // SQLite would make integers of whole numbers, and divide them as such.
+        (BaseType::Numeric(_), 0) => Some("real"),
+        _ => None,
+    }
 }
 
 /// A type as it stands in CREATE TABLE, with its collation where order is not that of the bytes.
@@ -27,7 +38,7 @@ pub(super) fn write(column: &ColumnType) -> String {
     };
     // SQLite reads the brackets as one more word of the type, which must come before its numbers.
     let brackets = "[]".repeat(usize::from(column.dimensions));
-    let text = if needs_text(column.base) && column.dimensions == 0 { " text" } else { "" };
+    let affinity = affinity(column).map(|word| format!(" {word}")).unwrap_or_default();
     let collation = match (column.dimensions, column.base) {
         (0, BaseType::Numeric(size)) if size.is_none_or(|(precision, _)| precision > 15) => Some(collations::DECIMAL),
         (0, BaseType::Timestamp(_) | BaseType::TimestampTz(_) | BaseType::Date) => Some(collations::INSTANT),
@@ -36,7 +47,7 @@ pub(super) fn write(column: &ColumnType) -> String {
         _ => None,
     };
     let collation = collation.map(|name| format!(" COLLATE {name}")).unwrap_or_default();
-    format!("{name}{brackets}{text}{arguments}{collation}")
+    format!("{name}{brackets}{affinity}{arguments}{collation}")
 }
 
 /// Reads a declared type, also of tables that were made elsewhere. `None` when it is none of ours: its values are then whatever they are.
@@ -57,7 +68,8 @@ pub(super) fn read(declared: &str) -> Option<ColumnType> {
         Some((name, more)) => (name, 1 + more.matches("[]").count()),
         None => (name, 0),
     };
-    let name = name.trim().strip_suffix(" text").unwrap_or(name);
+    let name = name.trim();
+    let name = ["text", "real"].iter().find_map(|word| name.strip_suffix(word)?.strip_suffix(' ')).unwrap_or(name);
     let read = ColumnType::parse(&format!("{name}{arguments}{}", "[]".repeat(dimensions)), "type").ok()?;
     Some(ColumnType { identity: None::<Identity>, ..read })
 }

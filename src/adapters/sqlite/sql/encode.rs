@@ -251,7 +251,7 @@ fn numeric(text: &str, size: Option<(u16, u16)>) -> Result<Value, Fault> {
             );
         }
     }
-    Ok(number.value())
+    Ok(number.kept())
 }
 
 fn limited(text: &str, length: Option<u32>, base: BaseType) -> Result<String, Fault> {

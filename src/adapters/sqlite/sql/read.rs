@@ -2,20 +2,16 @@
 
 use std::borrow::Cow;
 
-use rusqlite::{Connection, OptionalExtension, Statement, types::Value};
-use serde_json::value::RawValue;
+use rusqlite::{Connection, Statement, types::Value};
 
-use super::{catalog, declared, dialect, encode, guard, structure, values};
+use super::{catalog, dialect, encode, guard, sheet::Sheet, sources::Sources, structure};
 use crate::{
     adapters::sqlite::{failure, file::Call, functions, money},
     domain::{
         json::{self, Json},
         names::nearest,
         page::Bounds,
-        sql::{
-            Column, Plan, Rows, Scan,
-            column_types::{BaseType, ColumnType},
-        },
+        sql::{Plan, Rows, Scan},
     },
     error::{Code, Error, Place},
 };
@@ -34,79 +30,34 @@ pub(super) fn query(connection: &Connection, asked: &Asked<'_>, call: &Call) -> 
     guard::taken();
     let mut statement = prepare(connection, asked.statement, call)?;
     structure::check(asked.statement, asked.params)?;
-    let numbers = numbers(connection).map_err(wrong)?;
+    let sources = Sources::taken(connection).map_err(wrong)?;
     bind(&mut statement, asked.params, call)?;
     functions::begin();
-    money::be_exact(numbers);
-    let declared: Vec<Option<ColumnType>> =
-        statement.columns().map(|column| column.decl_type().and_then(declared::read)).collect();
-    let names: Vec<String> = statement.column_names().map(str::to_owned).collect();
-    let mut kinds: Vec<Option<&'static str>> = vec![None; names.len()];
-    let mut answer = Rows::default();
-    let mut bytes = 0;
-    let mut passed = 0;
+    let _exactly = money::Exactly::begin(sources.scale().is_some());
+    let mut sheet = Sheet::new(&statement, sources.scale());
+    let (mut bytes, mut passed, mut truncated) = (0, 0, false);
     let mut rows = statement.raw_query();
     while let Some(row) = rows.next().map_err(wrong)? {
         if passed < asked.offset {
             passed += 1;
             continue;
         }
-        if answer.rows.len() >= asked.bounds.rows_max {
-            answer.truncated = true;
+        truncated = sheet.len() >= asked.bounds.rows_max;
+        if truncated {
             break;
         }
-        let mut text = String::from("[");
-        for (at, (declared, kind)) in declared.iter().zip(&mut kinds).enumerate() {
-            if at > 0 {
-                text.push(',');
-            }
-            let value = row.get_ref(at).map_err(wrong)?;
-            let exact = Some(&EXACT).filter(|_| numbers && declared.is_none() && values::is_fraction(value));
-            *kind = if exact.is_some() { Some("numeric") } else { kind.or_else(|| values::kind(value)) };
-            values::render(&mut text, value, declared.as_ref().or(exact));
+        let more = sheet.add(row).map_err(wrong)?;
+        bytes += more;
+        truncated = bytes > asked.bounds.bytes_max;
+        if truncated && sheet.len() == 1 {
+            return Err(too_big(more - 1));
         }
-        text.push(']');
-        bytes += text.len() + 1;
-        if bytes > asked.bounds.bytes_max {
-            if answer.rows.is_empty() {
-                return Err(too_big(text.len()));
-            }
-            answer.truncated = true;
+        if truncated {
+            sheet.pop();
             break;
         }
-        let row = RawValue::from_string(text);
-        answer
-            .rows
-            .push(row.map_err(|error| Error::new(Code::Internal, "a row could not be written as JSON").cause(error))?);
     }
-    let columns = names.into_iter().zip(declared).zip(kinds);
-    answer.columns = columns
-        .map(|((name, declared), kind)| Column {
-            name,
-            type_name: declared
-                .map_or_else(|| kind.unwrap_or("text").to_owned(), |declared| declared::short_name(&declared)),
-        })
-        .collect();
-    Ok(answer)
-}
-
-/// What a fraction without a declared type is in a statement over exact numbers.
-const EXACT: ColumnType = ColumnType { base: BaseType::Numeric(None), dimensions: 0, identity: None };
-
-/// Whether the statement just prepared reads exact numbers and no doubles: its sums are then exact numbers too.
-fn numbers(connection: &Connection) -> rusqlite::Result<bool> {
-    let read = guard::taken();
-    let mut found = false;
-    let mut types = connection.prepare_cached("SELECT type FROM pragma_table_xinfo(?1) WHERE name = ?2")?;
-    for (table, column) in read {
-        let declared: Option<String> = types.query_row([table, column], |row| row.get(0)).optional()?;
-        match declared.as_deref().and_then(declared::read).map(|column| column.base) {
-            Some(BaseType::Numeric(_)) => found = true,
-            Some(BaseType::Real | BaseType::DoublePrecision) => return Ok(false),
-            _ => {}
-        }
-    }
-    Ok(found)
+    sheet.finish(truncated)
 }
 
 fn too_big(bytes: usize) -> Error {

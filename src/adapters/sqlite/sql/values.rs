@@ -60,13 +60,14 @@ fn render_text(out: &mut String, text: &str, declared: Option<&ColumnType>) {
     }
 }
 
-/// Whether a value without a declared type is a number that is no integer.
-pub(super) fn is_fraction(value: ValueRef<'_>) -> bool {
-    match value {
-        ValueRef::Real(real) => real.is_finite(),
-        ValueRef::Text(text) => std::str::from_utf8(text).is_ok_and(|text| text.ends_with(MARK)),
-        _ => false,
-    }
+/// A number that came out of an expression over exact numbers and is no integer, with at least so many digits after the point.
+pub(super) fn exact(value: ValueRef<'_>, scale: u16) -> Option<String> {
+    let number = match value {
+        ValueRef::Real(_) => Decimal::read(value)?.without_noise(),
+        ValueRef::Text(text) if text.ends_with(MARK.to_string().as_bytes()) => Decimal::read(value)?,
+        _ => return None,
+    };
+    Some(number.text(scale.into()))
 }
 
 /// The short type name of a value in a column without a declared type.
@@ -81,10 +82,12 @@ pub(super) fn kind(value: ValueRef<'_>) -> Option<&'static str> {
 }
 
 fn numeric(out: &mut String, text: &str, size: Option<(u16, u16)>) {
-    match Decimal::parse(text) {
-        Some(number) => string(out, &number.text(size.map_or(0, |(_, scale)| i64::from(scale)))),
-        None => string(out, text),
-    }
+    string(out, &padded(text, size.map_or(0, |(_, scale)| scale)));
+}
+
+/// A number's text with at least so many digits after the point; any other text as it is.
+pub(super) fn padded(text: &str, scale: u16) -> String {
+    Decimal::parse(text).map_or_else(|| text.to_owned(), |number| number.text(scale.into()))
 }
 
 fn whole(out: &mut String, integer: i64) {

@@ -1,0 +1,114 @@
+//! The rows of an answer as JSON, and the types of its columns.
+
+use std::ops::Range;
+
+use rusqlite::{Row, Statement, types::ValueRef};
+use serde_json::value::RawValue;
+
+use super::{declared, values};
+use crate::{
+    domain::sql::{Column, Rows, column_types::ColumnType},
+    error::{Code, Error},
+};
+
+/// An answer on its way.
+pub(super) struct Sheet {
+    columns: Vec<Seen>,
+    /// Digits after the point that a computed number has at least; none where computed numbers are doubles.
+    scale: Option<u16>,
+    rows: Vec<String>,
+    integers: Vec<Integer>,
+}
+
+/// A column, and what was seen in it.
+struct Seen {
+    name: String,
+    declared: Option<ColumnType>,
+    /// Of the last value, where no type is declared.
+    kind: Option<&'static str>,
+}
+
+/// An integer in a column without a declared type: a numeric once the column turns out to hold such.
+struct Integer {
+    row: usize,
+    column: usize,
+    written: Range<usize>,
+}
+
+const NUMERIC: &str = "numeric";
+
+impl Sheet {
+    pub(super) fn new(statement: &Statement<'_>, scale: Option<u16>) -> Self {
+        let seen = |column: rusqlite::Column<'_>| Seen {
+            name: column.name().to_owned(),
+            declared: column.decl_type().and_then(declared::read),
+            kind: None,
+        };
+        Self { columns: statement.columns().map(seen).collect(), scale, rows: Vec::new(), integers: Vec::new() }
+    }
+
+    /// Rows so far.
+    pub(super) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Adds a row, and says how many bytes it takes.
+    pub(super) fn add(&mut self, row: &Row<'_>) -> rusqlite::Result<usize> {
+        let mut text = String::from("[");
+        let mut growth = 0;
+        for (place, column) in self.columns.iter_mut().enumerate() {
+            if place > 0 {
+                text.push(',');
+            }
+            let value = row.get_ref(place)?;
+            let start = text.len();
+            let computed = self.scale.filter(|_| column.declared.is_none());
+            match computed.and_then(|scale| values::exact(value, scale)) {
+                Some(number) => {
+                    values::string(&mut text, &number);
+                    column.kind = Some(NUMERIC);
+                }
+                None => {
+                    values::render(&mut text, value, column.declared.as_ref());
+                    column.kind = column.kind.filter(|kind| *kind == NUMERIC).or(values::kind(value)).or(column.kind);
+                }
+            }
+            if let (Some(scale), ValueRef::Integer(_)) = (computed, value) {
+                growth += usize::from(scale) + 3;
+                self.integers.push(Integer { row: self.rows.len(), column: place, written: start..text.len() });
+            }
+        }
+        text.push(']');
+        let bytes = text.len() + growth + 1;
+        self.rows.push(text);
+        Ok(bytes)
+    }
+
+    /// Takes the last row back.
+    pub(super) fn pop(&mut self) {
+        self.rows.pop();
+        self.integers.retain(|integer| integer.row < self.rows.len());
+    }
+
+    /// The answer.
+    pub(super) fn finish(mut self, truncated: bool) -> Result<Rows, Error> {
+        // From the end, so that what stands before stays where it is.
+        for Integer { row, column, written } in self.integers.iter().rev() {
+            let is_numeric = self.columns.get(*column).is_some_and(|column| column.kind == Some(NUMERIC));
+            if let Some(text) = self.rows.get_mut(*row).filter(|_| is_numeric) {
+                let digits = text.get(written.clone()).unwrap_or_default().trim_matches('"');
+                let number = values::padded(digits, self.scale.unwrap_or(0));
+                text.replace_range(written.clone(), &format!("\"{number}\""));
+            }
+        }
+        let rows = self.rows.into_iter().map(RawValue::from_string).collect::<Result<_, _>>();
+        let rows =
+            rows.map_err(|error| Error::new(Code::Internal, "a row could not be written as JSON").cause(error))?;
+        let columns = self.columns.into_iter().map(|Seen { name, declared, kind }| Column {
+            name,
+            type_name: declared
+                .map_or_else(|| kind.unwrap_or("text").to_owned(), |declared| declared::short_name(&declared)),
+        });
+        Ok(Rows { columns: columns.collect(), rows, truncated })
+    }
+}

@@ -80,6 +80,7 @@ mod sql_keys;
 mod sql_roundabout;
 mod sql_values;
 mod sqlite_attacks;
+mod sqlite_compare;
 mod sqlite_money;
 mod sqlite_read;
 mod sqlite_records;

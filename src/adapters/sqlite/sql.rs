@@ -12,6 +12,7 @@ mod encode;
 mod guard;
 mod insert;
 mod load;
+mod operands;
 mod read;
 mod sheet;
 mod sources;

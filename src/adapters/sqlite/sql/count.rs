@@ -45,7 +45,15 @@ fn clause(column: &Column, condition: &Condition, bound: &mut Vec<Value>) -> Res
             .place(Place { backend_code: Some(fault.code.to_owned()), ..Place::default() })
     };
     let mut value = |json: &RawValue| -> Result<String, Error> {
-        bound.push(comparable(json, column.column_type.as_ref()).map_err(wrong)?);
+        bound.push(
+            match &column.column_type {
+                Some(ColumnType { base, dimensions: 0, .. }) if json.get() != "null" => {
+                    encode::comparable(json.get(), *base)
+                }
+                other => encode::encode(json, other.as_ref()),
+            }
+            .map_err(wrong)?,
+        );
         Ok(format!("?{}", bound.len()))
     };
     let holds = holds(column);
@@ -91,22 +99,6 @@ fn holds(column: &Column) -> Holds {
         Some(kind) if kind.dimensions > 0 => Holds::Lists,
         Some(ColumnType { base: BaseType::Json | BaseType::Jsonb, .. }) => Holds::Documents,
         _ => Holds::Values,
-    }
-}
-
-/// A value to compare with: more digits than the column keeps are no mistake here.
-fn comparable(json: &RawValue, column: Option<&ColumnType>) -> Result<Value, encode::Fault> {
-    match column {
-        Some(ColumnType { base, dimensions: 0, identity }) => {
-            let base = match base {
-                BaseType::Numeric(_) => BaseType::Numeric(None),
-                BaseType::SmallInt | BaseType::Integer | BaseType::BigInt => BaseType::Numeric(None),
-                BaseType::Varchar(_) => BaseType::Text,
-                other => *other,
-            };
-            encode::encode(json, Some(&ColumnType { base, dimensions: 0, identity: *identity }))
-        }
-        other => encode::encode(json, other),
     }
 }
 

@@ -135,7 +135,8 @@ fn comment(column: &NewColumn) -> String {
     }
 }
 
-fn literal(value: &Value) -> String {
+/// A value as it stands in a statement.
+pub(super) fn literal(value: &Value) -> String {
     match value {
         Value::Null => "NULL".to_owned(),
         Value::Integer(integer) => integer.to_string(),

@@ -72,6 +72,32 @@ pub(super) fn of_a_row(json: &RawValue, column: Option<&ColumnType>) -> Result<V
     encode(json, column)
 }
 
+/// A value to compare a column with: more digits than it keeps are no mistake here.
+pub(super) fn comparable(raw: &str, base: BaseType) -> Result<Value, Fault> {
+    match base {
+        BaseType::Json | BaseType::Jsonb => document(raw, base == BaseType::Jsonb).map(Value::Text),
+        _ if raw.starts_with(['{', '[']) => mismatch(&ColumnType { base, dimensions: 0, identity: None }),
+        _ => comparable_text(&words(raw)?, base),
+    }
+}
+
+/// The same of a text.
+pub(super) fn comparable_text(text: &str, base: BaseType) -> Result<Value, Fault> {
+    match base {
+        BaseType::SmallInt | BaseType::Integer | BaseType::BigInt => {
+            match Decimal::parse(text).map(|number| (number.value(), number)) {
+                // Beyond what integers reach, the nearest double is on the right side of all of them.
+                Some((Value::Text(_), number)) => Ok(number.nearest()),
+                Some((value, _)) => Ok(value),
+                None => syntax(base, text),
+            }
+        }
+        BaseType::Numeric(_) => scalar(text, BaseType::Numeric(None)),
+        BaseType::Varchar(_) => scalar(text, BaseType::Text),
+        _ => scalar(text, base),
+    }
+}
+
 fn mismatch<T>(column: &ColumnType) -> Result<T, Fault> {
     fault("42804", format!("a value of type {} is wanted, and this one is of type json", column.full_name()))
 }

@@ -2,9 +2,9 @@
 
 use std::borrow::Cow;
 
-use rusqlite::{Connection, Statement, types::Value};
+use rusqlite::{Connection, Statement};
 
-use super::{catalog, dialect, encode, guard, sheet::Sheet, sources::Sources, structure};
+use super::{catalog, dialect, guard, operands::Operands, sheet::Sheet, sources::Sources, structure};
 use crate::{
     adapters::sqlite::{failure, file::Call, functions, money},
     domain::{
@@ -31,7 +31,11 @@ pub(super) fn query(connection: &Connection, asked: &Asked<'_>, call: &Call) -> 
     let mut statement = prepare(connection, asked.statement, call)?;
     structure::check(asked.statement, asked.params)?;
     let sources = Sources::taken(connection).map_err(wrong)?;
-    bind(&mut statement, asked.params, call)?;
+    let operands = Operands::of(asked.statement, &sources);
+    if let Some(text) = operands.rewritten(asked.statement) {
+        statement = prepare(connection, &text, call)?;
+    }
+    bind(&mut statement, asked.params, &operands, call)?;
     functions::begin();
     let _exactly = money::Exactly::begin(sources.scale().is_some());
     let mut sheet = Sheet::new(&statement, sources.scale());
@@ -134,7 +138,7 @@ fn explained(connection: &Connection, error: Error) -> Error {
 }
 
 /// Binds values to `$1`, `?1` and plain `?`.
-fn bind(statement: &mut Statement<'_>, params: &[Json], call: &Call) -> Result<(), Error> {
+fn bind(statement: &mut Statement<'_>, params: &[Json], operands: &Operands, call: &Call) -> Result<(), Error> {
     let mut places = Vec::new();
     for index in 1..=statement.parameter_count() {
         let number = match statement.parameter_name(index) {
@@ -160,8 +164,7 @@ fn bind(statement: &mut Statement<'_>, params: &[Json], call: &Call) -> Result<(
     }
     for (index, number) in places {
         let Some(param) = params.get(number - 1) else { continue };
-        let value: Value = encode::untyped(param.get())
-            .map_err(|fault| Error::invalid(format!("params[{}]", number - 1), fault.reason))?;
+        let value = operands.value(number, param.get())?;
         statement.raw_bind_parameter(index, value).map_err(|error| failure::of(error, call))?;
     }
     Ok(())
@@ -172,7 +175,7 @@ pub(super) fn explain(connection: &Connection, text: &str, params: &[Json], call
     let wrong = |error| failure::of(error, call);
     structure::check(text, params)?;
     // The statement itself must be one that can run.
-    bind(&mut prepare(connection, text, call)?, params, call)?;
+    bind(&mut prepare(connection, text, call)?, params, &Operands::default(), call)?;
     let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {}", spelled(text).0)).map_err(wrong)?;
     let mut steps = Vec::new();
     let mut rows = statement.raw_query();

@@ -21,6 +21,13 @@ impl Sources {
         Ok(Self(columns))
     }
 
+    /// The type of a column, when every column of its name has it.
+    pub(super) fn type_of(&self, name: &str) -> Option<&ColumnType> {
+        let mut types = self.0.iter().filter(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, found)| found);
+        let first = types.next()?;
+        first.as_ref().filter(|_| types.all(|other| other == first))
+    }
+
     /// The most digits after the point of the exact numbers read; none when there are none, or doubles beside them.
     pub(super) fn scale(&self) -> Option<u16> {
         let mut most = None;

@@ -36,7 +36,7 @@ pub(super) fn check(text: &str, params: &[Json]) -> Result<(), Error> {
 }
 
 /// The number of the parameter that a token is: `$1`, `?1`, or `?`, which is the one after the highest so far.
-fn number(text: &str, tokens: &[Token], place: usize, token: &Token, last: usize) -> Option<usize> {
+pub(super) fn number(text: &str, tokens: &[Token], place: usize, token: &Token, last: usize) -> Option<usize> {
     let written = text.get(token.start..token.end)?;
     match token.kind {
         Kind::Parameter => written.get(1..)?.parse().ok(),

@@ -1,0 +1,262 @@
+//! Parameters and constants beside columns: SQLite compares them as they are written, so they are given to it as their column keeps values.
+
+use std::{collections::HashMap, ops::Range};
+
+use rusqlite::types::Value;
+
+use super::{
+    ddl,
+    encode::{self, Fault},
+    sources::Sources,
+    structure,
+};
+use crate::{
+    domain::sql::{
+        column_types::BaseType,
+        lexer::{self, Kind, Token},
+    },
+    error::{Error, Place},
+};
+
+/// As many as a statement may have.
+const TOKENS_MAX: usize = 8_192;
+/// Functions whose result is a number.
+const NUMBERS: [&str; 8] = ["sum", "avg", "round", "abs", "count", "total", "length", "char_length"];
+/// Functions whose result is one of their arguments.
+const CHOICES: [&str; 5] = ["coalesce", "ifnull", "nullif", "min", "max"];
+
+/// What stands beside columns in a statement.
+#[derive(Default)]
+pub(super) struct Operands {
+    /// By the number of the parameter; none where its columns differ.
+    parameters: HashMap<usize, Option<Beside>>,
+    /// Constants to write otherwise, ascending.
+    constants: Vec<(Range<usize>, String)>,
+}
+
+/// The column that a value is compared with.
+#[derive(Clone, PartialEq)]
+struct Beside {
+    name: String,
+    base: BaseType,
+    /// The statement also gives this name to something else.
+    ambiguous: bool,
+}
+
+impl Operands {
+    /// Looks them up.
+    pub(super) fn of(text: &str, sources: &Sources) -> Self {
+        let mut found = Self::default();
+        // What cannot be cut into tokens is SQLite's to refuse.
+        let Ok(tokens) = lexer::tokens(text, TOKENS_MAX) else { return found };
+        let pieces = Pieces { text, tokens: &tokens, sources };
+        let mut last = 0;
+        for (place, token) in tokens.iter().enumerate() {
+            if let Some(number) = structure::number(text, &tokens, place, token, last) {
+                last = last.max(number);
+                let Some(beside) = pieces.beside(place) else { continue };
+                let known = found.parameters.entry(number).or_insert_with(|| Some(beside.clone()));
+                *known = known.take().filter(|known| *known == beside);
+            } else if let Some(written) = pieces.rewritten(place, token) {
+                found.constants.push((token.start..token.end, written));
+            }
+        }
+        found
+    }
+
+    /// The statement with its constants as their columns keep them; none when it stays as it is.
+    pub(super) fn rewritten(&self, text: &str) -> Option<String> {
+        let mut out = text.to_owned();
+        self.constants.iter().rev().for_each(|(place, written)| out.replace_range(place.clone(), written));
+        (!self.constants.is_empty()).then_some(out)
+    }
+
+    /// A parameter's value.
+    ///
+    /// # Errors
+    /// `invalid` about a value that is none of its column's type.
+    pub(super) fn value(&self, number: usize, raw: &str) -> Result<Value, Error> {
+        let refused = |fault: Fault| {
+            Error::invalid(format!("params[{}]", number - 1), fault.reason)
+                .place(Place { backend_code: Some(fault.code.to_owned()), ..Place::default() })
+        };
+        let plain = || encode::untyped(raw).map_err(refused);
+        let Some(Some(beside)) = self.parameters.get(&number).filter(|_| raw != "null" && !raw.starts_with(['[', '{']))
+        else {
+            return plain();
+        };
+        match encode::comparable(raw, beside.base) {
+            Ok(value) => Ok(value),
+            Err(fault) if beside.is_strict() => {
+                let hint = format!("`${number}` is compared with `{}`", beside.name);
+                Err(refused(fault).hint(hint))
+            }
+            Err(_) => plain(),
+        }
+    }
+}
+
+impl Beside {
+    /// Whether a value of another type can only be a mistake.
+    fn is_strict(&self) -> bool {
+        let strict = matches!(
+            self.base,
+            BaseType::Boolean
+                | BaseType::SmallInt
+                | BaseType::Integer
+                | BaseType::BigInt
+                | BaseType::Numeric(_)
+                | BaseType::Uuid
+        );
+        strict && !self.ambiguous
+    }
+}
+
+struct Pieces<'a> {
+    text: &'a str,
+    tokens: &'a [Token],
+    sources: &'a Sources,
+}
+
+impl Pieces<'_> {
+    fn kind(&self, place: usize) -> Option<&Kind> {
+        self.tokens.get(place).map(|token| &token.kind)
+    }
+
+    fn written(&self, place: usize) -> &str {
+        self.tokens.get(place).and_then(|token| self.text.get(token.start..token.end)).unwrap_or_default()
+    }
+
+    fn is(&self, place: usize, word: &str) -> bool {
+        matches!(self.kind(place), Some(Kind::Word(known)) if known == word)
+    }
+
+    fn is_symbol(&self, place: usize, symbol: char) -> bool {
+        self.kind(place) == Some(&Kind::Symbol(symbol))
+    }
+
+    fn name(&self, place: usize) -> Option<&str> {
+        match self.kind(place)? {
+            Kind::Word(name) | Kind::Quoted(name) => Some(name),
+            _ => None,
+        }
+    }
+
+    /// What the value at `place` is compared with.
+    fn beside(&self, place: usize) -> Option<Beside> {
+        // `=?` is one token; so is `?`, with its number behind it.
+        let sign = self.written(place).trim_end_matches('?');
+        let own = sign.len() < self.written(place).len() && !sign.is_empty();
+        let numbered = self.written(place).ends_with('?')
+            && self.kind(place + 1) == Some(&Kind::Number)
+            && self.tokens.get(place).map(|token| token.end) == self.tokens.get(place + 1).map(|token| token.start);
+        let behind = place + 1 + usize::from(numbered);
+        if self.kind(behind) == Some(&Kind::Operator) && !compares(self.written(behind)) {
+            return None;
+        }
+        let before = if own { compares(sign).then(|| place.checked_sub(1)).flatten() } else { self.compared(place) };
+        match before {
+            Some(end) => self.ending(end),
+            None if compares(self.written(behind)) && !own => self.beginning(behind + 1),
+            None => None,
+        }
+    }
+
+    /// Where the expression ends that stands before the comparison whose right side is at `place`: `a =`, `a in (1,`, `a between 1 and`.
+    fn compared(&self, place: usize) -> Option<usize> {
+        let sign = place.checked_sub(1)?;
+        if compares(self.written(sign)) {
+            return sign.checked_sub(1);
+        }
+        let word = if self.is(sign, "between") {
+            sign
+        } else if self.is(sign, "and") {
+            place.checked_sub(3).filter(|at| self.is(*at, "between"))?
+        } else {
+            self.list(sign)?
+        };
+        let before = word.checked_sub(1)?;
+        if self.is(before, "not") { before.checked_sub(1) } else { Some(before) }
+    }
+
+    /// The `in` of the list of values that `at` is a separator of.
+    fn list(&self, mut at: usize) -> Option<usize> {
+        loop {
+            let value = at.checked_sub(1)?;
+            match self.kind(at)? {
+                Kind::Symbol('(') => return Some(value).filter(|value| self.is(*value, "in")),
+                Kind::Symbol(',') if matches!(self.kind(value)?, Kind::Text(_) | Kind::Number | Kind::Parameter) => {
+                    at = value.checked_sub(1)?;
+                }
+                _ => return None,
+            }
+        }
+    }
+
+    /// The column, or the function of one, that an expression is which ends at `at`.
+    fn ending(&self, at: usize) -> Option<Beside> {
+        if !self.is_symbol(at, ')') {
+            return self.column(at);
+        }
+        let mut open = 0_usize;
+        let start = (0..=at).rev().find(|at| {
+            open += usize::from(self.is_symbol(*at, ')'));
+            open -= usize::from(self.is_symbol(*at, '('));
+            open == 0
+        })?;
+        self.call(start.checked_sub(1)?)
+    }
+
+    /// The same of one that begins at `at`.
+    fn beginning(&self, at: usize) -> Option<Beside> {
+        if self.is_symbol(at + 1, '(') {
+            return self.call(at);
+        }
+        self.column(if self.is_symbol(at + 1, '.') { at + 2 } else { at })
+    }
+
+    fn column(&self, at: usize) -> Option<Beside> {
+        let name = self.name(at)?;
+        let found = self.sources.type_of(name).filter(|found| found.dimensions == 0)?;
+        let taken =
+            |at: &usize| self.is(*at, "as") && self.name(at + 1).is_some_and(|alias| alias.eq_ignore_ascii_case(name));
+        let ambiguous = (0..self.tokens.len()).any(|at| taken(&at));
+        Some(Beside { name: name.to_owned(), base: found.base, ambiguous })
+    }
+
+    fn call(&self, at: usize) -> Option<Beside> {
+        let name = self.name(at)?;
+        if NUMBERS.contains(&name) {
+            return Some(Beside { name: name.to_owned(), base: BaseType::Numeric(None), ambiguous: false });
+        }
+        let first = if self.is_symbol(at + 3, '.') { at + 4 } else { at + 2 };
+        let ends = self.is_symbol(first + 1, ',') || self.is_symbol(first + 1, ')');
+        if CHOICES.contains(&name) && ends { self.column(first) } else { None }
+    }
+
+    /// How a constant is written so that it is a value of the column beside it, where that is not how it stands there.
+    fn rewritten(&self, place: usize, token: &Token) -> Option<String> {
+        let (text, is_text) = match &token.kind {
+            Kind::Text(text) => (text.as_str(), true),
+            Kind::Number => (self.text.get(token.start..token.end)?, false),
+            _ => return None,
+        };
+        let base = self.beside(place).filter(|beside| !beside.ambiguous)?.base;
+        // Times have an order of their own, and numbers that are short are made doubles of by SQLite.
+        let differs = matches!(
+            base,
+            BaseType::Boolean | BaseType::Numeric(_) | BaseType::Uuid | BaseType::Time(_) | BaseType::TimeTz(_)
+        );
+        let value = encode::comparable_text(text, base).ok().filter(|_| differs)?;
+        let same = match &value {
+            Value::Text(kept) => is_text && kept == text,
+            _ => !is_text,
+        };
+        (!same).then(|| ddl::literal(&value))
+    }
+}
+
+/// Whether an operator compares.
+fn compares(sign: &str) -> bool {
+    matches!(sign, "=" | "==" | "<>" | "!=" | "<" | "<=" | ">" | ">=")
+}

@@ -138,12 +138,15 @@ impl Decimal {
 
     /// Rounded to so many digits after the point (before it, when negative); a half goes away from zero.
     pub(super) fn rounded(&self, places: i64) -> Self {
-        let kept = self.point + places;
-        let Ok(kept) = usize::try_from(kept) else { return Self::default() };
-        let up = self.digits.get(kept).is_some_and(|digit| *digit >= b'5');
-        let cut = Self::of(self.negative, self.digits.iter().take(kept).copied().collect(), self.point);
+        let up = usize::try_from(self.point + places).ok().and_then(|next| self.digits.get(next));
         let step = Self { negative: self.negative, digits: vec![b'1'], point: 1 - places };
-        if up { cut.plus(&step) } else { cut }
+        if up.is_some_and(|digit| *digit >= b'5') { self.cut(places).plus(&step) } else { self.cut(places) }
+    }
+
+    /// Without the digits beyond so many after the point.
+    pub(super) fn cut(&self, places: i64) -> Self {
+        let kept = usize::try_from(self.point + places).unwrap_or(0);
+        Self::of(self.negative, self.digits.iter().take(kept).copied().collect(), self.point)
     }
 
     /// Divided, with as many digits as decide which double is nearest.
@@ -182,6 +185,12 @@ impl Decimal {
             ValueRef::Text(text) => Self::parse(std::str::from_utf8(text).ok()?).filter(Self::is_storable),
             ValueRef::Null | ValueRef::Blob(_) => None,
         }
+    }
+
+    /// The same, and of a double what it was meant to be.
+    pub(super) fn meant(value: ValueRef<'_>) -> Option<Self> {
+        let number = Self::read(value)?;
+        Some(if matches!(value, ValueRef::Real(_)) { number.without_noise() } else { number })
     }
 
     /// How a column of exact numbers keeps it.

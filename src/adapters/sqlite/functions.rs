@@ -1,11 +1,14 @@
-//! Functions that PostgreSQL has and SQLite has not, with PostgreSQL's behaviour: texts, choices, identifiers. Dates and `to_char` are in
-//! `functions/`.
+//! Functions that PostgreSQL has and SQLite has not, with PostgreSQL's behaviour: texts, choices, identifiers. Dates, numbers,
+//! patterns and statistics are in `functions/`.
 
 mod dates;
 mod numbers;
+mod patterns;
+mod statistics;
 
 use std::cell::Cell;
 
+use md5::{Digest, Md5};
 use rusqlite::{
     Connection,
     functions::{Context, FunctionFlags},
@@ -19,7 +22,7 @@ use crate::{
 };
 
 /// What is known to a connection beyond SQLite's own functions.
-pub(super) const NAMES: [&str; 29] = [
+pub(super) const NAMES: [&str; 41] = [
     "now",
     "transaction_timestamp",
     "statement_timestamp",
@@ -47,8 +50,20 @@ pub(super) const NAMES: [&str; 29] = [
     "div",
     "bool_and",
     "bool_or",
+    "every",
     "ascii",
     "chr",
+    "md5",
+    "regexp",
+    "regexp_like",
+    "regexp_replace",
+    "regexp_substr",
+    "stddev",
+    "stddev_pop",
+    "stddev_samp",
+    "var_pop",
+    "var_samp",
+    "variance",
 ];
 
 /// Bytes of a text that a function may make.
@@ -80,7 +95,7 @@ pub(super) fn register(connection: &Connection) -> rusqlite::Result<()> {
         connection.create_scalar_function(name, 0, varying, |_| Ok(now()))?;
     }
     connection.create_scalar_function("gen_random_uuid", 0, varying, |_| random_uuid())?;
-    let functions: [(&str, i32, Function); 22] = [
+    let functions: [(&str, i32, Function); 27] = [
         ("date_trunc", 2, dates::date_trunc),
         ("date_part", 2, dates::date_part),
         ("to_char", 2, to_char),
@@ -102,6 +117,11 @@ pub(super) fn register(connection: &Connection) -> rusqlite::Result<()> {
         ("char_length", 1, length),
         ("character_length", 1, length),
         ("div", 2, numbers::div),
+        ("md5", 1, md5),
+        ("regexp", 2, patterns::regexp),
+        ("regexp_like", -1, patterns::like),
+        ("regexp_replace", -1, patterns::replace),
+        ("regexp_substr", 2, patterns::substr),
         ("ascii", 1, |context| {
             Ok(text(context, 0)
                 .map_or(Value::Null, |t| Value::Integer(t.chars().next().map_or(0, |c| u32::from(c).into()))))
@@ -117,7 +137,10 @@ pub(super) fn register(connection: &Connection) -> rusqlite::Result<()> {
             function(context)
         })?;
     }
-    connection.create_aggregate_function("bool_and", 1, fixed, numbers::Every(true))?;
+    statistics::register(connection, fixed)?;
+    for name in ["bool_and", "every"] {
+        connection.create_aggregate_function(name, 1, fixed, numbers::Every(true))?;
+    }
     connection.create_aggregate_function("bool_or", 1, fixed, numbers::Every(false))?;
     connection.create_scalar_function("chr", 1, fixed, |context| {
         let number = context.get::<Option<u32>>(0)?;
@@ -300,12 +323,21 @@ fn length(context: &Context<'_>) -> Answer {
     Ok(text(context, 0).map_or(Value::Null, |text| Value::Integer(text.chars().count() as i64)))
 }
 
+/// In hexadecimal digits.
+fn md5(context: &Context<'_>) -> Answer {
+    let digest = match context.get_raw(0) {
+        ValueRef::Blob(bytes) => Md5::digest(bytes),
+        other => Md5::digest(plain(other)),
+    };
+    Ok(Value::Text(digest.iter().map(|byte| format!("{byte:02x}")).collect()))
+}
+
 /// A date where it is one, else a number.
 fn to_char(context: &Context<'_>) -> Answer {
     let (Some(value), Some(pattern)) = (text(context, 0), text(context, 1)) else { return Ok(Value::Null) };
     match dates::read(&value) {
         Some(moment) => Ok(Value::Text(dates::written(&moment, &pattern))),
-        None => match Decimal::parse(&value) {
+        None => match Decimal::meant(context.get_raw(0)) {
             Some(number) => numbers::written(&number, &pattern).map(Value::Text),
             None => Err(wrong(format!("to_char: `{value}` is neither a time nor a number"))),
         },
@@ -332,9 +364,15 @@ mod tests {
         }
     }
 
+    pub(super) fn assert_answers(cases: &[(&str, &str)]) {
+        for (sql, wanted) in cases {
+            assert_eq!(of(sql), *wanted, "{sql}");
+        }
+    }
+
     #[test]
     fn texts_are_cut_as_postgresql_cuts_them() {
-        for (sql, wanted) in [
+        assert_answers(&[
             ("left('abcde', 2)", "ab"),
             ("left('abcde', -2)", "abc"),
             ("left('ab', 9)", "ab"),
@@ -364,14 +402,15 @@ mod tests {
             ("char_length('é€')", "2"),
             ("ascii('A')", "65"),
             ("chr(65)", "A"),
-        ] {
-            assert_eq!(of(sql), wanted, "{sql}");
-        }
+            ("md5('abc')", "900150983cd24fb0d6963f7d28e17f72"),
+            ("md5(x'00ff')", "d07d34efac6328007ad67c7e0a985e00"),
+            ("md5(null)", "null"),
+        ]);
     }
 
     #[test]
     fn choices_pass_null_over() {
-        for (sql, wanted) in [
+        assert_answers(&[
             ("greatest(1, null, 3)", "3"),
             ("least(1, null, 3)", "1"),
             ("greatest(null, null)", "null"),
@@ -384,9 +423,8 @@ mod tests {
             ("div(7, 2)", "3"),
             ("div(-7, 2)", "-3"),
             ("div(1, 0)", "division by zero"),
-        ] {
-            assert_eq!(of(sql), wanted, "{sql}");
-        }
+            ("div(0.3, 0.1)", "3"),
+        ]);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! `sum`, `avg` and `round` without the errors of doubles: 0.10 and 0.20 make 0.30.
+//! `sum`, `avg`, `round` and their like without the errors of doubles: 0.10 and 0.20 make 0.30.
 
 use std::cell::Cell;
 
@@ -37,21 +37,40 @@ pub(super) fn register(connection: &Connection) -> rusqlite::Result<()> {
     let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC | FunctionFlags::SQLITE_INNOCUOUS;
     connection.create_window_function("sum", 1, flags, Folded(Sum::total))?;
     connection.create_window_function("avg", 1, flags, Folded(Sum::average))?;
-    for arguments in [1, 2] {
-        connection.create_scalar_function("round", arguments, flags, move |context| {
+    for (name, arguments, work) in [
+        ("round", 1, Decimal::rounded as fn(&Decimal, i64) -> Decimal),
+        ("round", 2, Decimal::rounded),
+        ("trunc", 2, Decimal::cut),
+    ] {
+        connection.create_scalar_function(name, arguments, flags, move |context| {
             let places = if arguments == 1 { Some(0) } else { context.get::<Option<i64>>(1)? };
-            Ok(places.map_or(Value::Null, |places| rounded(context.get_raw(0), places)))
+            let to = |number: &Decimal, places: i64| work(number, places.clamp(-1_000, 1_000));
+            Ok(places.map_or(Value::Null, |places| shortened(context.get_raw(0), |number| to(number, places))))
         })?;
+    }
+    for (name, work) in [("floor", f64::floor as fn(f64) -> f64), ("ceil", f64::ceil), ("ceiling", f64::ceil)] {
+        connection.create_scalar_function(name, 1, flags, move |context| Ok(whole(context.get_raw(0), work)))?;
     }
     Ok(())
 }
 
-fn rounded(value: ValueRef<'_>, places: i64) -> Value {
-    let places = places.clamp(-1_000, 1_000);
-    match (value, Decimal::read(value)) {
+/// A whole number above or below: 29 below 0.29 * 100, which is 28.999999999999996 to doubles.
+fn whole(value: ValueRef<'_>, work: fn(f64) -> f64) -> Value {
+    let meant = |number: Decimal| if EXACT.get() { number.without_noise() } else { number };
+    match (value, Decimal::read(value).map(|number| meant(number).nearest())) {
+        (ValueRef::Integer(integer), _) => Value::Integer(integer),
+        (_, Some(Value::Real(real))) => Value::Real(work(real)),
+        (_, Some(other)) => other,
+        (ValueRef::Real(real), None) => Value::Real(real),
+        _ => Value::Null,
+    }
+}
+
+fn shortened(value: ValueRef<'_>, work: impl FnOnce(&Decimal) -> Decimal) -> Value {
+    match (value, Decimal::meant(value)) {
         (ValueRef::Null, _) => Value::Null,
-        (ValueRef::Real(_), Some(number)) => number.without_noise().rounded(places).nearest(),
-        (_, Some(number)) => number.rounded(places).kept(),
+        (ValueRef::Real(_), Some(number)) => work(&number).nearest(),
+        (_, Some(number)) => work(&number).kept(),
         (ValueRef::Real(real), None) => Value::Real(real),
         (value, None) if is_nan(value) => not_a_number(),
         _ => Value::Real(0.0),
@@ -192,6 +211,12 @@ mod tests {
             ("select round(1250, -2)", Value::Real(1300.0)),
             ("select round(0.5, -3)", Value::Real(0.0)),
             ("select round(null, 2)", Value::Null),
+            ("select trunc(2.679, 2)", Value::Real(2.67)),
+            ("select trunc(-1259, -2)", Value::Real(-1200.0)),
+            ("select trunc(0.05, -3)", Value::Real(0.0)),
+            ("select floor(0.29 * 100)", Value::Real(28.0)),
+            ("select ceil(7)", Value::Integer(7)),
+            ("select floor('x')", Value::Null),
             (
                 "select group_concat(s, ' ') from (select sum(x) over (order by x rows 1 preceding) s from (select 0.1 x union all select 0.2 union all select 0.7))",
                 Value::Text("0.1 0.3 0.9".to_owned()),
@@ -210,6 +235,8 @@ mod tests {
         // No more exact than what is added, and so a number that compares.
         let thirds = "select sum(x / 3) < 36.7 from (select 10.0 x union all select 100.0)";
         assert_eq!(of(thirds), Value::Integer(1));
+        assert_eq!(of("select floor(0.29 * 100)"), Value::Real(29.0));
+        assert_eq!(of("select ceil(1.1 * 100)"), Value::Real(110.0));
         assert_eq!(of("select sum(x + 0.2) = 0.3 from (select 0.1 x)"), Value::Integer(1));
     }
 }

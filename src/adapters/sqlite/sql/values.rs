@@ -62,12 +62,12 @@ fn render_text(out: &mut String, text: &str, declared: Option<&ColumnType>) {
 
 /// A number that came out of an expression over exact numbers and is no integer, with at least so many digits after the point.
 pub(super) fn exact(value: ValueRef<'_>, scale: u16) -> Option<String> {
-    let number = match value {
-        ValueRef::Real(_) => Decimal::read(value)?.without_noise(),
-        ValueRef::Text(text) if text.ends_with(MARK.to_string().as_bytes()) => Decimal::read(value)?,
-        _ => return None,
+    let computed = match value {
+        ValueRef::Real(_) => true,
+        ValueRef::Text(text) => text.ends_with(MARK.to_string().as_bytes()),
+        _ => false,
     };
-    Some(number.text(scale.into()))
+    Some(Decimal::meant(value).filter(|_| computed)?.text(scale.into()))
 }
 
 /// The short type name of a value in a column without a declared type.

@@ -383,6 +383,8 @@ async fn money_adds_up_and_postgresqls_functions_answer() {
         ("select to_char(day, 'Mon YYYY') from sales limit 1", "text", json!("Jan 2026")),
         ("select count(*) from sales where day < now() and length(gen_random_uuid()) = 36", "int8", json!(2)),
         ("select count(*) from sales where now() <> now()", "int8", json!(0)),
+        ("select md5(to_char(day, 'YYYY')) from sales limit 1", "text", json!("c92a10324374fac681719d63979d00fe")),
+        ("select count(*) from sales where regexp_like(to_char(day, 'Month'), '^JAN', 'i')", "int8", json!(2)),
     ] {
         let answer = query(&board, json!({"query": sql})).await;
         assert_eq!((&answer["columns"][0]["type"], &answer["rows"][0][0]), (&json!(kind), &value), "{sql}: {answer}");
@@ -403,6 +405,12 @@ async fn a_form_that_sqlite_lacks_is_answered_with_the_one_that_works() {
             "select extract(year from a) from t",
             8,
             "this database is SQLite: write date_part('month', x) for extract(month from x)",
+        ),
+        ("select cast(a as date) from t", 8, "this database is SQLite: write date(x) for a cast to date"),
+        (
+            "select a::timestamptz from t",
+            9,
+            "this database is SQLite: write datetime(x) for a cast to timestamp; columns of times need none",
         ),
     ] {
         let error = board.refused("execute_query", &json!({"query": sql}).to_string()).await;

@@ -14,6 +14,7 @@ mod insert;
 mod load;
 mod operands;
 mod read;
+mod select_list;
 mod sheet;
 mod sources;
 mod structure;

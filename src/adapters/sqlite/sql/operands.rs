@@ -5,7 +5,7 @@ use std::{collections::HashMap, ops::Range};
 use rusqlite::types::Value;
 
 use super::{
-    ddl,
+    ddl, dialect,
     encode::{self, Fault},
     sources::Sources,
     structure,
@@ -25,13 +25,15 @@ const NUMBERS: [&str; 8] = ["sum", "avg", "round", "abs", "count", "total", "len
 /// Functions whose result is one of their arguments.
 const CHOICES: [&str; 5] = ["coalesce", "ifnull", "nullif", "min", "max"];
 
+const INTEGERS: [&str; 7] = ["int", "int2", "int4", "int8", "integer", "bigint", "smallint"];
+
 /// What stands beside columns in a statement.
 #[derive(Default)]
 pub(super) struct Operands {
     /// By the number of the parameter; none where its columns differ.
     parameters: HashMap<usize, Option<Beside>>,
-    /// Constants to write otherwise, ascending.
-    constants: Vec<(Range<usize>, String)>,
+    /// What to write otherwise, ascending.
+    edits: Vec<(Range<usize>, String)>,
 }
 
 /// The column that a value is compared with.
@@ -58,17 +60,22 @@ impl Operands {
                 let known = found.parameters.entry(number).or_insert_with(|| Some(beside.clone()));
                 *known = known.take().filter(|known| *known == beside);
             } else if let Some(written) = pieces.rewritten(place, token) {
-                found.constants.push((token.start..token.end, written));
+                found.edits.push((token.start..token.end, written));
             }
+        }
+        if sources.scale().is_some() {
+            found.edits.extend(rounded_casts(&tokens));
+            found.edits.sort_by_key(|(place, _)| place.start);
         }
         found
     }
 
-    /// The statement with its constants as their columns keep them; none when it stays as it is.
+    /// The statement with its constants as their columns keep them, and numbers rounded where they become integers; none when it stays as
+    /// it is.
     pub(super) fn rewritten(&self, text: &str) -> Option<String> {
         let mut out = text.to_owned();
-        self.constants.iter().rev().for_each(|(place, written)| out.replace_range(place.clone(), written));
-        (!self.constants.is_empty()).then_some(out)
+        self.edits.iter().rev().for_each(|(place, written)| out.replace_range(place.clone(), written));
+        (!self.edits.is_empty()).then_some(out)
     }
 
     /// A parameter's value.
@@ -254,6 +261,21 @@ impl Pieces<'_> {
         };
         (!same).then(|| ddl::literal(&value))
     }
+}
+
+/// `cast(x as integer)` rounds exact numbers in PostgreSQL, and cuts doubles in SQLite.
+fn rounded_casts(tokens: &[Token]) -> Vec<(Range<usize>, String)> {
+    let kinds: Vec<&Kind> = tokens.iter().map(|token| &token.kind).collect();
+    let mut edits = Vec::new();
+    for place in (0..kinds.len()).filter(|place| matches!(kinds.get(*place), Some(Kind::Word(word)) if word == "cast"))
+    {
+        let Some(target) = kinds.get(place..).and_then(dialect::target).map(|target| place + target) else { continue };
+        let is_integer = matches!(kinds.get(target), Some(Kind::Word(name)) if INTEGERS.contains(&name.as_str()));
+        if let (true, Some(open), Some(r#as)) = (is_integer, tokens.get(place + 1), tokens.get(target - 1)) {
+            edits.extend([(open.end..open.end, "round(".to_owned()), (r#as.start..r#as.start, ") ".to_owned())]);
+        }
+    }
+    edits
 }
 
 /// Whether an operator compares.

@@ -38,7 +38,7 @@ pub(super) fn query(connection: &Connection, asked: &Asked<'_>, call: &Call) -> 
     bind(&mut statement, asked.params, &operands, call)?;
     functions::begin();
     let _exactly = money::Exactly::begin(sources.scale().is_some());
-    let mut sheet = Sheet::new(&statement, sources.scale());
+    let mut sheet = Sheet::new(&statement, asked.statement, sources.scale());
     let (mut bytes, mut passed, mut truncated) = (0, 0, false);
     let mut rows = statement.raw_query();
     while let Some(row) = rows.next().map_err(wrong)? {
@@ -106,6 +106,14 @@ fn prepare<'c>(connection: &'c Connection, text: &str, call: &Call) -> Result<St
             None => explained(connection, error.place(place)),
         }
     })?;
+    if let Some((position, hint)) = dialect::misread(text) {
+        return Err(Error::invalid(
+            "query",
+            "SQLite reads a number from what is cast to this type, or leaves it as it is",
+        )
+        .hint(format!("this database is SQLite: {hint}"))
+        .place(Place { position: Some(position), backend_code: Some("0A000".to_owned()), ..Place::default() }));
+    }
     if statement.column_count() == 0 || !statement.readonly() {
         return Err(Error::new(Code::Denied, "a query only reads; this statement returns no rows")
             .argument("query")

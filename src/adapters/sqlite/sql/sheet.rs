@@ -5,7 +5,7 @@ use std::ops::Range;
 use rusqlite::{Row, Statement, types::ValueRef};
 use serde_json::value::RawValue;
 
-use super::{declared, values};
+use super::{declared, select_list, values};
 use crate::{
     domain::sql::{Column, Rows, column_types::ColumnType},
     error::{Code, Error},
@@ -14,8 +14,6 @@ use crate::{
 /// An answer on its way.
 pub(super) struct Sheet {
     columns: Vec<Seen>,
-    /// Digits after the point that a computed number has at least; none where computed numbers are doubles.
-    scale: Option<u16>,
     rows: Vec<String>,
     integers: Vec<Integer>,
 }
@@ -26,6 +24,8 @@ struct Seen {
     declared: Option<ColumnType>,
     /// Of the last value, where no type is declared.
     kind: Option<&'static str>,
+    /// Digits after the point that a computed number has at least; none where it is a double.
+    scale: Option<u16>,
 }
 
 /// An integer in a column without a declared type: a numeric once the column turns out to hold such.
@@ -38,13 +38,16 @@ struct Integer {
 const NUMERIC: &str = "numeric";
 
 impl Sheet {
-    pub(super) fn new(statement: &Statement<'_>, scale: Option<u16>) -> Self {
-        let seen = |column: rusqlite::Column<'_>| Seen {
+    /// `scale`: of the exact numbers that the statement reads, if it does.
+    pub(super) fn new(statement: &Statement<'_>, text: &str, scale: Option<u16>) -> Self {
+        let doubles = select_list::doubles(text, statement.column_count());
+        let seen = |(column, is_double): (rusqlite::Column<'_>, bool)| Seen {
             name: column.name().to_owned(),
             declared: column.decl_type().and_then(declared::read),
             kind: None,
+            scale: scale.filter(|_| column.decl_type().is_none() && !is_double),
         };
-        Self { columns: statement.columns().map(seen).collect(), scale, rows: Vec::new(), integers: Vec::new() }
+        Self { columns: statement.columns().zip(doubles).map(seen).collect(), rows: Vec::new(), integers: Vec::new() }
     }
 
     /// Rows so far.
@@ -62,8 +65,7 @@ impl Sheet {
             }
             let value = row.get_ref(place)?;
             let start = text.len();
-            let computed = self.scale.filter(|_| column.declared.is_none());
-            match computed.and_then(|scale| values::exact(value, scale)) {
+            match column.scale.and_then(|scale| values::exact(value, scale)) {
                 Some(number) => {
                     values::string(&mut text, &number);
                     column.kind = Some(NUMERIC);
@@ -73,7 +75,7 @@ impl Sheet {
                     column.kind = column.kind.filter(|kind| *kind == NUMERIC).or(values::kind(value)).or(column.kind);
                 }
             }
-            if let (Some(scale), ValueRef::Integer(_)) = (computed, value) {
+            if let (Some(scale), ValueRef::Integer(_)) = (column.scale, value) {
                 growth += usize::from(scale) + 3;
                 self.integers.push(Integer { row: self.rows.len(), column: place, written: start..text.len() });
             }
@@ -94,17 +96,17 @@ impl Sheet {
     pub(super) fn finish(mut self, truncated: bool) -> Result<Rows, Error> {
         // From the end, so that what stands before stays where it is.
         for Integer { row, column, written } in self.integers.iter().rev() {
-            let is_numeric = self.columns.get(*column).is_some_and(|column| column.kind == Some(NUMERIC));
-            if let Some(text) = self.rows.get_mut(*row).filter(|_| is_numeric) {
+            let column = self.columns.get(*column).filter(|column| column.kind == Some(NUMERIC));
+            if let (Some(scale), Some(text)) = (column.and_then(|column| column.scale), self.rows.get_mut(*row)) {
                 let digits = text.get(written.clone()).unwrap_or_default().trim_matches('"');
-                let number = values::padded(digits, self.scale.unwrap_or(0));
+                let number = values::padded(digits, scale);
                 text.replace_range(written.clone(), &format!("\"{number}\""));
             }
         }
         let rows = self.rows.into_iter().map(RawValue::from_string).collect::<Result<_, _>>();
         let rows =
             rows.map_err(|error| Error::new(Code::Internal, "a row could not be written as JSON").cause(error))?;
-        let columns = self.columns.into_iter().map(|Seen { name, declared, kind }| Column {
+        let columns = self.columns.into_iter().map(|Seen { name, declared, kind, .. }| Column {
             name,
             type_name: declared
                 .map_or_else(|| kind.unwrap_or("text").to_owned(), |declared| declared::short_name(&declared)),

@@ -90,6 +90,19 @@ pub fn why_unwritable(path: &Path) -> Option<io::Error> {
     try_writing(nearest(path.parent().unwrap_or(path))).err()
 }
 
+/// Whether the file may be readable although it cannot be written.
+pub fn only_reads(path: &Path) -> bool {
+    why_unwritable(path).is_some_and(|cause| {
+        matches!(
+            cause.kind(),
+            ErrorKind::ReadOnlyFilesystem
+                | ErrorKind::PermissionDenied
+                | ErrorKind::StorageFull
+                | ErrorKind::QuotaExceeded
+        )
+    })
+}
+
 /// What keeps a file that is not there yet from being made.
 pub fn cannot_be_made(path: &Path) -> Option<Error> {
     why_unwritable(path).map(|cause| failed(path, "made", cause))

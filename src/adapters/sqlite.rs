@@ -10,3 +10,4 @@ mod instants;
 mod money;
 pub mod records;
 pub mod sql;
+pub(in crate::adapters) mod still;

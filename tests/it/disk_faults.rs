@@ -3,9 +3,11 @@
 
 use std::{os::unix::fs::PermissionsExt, path::Path, process::Command};
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::support::{
+    binary::{Binary, Streams},
     command::{Shell, binary},
     harness::Harness,
 };
@@ -74,6 +76,135 @@ dd if=/dev/zero of="$CALLBOARD_DATA_DIR/filler" bs=4k 2> "$HOME/dd" || true
     for backend in report["backends"].as_array().unwrap() {
         assert_eq!(backend["state"], "down", "{report}");
     }
+}
+
+/// Calls that only read: a name, the tool, its arguments.
+const READS: [(&str, &str, &str); 12] = [
+    ("query", "execute_query", r#"{"query":"SELECT a FROM t ORDER BY a"}"#),
+    ("attached", "execute_query", r#"{"query":"SELECT count(*) FROM public.t"}"#),
+    ("tables", "list_tables", "{}"),
+    ("schema", "get_schema", r#"{"table":"t"}"#),
+    ("rows", "count_rows", r#"{"table":"t"}"#),
+    ("indices", "list_indices", "{}"),
+    // The words of one index are on the disk, those of the other were never asked for.
+    ("searched", "search_documents", r#"{"index":"searched","text":"word"}"#),
+    ("unsearched", "search_documents", r#"{"index":"unsearched","text":"word"}"#),
+    ("count", "count_documents", r#"{"index":"unsearched","query":{"match":{"a":"word"}}}"#),
+    ("export", "bulk_export", r#"{"index":"searched,unsearched"}"#),
+    ("agents", "list_agents", "{}"),
+    ("workflows", "list_workflows", "{}"),
+];
+/// One write for each store: its file, the tool, its arguments.
+const WRITES: [(&str, &str, &str); 3] = [
+    ("data.db", "insert_data", r#"{"table":"t","row":{"a":3}}"#),
+    ("search.db", "index_documents", r#"{"index":"searched","documents":[{"a":"more"}]}"#),
+    ("callboard.db", "create_workflow", r#"{"name":"w","tasks":[{"key":"k","title":"t"}]}"#),
+];
+const FULL: &str = r#"dd if=/dev/zero of="$CALLBOARD_DATA_DIR/filler" bs=4k 2> "$HOME/dd" || true"#;
+/// Whether the server before was killed, how the disk comes to take no writes, and the cause in the system's words. The last way holds for
+/// root too.
+const UNWRITABLE: [(bool, &str, &str); 4] = [
+    (false, r#"mount -o remount,ro "$CALLBOARD_DATA_DIR""#, "Read-only file system"),
+    (false, FULL, "No space left on device"),
+    (true, FULL, "No space left on device"),
+    (
+        false,
+        r#"chmod 500 "$CALLBOARD_DATA_DIR"; AS="setpriv --bounding-set=-dac_override,-dac_read_search --""#,
+        "Permission denied",
+    ),
+];
+/// Copies the stores to a small disk, which is in `$CALLBOARD_DATA_DIR` then.
+const COPY: &str = r#"
+mkdir "$HOME/small"
+mount -t tmpfs -o size=8m none "$HOME/small"
+cp -a "$CALLBOARD_DATA_DIR/." "$HOME/small"
+export CALLBOARD_DATA_DIR="$HOME/small"
+"#;
+
+/// Fills the stores by a server that ends well, or is killed and leaves its logs.
+fn filled(killed: bool) -> Shell {
+    let shell = Shell::new();
+    let mut server = Binary::with(Streams::Pipes, |command| {
+        command.env("CALLBOARD_DATA_DIR", shell.path("disk"));
+    });
+    server.initialize("2025-06-18");
+    server.answer("create_table", r#"{"table":"t","columns":[{"name":"a","type":"integer"}]}"#);
+    server.answer("bulk_insert", r#"{"table":"t","rows":[{"a":1},{"a":2}]}"#);
+    for index in ["searched", "unsearched"] {
+        let document = json!({"index": index, "documents": [{"id": "1", "a": "word"}], "id_field": "id"});
+        server.answer("index_documents", &document.to_string());
+    }
+    server.answer("search_documents", r#"{"index":"searched","text":"word"}"#);
+    server.answer("register_agent", r#"{"agent_id":"a","role":"writer"}"#);
+    server.answer("create_workflow", r#"{"name":"first","tasks":[{"key":"k","title":"t"}]}"#);
+    if killed {
+        server.signal(Signal::KILL);
+    } else {
+        server.end_input();
+    }
+    server.wait();
+    shell
+}
+
+/// A call whose answer lies in a file of that name afterwards.
+fn call(name: &str, tool: &str, arguments: &str) -> String {
+    format!("$AS \"$CALLBOARD\" call {tool} '{arguments}' > \"$HOME/{name}\" || true\n")
+}
+
+/// An answer without what differs from call to call.
+fn settled(shell: &Shell, name: &str) -> Value {
+    let mut answer = read(shell, name);
+    for volatile in ["took_ms", "elapsed_ms"] {
+        answer.as_object_mut().unwrap().remove(volatile);
+    }
+    answer
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn what_cannot_be_written_can_be_read() {
+    for (killed, how, cause) in UNWRITABLE {
+        let shell = filled(killed);
+        let after = READS.map(|(name, tool, arguments)| call(&format!("after-{name}"), tool, arguments)).concat();
+        let writes = WRITES.map(|(file, tool, arguments)| call(file, tool, arguments)).concat();
+        // Reading where that is possible comes last: it brings all words to the disk.
+        let before = READS.map(|(name, tool, arguments)| call(&format!("before-{name}"), tool, arguments)).concat();
+        let first = r#"FIRST="$CALLBOARD_DATA_DIR""#;
+        let last = r#"export CALLBOARD_DATA_DIR="$FIRST"; AS="#;
+        run(&shell, mounting(), &format!("{first}\n{COPY}\n{how}\n{after}\n{writes}\n{last}\n{before}"));
+        for (name, ..) in READS {
+            let (before, after) =
+                (settled(&shell, &format!("before-{name}")), settled(&shell, &format!("after-{name}")));
+            assert!(before.get("code").is_none(), "{name}: {before}");
+            assert_eq!(after, before, "{cause}, killed: {killed}, {name}");
+        }
+        // A log that was left has room for a few writes more.
+        for (file, ..) in WRITES.into_iter().filter(|_| !killed) {
+            let failure = read(&shell, file);
+            let path = shell.path("small").join(file).display().to_string();
+            let message = failure["message"].as_str().unwrap();
+            assert!(
+                message.starts_with(&format!("`{path}` cannot be ")) && message.ends_with(&format!(": {cause}")),
+                "{failure}"
+            );
+            assert_eq!(failure["code"], "unavailable");
+        }
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_log_that_cannot_be_read_is_not_passed_over() {
+    let shell = filled(true);
+    let counted = call("counted", "count_rows", r#"{"table":"t"}"#);
+    let script = format!("{COPY}\nrm \"$HOME/small/data.db-shm\"\nmount -o remount,ro \"$HOME/small\"\n{counted}");
+    run(&shell, mounting(), &script);
+    let failure = read(&shell, "counted");
+    let path = shell.path("small").join("data.db").display().to_string();
+    assert_eq!(
+        (&failure["code"], &failure["message"]),
+        (&json!("unavailable"), &json!(format!("`{path}` cannot be opened: Read-only file system")))
+    );
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! The word index beside the documents: a tantivy index per collection, derived from SQLite and caught up with it before each search. It may
 //! vanish at any time. What is in it is told by its commit's payload: the last document (by order of writing) that it holds.
 
+mod read_only;
+
 use std::{
     collections::HashMap,
     fs::{File, TryLockError},
@@ -10,7 +12,8 @@ use std::{
 };
 
 use tantivy::{
-    Index, IndexReader, IndexWriter, ReloadPolicy, Searcher, TantivyDocument, Term,
+    Directory, Index, IndexReader, IndexWriter, ReloadPolicy, Searcher, TantivyDocument, Term,
+    directory::MmapDirectory,
     schema::{
         Field, IndexRecordOption, JsonObjectOptions, NumericOptions, OwnedValue, STRING, Schema, TextFieldIndexing,
         TextOptions,
@@ -18,6 +21,7 @@ use tantivy::{
     tokenizer::TextAnalyzer,
 };
 
+use self::read_only::ReadOnly;
 use super::{
     alive::Alive,
     mapping::{FieldId, Kind, Leaf, Mapping},
@@ -40,6 +44,8 @@ const WRITER_MEMORY: usize = 15_000_000;
 const COMMIT_EVERY: usize = 20_000;
 /// Indexes kept open.
 const OPEN_MAX: usize = 16;
+/// Documents, in bytes, whose words are held in memory where the disk takes none.
+const MEMORY_MAX: u64 = 128 << 20;
 
 /// The fields of every derived index. Fields of documents are numbered; dots and odd names never meet tantivy.
 #[derive(Debug, Clone)]
@@ -71,6 +77,9 @@ struct Open {
     /// What the reader's searcher holds.
     seq: i64,
 }
+
+/// Chooses the indexes of a search.
+type Select<'a> = dyn Fn(&Snapshot) -> Result<Vec<Collection>, Error> + 'a;
 
 /// An index at a moment: the documents' snapshot and the word index hold exactly the same.
 pub(super) struct Shard {
@@ -202,7 +211,7 @@ impl Derived {
     pub(super) fn shards(
         &self,
         store: &Arc<Store>,
-        select: &dyn Fn(&Snapshot) -> Result<Vec<Collection>, Error>,
+        select: &Select<'_>,
         alive: &Alive,
     ) -> Result<(Snapshot, Vec<Shard>), Error> {
         let snapshot = store.snapshot()?;
@@ -213,6 +222,19 @@ impl Derived {
             return Ok((snapshot, pairs.map(|(collection, searcher)| self.shard(collection, searcher)).collect()));
         }
         drop(snapshot);
+        match self.brought_up(store, select, &collections, alive) {
+            Err(error) if error.code == Code::Unavailable => self.unwritten(store, select, error, alive),
+            brought_up => brought_up,
+        }
+    }
+
+    fn brought_up(
+        &self,
+        store: &Arc<Store>,
+        select: &Select<'_>,
+        collections: &[Collection],
+        alive: &Alive,
+    ) -> Result<(Snapshot, Vec<Shard>), Error> {
         // Nobody moves an index on while its lock is held, so a snapshot taken under all locks can be met exactly.
         let mut uids: Vec<&str> = collections.iter().map(|collection| collection.uid.as_str()).collect();
         uids.sort_unstable();
@@ -225,6 +247,38 @@ impl Derived {
         }
         drop(locks);
         Ok((snapshot, shards))
+    }
+
+    /// The same where the disk takes no writes: what is not on it is held in memory.
+    fn unwritten(
+        &self,
+        store: &Arc<Store>,
+        select: &Select<'_>,
+        cause: Error,
+        alive: &Alive,
+    ) -> Result<(Snapshot, Vec<Shard>), Error> {
+        let snapshot = store.snapshot()?;
+        let mut shards = Vec::new();
+        for collection in select(&snapshot)? {
+            let searcher = match self.ready(&collection).or_else(|| self.as_it_stands(&collection)) {
+                Some(searcher) => searcher,
+                None if snapshot.bytes(&collection)? > MEMORY_MAX => return Err(cause),
+                None => {
+                    let index = prepared(Index::create_in_ram(self.layout.schema.clone()));
+                    self.write(&index, &snapshot, &collection, 0, alive)?;
+                    self.keep(&index, &collection)?
+                }
+            };
+            shards.push(self.shard(collection, searcher));
+        }
+        Ok((snapshot, shards))
+    }
+
+    /// A searcher of what is on the disk, when that is exactly the collection's snapshot.
+    fn as_it_stands(&self, collection: &Collection) -> Option<Searcher> {
+        let folder = ReadOnly::at(&self.home.join(&collection.uid)).ok()?;
+        let (index, _) = self.opened(folder).filter(|(_, held)| *held == collection.last_seq)?;
+        self.keep(&index, collection).ok()
     }
 
     /// A searcher that holds exactly the documents of the collection's snapshot, when there is one without any writing.
@@ -275,7 +329,7 @@ impl Derived {
     /// Under the lock: writes what is missing, and opens the result.
     fn caught_up(&self, snapshot: &Snapshot, collection: &Collection, alive: &Alive) -> Result<Searcher, Error> {
         let folder = self.home.join(&collection.uid);
-        let index = match self.opened(&folder) {
+        let index = match MmapDirectory::open(&folder).ok().and_then(|folder| self.opened(folder)) {
             Some((index, held)) if held <= collection.last_seq => {
                 if held < collection.last_seq {
                     self.write(&index, snapshot, collection, held, alive)?;
@@ -292,6 +346,11 @@ impl Derived {
                 index
             }
         };
+        self.keep(&index, collection)
+    }
+
+    /// Keeps an index open that holds the collection's snapshot.
+    fn keep(&self, index: &Index, collection: &Collection) -> Result<Searcher, Error> {
         let reader = index.reader_builder().reload_policy(ReloadPolicy::Manual).try_into().map_err(failed)?;
         let searcher = reader.searcher();
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
@@ -303,8 +362,8 @@ impl Derived {
     }
 
     /// An index as it is on disk, opened anew, and what it holds; `None` when it is of no use.
-    fn opened(&self, folder: &Path) -> Option<(Index, i64)> {
-        let index = prepared(Index::open_in_dir(folder).ok()?);
+    fn opened(&self, folder: impl Directory) -> Option<(Index, i64)> {
+        let index = prepared(Index::open(folder).ok()?);
         if index.schema() != self.layout.schema {
             return None;
         }

@@ -10,7 +10,10 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior, pa
 
 use super::{alive::Alive, mapping::Mapping, node::Node};
 use crate::{
-    adapters::{disk, sqlite},
+    adapters::{
+        disk,
+        sqlite::{self, still::Still},
+    },
     domain::{
         names,
         search::{FailedDocument, IndexSummary, Indexed, NewDocuments, ids},
@@ -54,6 +57,8 @@ pub(super) struct Row {
 pub(super) struct Snapshot {
     store: Arc<Store>,
     connection: Option<Connection>,
+    /// Set where the file cannot be written.
+    still: Option<Still>,
 }
 
 impl Store {
@@ -75,6 +80,15 @@ impl Store {
         }
     }
 
+    fn take_to_read(&self) -> Result<(Connection, Option<Still>), Error> {
+        self.take().map(|connection| (connection, None)).or_else(|unwritable| {
+            let still = disk::only_reads(&self.path).then(|| Still::open(&self.path)).flatten();
+            let (mut connection, still) = still.ok_or(unwritable)?;
+            migrate(&mut connection, &self.path)?;
+            Ok((connection, Some(still)))
+        })
+    }
+
     fn give_back(&self, connection: Connection) {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         if idle.len() < IDLE_MAX && connection.is_autocommit() {
@@ -82,12 +96,12 @@ impl Store {
         }
     }
 
-    /// Begins a snapshot.
+    /// Begins a snapshot. What cannot be written can be read.
     pub(super) fn snapshot(self: &Arc<Self>) -> Result<Snapshot, Error> {
         let failed = failed_on(&self.path);
-        let connection = self.take()?;
+        let (connection, still) = self.take_to_read()?;
         connection.execute_batch("BEGIN").map_err(failed)?;
-        Ok(Snapshot { store: Arc::clone(self), connection: Some(connection) })
+        Ok(Snapshot { store: Arc::clone(self), connection: Some(connection), still })
     }
 
     /// Writes what is there already, so that a disk that takes no writes is noticed. Somebody who is writing proves the same.
@@ -153,13 +167,18 @@ impl Store {
 }
 
 impl Snapshot {
-    fn connection(&self) -> Result<&Connection, Error> {
-        self.connection.as_ref().ok_or_else(|| broken("snapshot"))
+    /// Reads something.
+    fn read<T>(&self, work: impl FnOnce(&Connection) -> Result<T, Error>) -> Result<T, Error> {
+        let read = work(self.connection.as_ref().ok_or_else(|| broken("snapshot"))?);
+        match &self.still {
+            Some(still) => still.checked(read),
+            None => read,
+        }
     }
 
     /// An index by its name; `not_found` with near names.
     pub(super) fn collection(&self, name: &str) -> Result<Collection, Error> {
-        if let Some(found) = collection(self.connection()?, name)? {
+        if let Some(found) = self.read(|connection| collection(connection, name))? {
             return Ok(found);
         }
         let known: Vec<String> = self.summaries()?.into_iter().map(|summary| summary.name).collect();
@@ -173,17 +192,28 @@ impl Snapshot {
     pub(super) fn summaries(&self) -> Result<Vec<IndexSummary>, Error> {
         let failed = failed_on(&self.store.path);
         let statement = "-- collection_list\nSELECT name, documents, bytes FROM collection ORDER BY name";
-        let mut statement = self.connection()?.prepare_cached(statement).map_err(failed)?;
-        let rows = statement.query_map([], |row| {
-            Ok(IndexSummary {
-                name: row.get(0)?,
-                documents: row.get::<_, i64>(1)?.unsigned_abs(),
-                size_bytes: row.get::<_, i64>(2)?.unsigned_abs(),
-                health: "green".to_owned(),
-                aliases: Vec::new(),
-            })
-        });
-        rows.and_then(Iterator::collect).map_err(failed)
+        self.read(|connection| {
+            let mut statement = connection.prepare_cached(statement).map_err(failed)?;
+            let rows = statement.query_map([], |row| {
+                Ok(IndexSummary {
+                    name: row.get(0)?,
+                    documents: row.get::<_, i64>(1)?.unsigned_abs(),
+                    size_bytes: row.get::<_, i64>(2)?.unsigned_abs(),
+                    health: "green".to_owned(),
+                    aliases: Vec::new(),
+                })
+            });
+            rows.and_then(Iterator::collect).map_err(failed)
+        })
+    }
+
+    /// How much the documents of an index come to.
+    pub(super) fn bytes(&self, collection: &Collection) -> Result<u64, Error> {
+        let failed = failed_on(&self.store.path);
+        let statement = "-- collection_size\nSELECT bytes FROM collection WHERE id = ?1";
+        let size =
+            |connection: &Connection| connection.query_row(statement, [collection.id], |row| row.get::<_, i64>(0));
+        self.read(|connection| size(connection).map(i64::unsigned_abs).map_err(failed))
     }
 
     /// A document by its id.
@@ -191,8 +221,10 @@ impl Snapshot {
         let failed = failed_on(&self.store.path);
         let statement =
             "-- document_by_id\nSELECT id, seq, version, source FROM document WHERE collection = ?1 AND id = ?2";
-        let mut statement = self.connection()?.prepare_cached(statement).map_err(failed)?;
-        statement.query_row(params![collection.id, id], row).optional().map_err(failed)
+        self.read(|connection| {
+            let mut statement = connection.prepare_cached(statement).map_err(failed)?;
+            statement.query_row(params![collection.id, id], row).optional().map_err(failed)
+        })
     }
 
     /// A document by its place in the order of writing.
@@ -200,8 +232,10 @@ impl Snapshot {
         let failed = failed_on(&self.store.path);
         let statement =
             "-- document_by_seq\nSELECT id, seq, version, source FROM document WHERE collection = ?1 AND seq = ?2";
-        let mut statement = self.connection()?.prepare_cached(statement).map_err(failed)?;
-        statement.query_row(params![collection, seq], row).map_err(failed)
+        self.read(|connection| {
+            let mut statement = connection.prepare_cached(statement).map_err(failed)?;
+            statement.query_row(params![collection, seq], row).map_err(failed)
+        })
     }
 
     /// Calls `each` with the documents written after `seq`, in that order.
@@ -213,12 +247,14 @@ impl Snapshot {
     ) -> Result<(), Error> {
         let failed = failed_on(&self.store.path);
         let statement = "-- document_after\nSELECT id, seq, version, source FROM document WHERE collection = ?1 AND seq > ?2 ORDER BY seq";
-        let mut statement = self.connection()?.prepare_cached(statement).map_err(failed)?;
-        let mut rows = statement.query(params![collection.id, seq]).map_err(failed)?;
-        while let Some(found) = rows.next().map_err(failed)? {
-            each(row(found).map_err(failed)?)?;
-        }
-        Ok(())
+        self.read(|connection| {
+            let mut statement = connection.prepare_cached(statement).map_err(failed)?;
+            let mut rows = statement.query(params![collection.id, seq]).map_err(failed)?;
+            while let Some(found) = rows.next().map_err(failed)? {
+                each(row(found).map_err(failed)?)?;
+            }
+            Ok(())
+        })
     }
 }
 
@@ -226,6 +262,7 @@ impl Drop for Snapshot {
     fn drop(&mut self) {
         if let Some(connection) = self.connection.take()
             && connection.execute_batch("ROLLBACK").is_ok()
+            && self.still.is_none()
         {
             self.store.give_back(connection);
         }

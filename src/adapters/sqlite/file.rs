@@ -12,7 +12,7 @@ use std::{
 
 use rusqlite::{Connection, OpenFlags, TransactionBehavior, config::DbConfig};
 
-use super::{collations, failure};
+use super::{collations, failure, still::Still};
 use crate::{
     adapters::disk,
     error::{Code, Error},
@@ -93,7 +93,7 @@ pub(super) struct File {
     path: PathBuf,
     /// Makes a new file what it shall be; run once, in the first writing connection.
     prepare: fn(&mut Connection) -> Result<(), Error>,
-    /// Makes a reading connection one that can only read.
+    /// Makes a reading connection one that can only read; it gets the name by which the connection knows the file.
     restrict: fn(&mut Connection, &Path) -> rusqlite::Result<()>,
     /// Held open from the first use to the end: as long as it is, other processes that come and go leave the log in place.
     writer: Mutex<Option<Connection>>,
@@ -172,7 +172,7 @@ impl File {
         }
     }
 
-    /// Runs `work` with a reading connection of its own.
+    /// Runs `work` with a reading connection of its own. What cannot be written can be read.
     pub(super) fn read<T>(
         &self,
         call: &Arc<Call>,
@@ -180,12 +180,15 @@ impl File {
     ) -> Result<T, Error> {
         call.is_on(&self.path);
         let kept = self.readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let mut connection = match kept {
-            Some(connection) => connection,
+        let (mut connection, still) = match kept {
+            Some(connection) => (connection, None),
             None => self.open_reader(call)?,
         };
         watch(&mut connection, call).map_err(|error| failure::of(error, call))?;
         let done = work(&mut connection);
+        if let Some(still) = still {
+            return still.checked(done);
+        }
         let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
         if connection.is_autocommit() && readers.len() < READERS_KEPT {
             readers.push(connection);
@@ -216,22 +219,43 @@ impl File {
         Ok(connection)
     }
 
-    fn open_reader(&self, call: &Arc<Call>) -> Result<Connection, Error> {
+    fn open_reader(&self, call: &Arc<Call>) -> Result<(Connection, Option<Still>), Error> {
         // The writing connection comes first: it makes the file and keeps it readable.
-        {
-            let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-            if writer.is_none() {
-                *writer = Some(self.open_writer(call)?);
-            }
+        if let Err(unwritable) = self.keep_writer(call) {
+            return self.open_still(call, unwritable);
         }
-        until_free(call, || {
+        let connection = until_free(call, || {
             let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
             let mut connection = Connection::open_with_flags(&self.path, flags)?;
-            watch(&mut connection, call)?;
-            collations::register(&connection)?;
-            (self.restrict)(&mut connection, &self.path)?;
+            self.make_reader(&mut connection, &self.path, call)?;
             Ok(connection)
-        })
+        })?;
+        Ok((connection, None))
+    }
+
+    fn keep_writer(&self, call: &Arc<Call>) -> Result<(), Error> {
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        if writer.is_none() {
+            *writer = Some(self.open_writer(call)?);
+        }
+        Ok(())
+    }
+
+    /// A reading connection where there can be no writing one.
+    fn open_still(&self, call: &Arc<Call>, unwritable: Error) -> Result<(Connection, Option<Still>), Error> {
+        let Some((mut connection, still)) = disk::only_reads(&self.path).then(|| Still::open(&self.path)).flatten()
+        else {
+            return Err(unwritable);
+        };
+        (self.prepare)(&mut connection)?;
+        self.make_reader(&mut connection, still.name(), call).map_err(|error| failure::of(error, call))?;
+        Ok((connection, Some(still)))
+    }
+
+    fn make_reader(&self, connection: &mut Connection, name: &Path, call: &Arc<Call>) -> rusqlite::Result<()> {
+        watch(connection, call)?;
+        collations::register(connection)?;
+        (self.restrict)(connection, name)
     }
 
     /// Shared memory, which the write-ahead log needs, does not reach across machines.

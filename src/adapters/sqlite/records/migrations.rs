@@ -25,8 +25,10 @@ pub(super) const NEWEST: usize = MIGRATIONS.len();
 /// # Errors
 /// When the file is another program's, or a newer server has written it.
 pub(super) fn apply(connection: &mut Connection) -> Result<(), Error> {
-    if found(connection).is_ok_and(|version| version == 0) && is_filled(connection).is_ok_and(|filled| filled) {
-        return Err(foreign(&path_of(connection)));
+    match found(connection) {
+        Ok(NEWEST) => return Ok(()),
+        Ok(0) if is_filled(connection).is_ok_and(|filled| filled) => return Err(foreign(&path_of(connection))),
+        _ => {}
     }
     match migrate(connection) {
         Ok(version) if version <= NEWEST => Ok(()),

@@ -183,9 +183,9 @@ pub(super) fn taken() -> BTreeSet<(String, String)> {
 }
 
 /// Holds a connection, opened read-only, to reading. The file is also attached as `public`, the name that callers know from PostgreSQL.
-pub(super) fn restrict(connection: &mut Connection, path: &Path) -> rusqlite::Result<()> {
-    if let Some(path) = path.to_str() {
-        connection.execute("ATTACH ?1 AS public", [path])?;
+pub(super) fn restrict(connection: &mut Connection, name: &Path) -> rusqlite::Result<()> {
+    if let Some(name) = name.to_str() {
+        connection.execute("ATTACH ?1 AS public", [name])?;
     }
     connection.execute_batch("PRAGMA query_only = ON; PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON;")?;
     for (limit, most) in [

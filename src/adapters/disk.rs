@@ -2,9 +2,9 @@
 
 use std::{
     borrow::Cow,
-    fs::OpenOptions,
+    fs::{OpenOptions, Permissions},
     io::{self, ErrorKind, Write},
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
@@ -14,6 +14,11 @@ use crate::error::{Code, Error};
 
 /// What a store writes at the least.
 const PROBE_BYTES: usize = 1 << 16;
+
+/// A database's file, and what SQLite puts beside it: how their names end.
+const PARTS: [&str; 3] = ["", "-wal", "-shm"];
+/// What its owner may do with a file; nobody else anything.
+const PRIVATE: u32 = 0o600;
 
 /// A file that cannot be worked on. `what`: "opened", "written".
 pub fn failed(path: &Path, what: &str, error: io::Error) -> Error {
@@ -81,7 +86,7 @@ pub fn why_unwritable(path: &Path) -> Option<io::Error> {
         Err(error) if error.kind() != ErrorKind::NotFound => return Some(error),
         _ => {}
     }
-    for end in ["", "-wal", "-shm"] {
+    for end in PARTS {
         match rustix::fs::access(beside(path, end), Access::READ_OK | Access::WRITE_OK) {
             Ok(()) | Err(rustix::io::Errno::NOENT) => {}
             Err(errno) => return Some(errno.into()),
@@ -108,6 +113,23 @@ pub fn cannot_be_made(path: &Path) -> Option<Error> {
     why_unwritable(path).map(|cause| failed(path, "made", cause))
 }
 
+/// Takes a database's file, and those beside it, from everybody but this user.
+pub fn make_database_private(path: &Path) {
+    PARTS.iter().for_each(|end| make_private(&beside(path, end)));
+}
+
+/// Takes a file from everybody but this user, when it is this user's. What cannot be changed stays as it is.
+pub fn make_private(path: &Path) {
+    let Ok(about) = path.metadata() else { return };
+    let is_ours = about.is_file() && about.uid() == rustix::process::geteuid().as_raw();
+    if is_ours
+        && about.mode() & 0o777 & !PRIVATE != 0
+        && let Err(error) = std::fs::set_permissions(path, Permissions::from_mode(about.mode() & PRIVATE))
+    {
+        tracing::debug!("others may read `{}`, and that cannot be changed: {error}", path.display());
+    }
+}
+
 /// The file whose name goes on with `end`.
 pub fn beside(path: &Path, end: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
@@ -117,7 +139,8 @@ pub fn beside(path: &Path, end: &str) -> PathBuf {
 
 /// The directory, or the first above it that is there.
 fn nearest(directory: &Path) -> &Path {
-    directory.ancestors().find(|above| above.exists()).unwrap_or(directory)
+    // A link that leads nowhere is there: no directory can be made in its place.
+    directory.ancestors().find(|above| above.symlink_metadata().is_ok()).unwrap_or(directory)
 }
 
 /// Writes a file there, syncs it and takes it away.
@@ -125,7 +148,7 @@ fn try_writing(directory: &Path) -> io::Result<()> {
     let id = std::thread::current().id();
     let probe = directory.join(format!(".callboard-probe-{}-{id:?}", std::process::id()));
     let wrote =
-        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&probe).and_then(|mut file| {
+        OpenOptions::new().write(true).create(true).truncate(true).mode(PRIVATE).open(&probe).and_then(|mut file| {
             file.write_all(&vec![b'.'; PROBE_BYTES])?;
             file.sync_all()
         });

@@ -208,6 +208,19 @@ fn a_log_that_cannot_be_read_is_not_passed_over() {
 }
 
 #[test]
+fn files_that_others_could_read_are_narrowed() {
+    let shell = filled(true);
+    let script = r#"
+find "$CALLBOARD_DATA_DIR" -type f -exec chmod 755 {} +
+"$CALLBOARD" call list_tables > "$HOME/tables"
+"$CALLBOARD" call search_documents '{"index":"searched","text":"word"}' > "$HOME/found"
+"$CALLBOARD" call list_agents > "$HOME/agents"
+find "$CALLBOARD_DATA_DIR" -type f ! -perm 600 > "$HOME/wide""#;
+    run(&shell, Command::new("env"), script);
+    assert_eq!(shell.read("wide"), "");
+}
+
+#[test]
 fn files_are_their_users_alone_whatever_the_umask() {
     for umask in ["000", "022", "077"] {
         let shell = Shell::new();

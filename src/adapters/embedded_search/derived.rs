@@ -315,6 +315,7 @@ impl Derived {
     fn lock(&self, uid: &str, alive: &Alive) -> Result<File, Error> {
         std::fs::create_dir_all(&self.home).map_err(|error| disk::failed(&self.home, "made", error))?;
         let path = self.home.join(format!("{uid}.lock"));
+        disk::make_private(&path);
         let file = File::create(&path).map_err(|error| disk::failed(&path, "opened", error))?;
         loop {
             match file.try_lock() {
@@ -329,6 +330,7 @@ impl Derived {
     /// Under the lock: writes what is missing, and opens the result.
     fn caught_up(&self, snapshot: &Snapshot, collection: &Collection, alive: &Alive) -> Result<Searcher, Error> {
         let folder = self.home.join(&collection.uid);
+        make_private(&folder);
         let index = match MmapDirectory::open(&folder).ok().and_then(|folder| self.opened(folder)) {
             Some((index, held)) if held <= collection.last_seq => {
                 if held < collection.last_seq {
@@ -429,6 +431,13 @@ fn prepared(index: Index) -> Index {
 
 fn held(payload: Option<&str>) -> Option<i64> {
     payload.unwrap_or("0").parse().ok()
+}
+
+/// Takes the files of an index from everybody but this user.
+fn make_private(folder: &Path) {
+    for file in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        disk::make_private(&file.path());
+    }
 }
 
 fn remove(folder: &Path) -> Result<(), Error> {

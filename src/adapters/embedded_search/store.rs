@@ -372,6 +372,7 @@ fn open(path: &Path, patience: Duration) -> Result<Connection, Error> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).map_err(|error| disk::failed(folder, "made", error))?;
     }
+    disk::make_database_private(path);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(path, flags).map_err(failed)?;
     connection.busy_handler(Some(move |turns| wait_a_little(turns, patience))).map_err(failed)?;

@@ -201,6 +201,7 @@ impl File {
             std::fs::create_dir_all(folder).map_err(|error| disk::failed(folder, "made", error))?;
             self.refuse_network(folder)?;
         }
+        disk::make_database_private(&self.path);
         let mut connection = until_free(call, || {
             let flags =
                 OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;

@@ -138,3 +138,28 @@ fn a_directory_that_takes_no_writes_is_wrong() {
         "{problem}"
     );
 }
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_directory_that_cannot_be_made_is_wrong_everywhere() {
+    let home = Shell::new().file("file", "");
+    std::os::unix::fs::symlink(home.path("nowhere/at/all"), home.path("link")).unwrap();
+    let (link, below) = (home.path("link").display().to_string(), home.path("file/below").display().to_string());
+    let cases = [
+        ("/proc/x", "`/proc/x` cannot be made: No such file or directory; "),
+        (link.as_str(), "is not a directory; "),
+        (below.as_str(), "is not a directory; "),
+    ];
+    for (directory, problem) in cases {
+        let shell = Shell::new().set("CALLBOARD_DATA_DIR", directory);
+        let ran = shell.run(&["doctor", "--json"]);
+        let report = ran.json();
+        assert_eq!((ran.code, &report["verdict"]), (2, &"wrong".into()), "{report}");
+        for backend in report["backends"].as_array().unwrap() {
+            assert_eq!(backend["state"], "down", "{directory} {backend}");
+        }
+        assert!(report["data_dir"]["problem"].as_str().unwrap().contains(problem), "{report}");
+        let text = shell.run(&["doctor"]).out;
+        assert!(!text.contains(" MiB free") && !text.contains("Everything works"), "{text}");
+    }
+}

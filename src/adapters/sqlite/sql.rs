@@ -214,14 +214,14 @@ impl SqlDatabase for DataFile {
             Ok(_) => beside(Call::new(Duration::from_secs(2)), move |call| file.try_writing(call)).await,
             Err(_) => Ok(()),
         };
-        let (state, version, problem) = match looked.and_then(|version| written.map(|()| version)) {
-            Ok(version) => (State::Up, Some(version), None),
-            Err(error) => (State::Down, None, Some(error)),
+        let (version, problem) = match looked {
+            Ok(version) => (Some(version), written.err()),
+            Err(error) => (None, Some(error)),
         };
         BackendStatus {
             name: "sql".to_owned(),
             kind: "sqlite",
-            state,
+            state: if problem.is_none() { State::Up } else { State::Down },
             version,
             latency_ms: started.elapsed().as_secs_f64() * 1_000.0,
             problem,

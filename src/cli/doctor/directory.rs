@@ -36,32 +36,38 @@ impl Directory {
 /// Looks, and leaves nothing behind.
 pub fn look(path: &Path) -> Directory {
     let exists = path.is_dir();
-    let nearest = path.ancestors().find(|above| above.exists()).unwrap_or(path);
+    // A link that leads nowhere is there: no directory can be made in its place.
+    let nearest = path.ancestors().find(|above| above.symlink_metadata().is_ok()).unwrap_or(path);
+    let what = if exists { "written to" } else { "made" };
     let tried = if nearest.is_dir() {
-        try_writing(nearest)
+        try_writing(nearest).map_err(|error| explained(path, what, &error))
     } else {
         Err(format!("`{}` is not a directory; set CALLBOARD_DATA_DIR to one", nearest.display()))
     };
-    let free_bytes = rustix::fs::statvfs(nearest).ok().map(|room| room.f_bavail.saturating_mul(room.f_frsize));
+    // What holds no files has no room either.
+    let room = rustix::fs::statvfs(nearest).ok().filter(|room| room.f_blocks > 0);
+    let free_bytes = room.map(|room| room.f_bavail.saturating_mul(room.f_frsize));
     Directory { path: path.to_owned(), exists, writable: tried.is_ok(), free_bytes, problem: tried.err() }
 }
 
 /// What a store writes at the least when it is made.
 const PROBE_BYTES: usize = 1 << 16;
 
-fn try_writing(dir: &Path) -> Result<(), String> {
+fn try_writing(dir: &Path) -> std::io::Result<()> {
     let probe = dir.join(format!(".callboard-doctor-{}", std::process::id()));
     let wrote = std::fs::File::create(&probe).and_then(|mut file| {
         file.write_all(&vec![b'.'; PROBE_BYTES])?;
         file.sync_all()
     });
     let removed = std::fs::remove_file(&probe);
-    wrote.and(removed).map_err(|error| explained(dir, &error))
+    wrote.and(removed)
 }
 
 /// The system's own words, and what to do.
-fn explained(dir: &Path, error: &std::io::Error) -> String {
+fn explained(dir: &Path, what: &str, error: &std::io::Error) -> String {
     let dir = dir.display();
+    let words = error.to_string();
+    let words = words.split(" (os error ").next().unwrap_or_default();
     let to_do = match error.kind() {
         ErrorKind::StorageFull => "free some space, or set CALLBOARD_DATA_DIR to a directory on another disk",
         ErrorKind::QuotaExceeded => "free some space, or ask for a larger quota",
@@ -71,5 +77,5 @@ fn explained(dir: &Path, error: &std::io::Error) -> String {
         }
         _ => "set CALLBOARD_DATA_DIR to a directory that can be written to",
     };
-    format!("`{dir}` cannot be written to: {error}; {to_do}")
+    format!("`{dir}` cannot be {what}: {words}; {to_do}")
 }

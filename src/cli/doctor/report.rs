@@ -185,15 +185,15 @@ impl Report {
 
     fn local_text(&self) -> String {
         let directory = &self.local.data_dir;
-        let state = match (&directory.problem, directory.exists) {
-            (Some(problem), _) => format!("FAILED: {problem}"),
-            (None, true) => "a test file was written".to_owned(),
-            (None, false) => "created when first used".to_owned(),
-        };
         let word = if directory.is_nearly_full() { "only " } else { "" };
         let room = directory.free_bytes.map(|bytes| format!(", {word}{} MiB free", bytes >> 20)).unwrap_or_default();
+        let state = match (&directory.problem, directory.exists) {
+            (Some(problem), _) => format!("FAILED: {problem}"),
+            (None, true) => format!("a test file was written{room}"),
+            (None, false) => format!("created when first used{room}"),
+        };
         let mut text = format!(
-            "\nData directory\n  {}: {state}{room}\n  record store: {}, because {}\n\nClients\n",
+            "\nData directory\n  {}: {state}\n  record store: {}, because {}\n\nClients\n",
             directory.path.display(),
             self.record_store.kind,
             self.record_store.why

@@ -194,6 +194,33 @@ fn what_cannot_be_written_can_be_read() {
 
 #[test]
 #[cfg(target_os = "linux")]
+fn a_disk_that_fills_while_words_are_written_is_searched_all_the_same() {
+    let shell = Shell::new();
+    // Many words, and so few documents at a time that nobody makes them findable at once.
+    let document =
+        |n: usize| json!({"a": (0..60).map(|word| format!("w{}", n * 60 + word)).collect::<Vec<_>>().join(" ")});
+    for part in 0..4 {
+        let documents: Vec<Value> = (part * 300..(part + 1) * 300).map(document).collect();
+        std::fs::write(shell.path(&format!("part{part}")), json!({"index": "i", "documents": documents}).to_string())
+            .unwrap();
+    }
+    let searched = call("found", "search_documents", r#"{"index":"i","text":"w71999"}"#);
+    let script = format!(
+        r#"{COPY}
+for part in 0 1 2 3; do "$CALLBOARD" call index_documents - < "$HOME/part$part" > "$HOME/indexed"; done
+free=$(df -k --output=avail "$CALLBOARD_DATA_DIR" | tail -n 1)
+dd if=/dev/zero of="$CALLBOARD_DATA_DIR/filler" bs=1k count=$((free - 96)) 2> "$HOME/dd"
+{searched}
+find "$CALLBOARD_DATA_DIR/search-words" -name '*.idx' > "$HOME/left""#
+    );
+    run(&shell, mounting(), &script);
+    let found = read(&shell, "found");
+    assert_eq!((&found["total"], &found["hits"][0]["document"]), (&json!(1), &document(1199)), "{found}");
+    assert_eq!(shell.read("left"), "");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
 fn a_log_that_cannot_be_read_is_not_passed_over() {
     let shell = filled(true);
     let counted = call("counted", "count_rows", r#"{"table":"t"}"#);

@@ -334,7 +334,7 @@ impl Derived {
         let index = match MmapDirectory::open(&folder).ok().and_then(|folder| self.opened(folder)) {
             Some((index, held)) if held <= collection.last_seq => {
                 if held < collection.last_seq {
-                    self.write(&index, snapshot, collection, held, alive)?;
+                    self.write_to(&folder, &index, snapshot, collection, held, alive)?;
                 }
                 index
             }
@@ -344,7 +344,7 @@ impl Derived {
                 std::fs::create_dir_all(&folder).map_err(|error| disk::failed(&folder, "made", error))?;
                 let index = Index::create_in_dir(&folder, self.layout.schema.clone()).map_err(failed)?;
                 let index = prepared(index);
-                self.write(&index, snapshot, collection, 0, alive)?;
+                self.write_to(&folder, &index, snapshot, collection, 0, alive)?;
                 index
             }
         };
@@ -373,6 +373,29 @@ impl Derived {
         // All segments can be opened, so a file that is gone or cut is noticed here.
         index.reader_builder().reload_policy(ReloadPolicy::Manual).try_into().ok()?;
         Some((index, held))
+    }
+
+    /// Writes what is missing to the disk. tantivy does not always say that the disk is to blame.
+    fn write_to(
+        &self,
+        folder: &Path,
+        index: &Index,
+        snapshot: &Snapshot,
+        collection: &Collection,
+        held: i64,
+        alive: &Alive,
+    ) -> Result<(), Error> {
+        let Err(mut error) = self.write(index, snapshot, collection, held, alive) else { return Ok(()) };
+        if error.code == Code::Internal
+            && let Some(cause) = disk::why_unwritable(&folder.join("meta.json"))
+        {
+            error = disk::failed(folder, "written", cause);
+        }
+        if error.code == Code::Unavailable && held == 0 {
+            // What is of no use takes no room.
+            remove(folder)?;
+        }
+        Err(error)
     }
 
     fn write(

@@ -237,11 +237,68 @@ async fn a_document_is_not_written_into_a_column_of_texts() {
         rows.push(json!({"id":rows.len(),column:[1,2]}));
     }
     rows.push(json!({"id":rows.len(),"h":[{"x":1}]}));
-    rows.push(json!({"id":rows.len(),"a":5,"b":["One"],"c":true,"h":["A","b"]}));
+    rows.push(json!({"id":rows.len(),"a":5,"b":"One","c":true,"h":["A","b"]}));
     let answer = board.answer("bulk_insert", &json!({"table":"t","rows":rows,"on_error":"reject"}).to_string()).await;
     assert_eq!(counts(&answer), [1, 0, 0, 0, 15], "{answer}");
     assert!(rejects(&answer).iter().all(|(_, _, code)| *code == "42804"), "{answer}");
     assert_eq!(server.psql(name_of(&url), "SELECT a, b, c, h FROM t"), "5|One|true|{A,b}");
     let (code, argument, _) = refused(&board, "insert_data", &json!({"table":"t","row":{"id":99,"b":{"x":1}}})).await;
     assert_eq!((code.as_str(), argument.as_str()), ("invalid", "row.b"));
+}
+
+/// Values in a list of one for columns that hold single ones.
+const ONE: [(&str, &str); 11] = [
+    ("int", r#"[7]"#),
+    ("numeric(6,2)", r#"["12.50"]"#),
+    ("text", r#"["api"]"#),
+    ("varchar(9)", r#"[null]"#),
+    ("boolean", r#"[true]"#),
+    ("date", r#"["2026-01-02"]"#),
+    ("timestamptz", r#"["2026-01-02T10:00:00Z"]"#),
+    ("uuid", r#"["a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"]"#),
+    ("bytea", r#"["AQ=="]"#),
+    ("interval", r#"[1]"#),
+    ("int4range", r#"[1,5]"#),
+];
+
+async fn a_list_of_one_is_no_single_value(board: &Harness, column: &str, list: &str, many: usize) {
+    let list: Value = serde_json::from_str(list).unwrap();
+    let mut rows: Vec<Value> = (0..many).map(|id| json!({"id":id})).collect();
+    rows[1]["v"] = list.clone();
+    let load = json!({"table":"t","rows":rows});
+    let (code, argument, hint) = refused(board, "bulk_insert", &load).await;
+    assert_eq!((code.as_str(), argument.as_str()), ("invalid", "rows[1].v"), "{column} {list}");
+    assert!(hint.contains("without brackets"), "{hint}");
+    let load = json!({"table":"t","rows":rows,"on_error":"reject"});
+    let answer = board.answer("bulk_insert", &load.to_string()).await;
+    assert_eq!(rejects(&answer), [(1, "v", "42804")], "{column} {list}");
+    let row = json!({"table":"t","row":{"id":-1,"v":list}});
+    assert_eq!(refused(board, "insert_data", &row).await.1, "row.v", "{column} {list}");
+}
+
+#[tokio::test]
+async fn a_list_of_one_is_no_single_value_on_postgresql() {
+    let server = postgres::shared();
+    let url = server.database();
+    let board = Harness::postgres(&url);
+    for (column, list) in ONE {
+        for many in [3, 600] {
+            server.psql(
+                name_of(&url),
+                &format!("DROP TABLE IF EXISTS t; CREATE TABLE t (id int PRIMARY KEY, v {column})"),
+            );
+            a_list_of_one_is_no_single_value(&board, column, list, many).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_list_of_one_is_no_single_value_embedded() {
+    for (column, list) in ONE {
+        let board = Harness::embedded();
+        let table =
+            json!({"table":"t","primary_key":["id"],"columns":[{"name":"id","type":"int"},{"name":"v","type":column}]});
+        board.answer("create_table", &table.to_string()).await;
+        a_list_of_one_is_no_single_value(&board, column, list, 3).await;
+    }
 }

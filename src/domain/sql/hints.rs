@@ -6,6 +6,7 @@ pub fn hint(code: &str, many: bool, column: Option<&str>, detail: Option<&str>) 
         ("42703", _) => "get_schema shows the table's columns".to_owned(),
         ("428C9", _) => computed(column.unwrap_or("id"), detail),
         ("23505", many) => exists(many, detail),
+        ("42804", _) => "the column holds single values: give one without brackets; lists and objects go into jsonb or array columns".to_owned(),
         ("21000", _) => "duplicates `last` writes the last of them and drops the others".to_owned(),
         (_, true) => {
             "correct the row, or pass on_error `reject` to write the good rows and get the bad ones back".to_owned()

@@ -359,7 +359,7 @@ impl<'load> Batch<'load> {
 /// Appends one value of a key, alike for alike values. False when it equals no other.
 fn part(scalar: Scalar, modifier: i32, json: &str, key: &mut Vec<u8>) -> Result<bool, Unsure> {
     // What cannot be written has no key, and is refused with its reason.
-    let Ok(value) = look(scalar, "", "", documents::unwrapped(scalar, json)) else { return Ok(false) };
+    let Ok(value) = look(scalar, "", "", json) else { return Ok(false) };
     match value {
         Value::Null => return Ok(false),
         Value::Bool(value) => key.push(u8::from(value)),

@@ -4,7 +4,7 @@ use serde_json::value::RawValue;
 
 use super::{
     cell::{Kind, Scalar, Value, look},
-    documents::{held, literal, unwrapped},
+    documents::{held, literal},
 };
 use crate::domain::sql::{
     moment::DAY,
@@ -39,7 +39,7 @@ impl From<Fault> for Stop {
 /// Writes the value of a column with its length. After a [`Stop`] the buffer holds a part of it.
 pub(super) fn write(kind: Kind, column: &str, type_name: &str, json: &str, out: &mut Vec<u8>) -> Result<(), Stop> {
     let Some(element) = kind.array else {
-        return one(kind.scalar, column, type_name, unwrapped(kind.scalar, json), out);
+        return one(kind.scalar, column, type_name, json, out);
     };
     if json == "null" {
         out.extend_from_slice(&NULL);

@@ -35,7 +35,7 @@ pub(in crate::adapters::postgres) enum Scalar {
     Numeric(Option<i64>),
     Text,
     Char,
-    /// Another type that would take any text, and so JSON as it stands.
+    /// Another type that would take JSON as it stands for a text of its own: `[1]` is one second.
     Word,
     Uuid,
     Bytea,
@@ -112,7 +112,9 @@ impl Kind {
             "numeric" => Scalar::Numeric(numeric_scale(column.modifier)),
             "text" | "varchar" => Scalar::Text,
             "bpchar" => Scalar::Char,
-            "citext" | "name" | "char" | "xml" | "tsvector" => Scalar::Word,
+            "citext" | "name" | "char" | "xml" | "tsvector" | "tsquery" | "refcursor" | "path" | "interval" | "cid"
+            | "xid" | "xid8" => Scalar::Word,
+            name if name.ends_with("range") => Scalar::Word,
             "uuid" => Scalar::Uuid,
             "bytea" => Scalar::Bytea,
             "date" => Scalar::Date,

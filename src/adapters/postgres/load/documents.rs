@@ -13,7 +13,7 @@ use crate::domain::sql::{
 /// Writes the value of a column.
 pub(super) fn write(kind: Kind, column: &str, type_name: &str, json: &str, out: &mut String) -> Result<(), Fault> {
     match kind.array {
-        None => one(kind.scalar, column, type_name, unwrapped(kind.scalar, json), out),
+        None => one(kind.scalar, column, type_name, json, out),
         Some(_) if json == "null" || literal(kind.scalar, json) => {
             out.push_str(json);
             Ok(())
@@ -26,17 +26,6 @@ pub(super) fn write(kind: Kind, column: &str, type_name: &str, json: &str, out: 
             out.push(']');
             Ok(())
         }
-    }
-}
-
-/// `[12.5]` for a column of single values is 12.5: Elasticsearch makes no difference between the two.
-pub(super) fn unwrapped(scalar: Scalar, json: &str) -> &str {
-    if !json.starts_with('[') || matches!(scalar, Scalar::Json | Scalar::Jsonb | Scalar::Other) {
-        return json;
-    }
-    match serde_json::from_str::<[&RawValue; 1]>(json) {
-        Ok([single]) => single.get(),
-        Err(_) => json,
     }
 }
 
@@ -161,8 +150,8 @@ mod tests {
         for (scalar, array, json, wanted) in [
             (Scalar::Int4, false, "12.0", "12"),
             (Scalar::Numeric(Some(2)), false, "29.99", "29.99"),
-            (Scalar::Numeric(Some(2)), false, "[29.99]", "29.99"),
-            (Scalar::Numeric(Some(2)), false, "[29.99,1]", "42804"),
+            (Scalar::Numeric(Some(2)), false, "[29.99]", "42804"),
+            (Scalar::Numeric(Some(2)), true, "29.99", "[29.99]"),
             (Scalar::Bytea, false, "\"AP8=\"", r#""\\x00ff""#),
             (Scalar::Bytea, false, r#""\\x00FF""#, r#""\\x00FF""#),
             (Scalar::Bytea, false, r#""\\y""#, "22P02"),

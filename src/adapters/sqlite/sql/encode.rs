@@ -51,18 +51,12 @@ pub(super) fn encode(json: &RawValue, column: Option<&ColumnType>) -> Result<Val
     }
 }
 
-/// A value of a row. Elasticsearch makes no difference between `12.5` and `[12.5]`, so each is taken for the other where the column says so.
+/// A value of a row. A single value for a column of arrays is its one element, as Elasticsearch writes an array of one.
 pub(super) fn of_a_row(json: &RawValue, column: Option<&ColumnType>) -> Result<Value, Fault> {
     let raw = json.get();
     let Some(kind) = column.filter(|_| raw != "null") else { return encode(json, column) };
     let of_documents = matches!(kind.base, BaseType::Json | BaseType::Jsonb);
     let (is_list, is_object) = (raw.starts_with('['), raw.starts_with('{'));
-    if kind.dimensions == 0 && is_list && !of_documents {
-        return match serde_json::from_str::<[&RawValue; 1]>(raw) {
-            Ok([single]) => encode(single, column),
-            Err(_) => encode(json, column),
-        };
-    }
     // `"{a,b}"` is PostgreSQL's own way to write an array, and no element.
     let literal = raw.starts_with("\"{") && raw.ends_with("}\"") && !(of_documents && rows::document_in(raw).is_some());
     if kind.dimensions > 0 && !is_list && !literal && (of_documents || !is_object) {

@@ -183,7 +183,7 @@ async fn json_text_is_the_document(board: &Harness, many: usize) {
         json!({"id":0,"j":text,"jb":text,"a":[text,"x"],"t":text}),
         json!({"id":1,"j":"[1, 2]","jb":"hello","a":"{\"a\":1}","t":"x"}),
         json!({"id":2,"j":"null","jb":"5","a":null,"t":null}),
-        json!({"id":3,"j":{"a":text},"jb":"\"{}\"","a":["{a}"],"t":null}),
+        json!({"id":3,"j":{"a":text},"jb":"\"{}\"","a":["a}"],"t":"{a"}),
     ];
     rows.extend((4..many).map(|id| json!({"id":id,"j":{},"jb":"{}","a":[],"t":""})));
     let load = json!({"table":"d","rows":rows});
@@ -200,7 +200,7 @@ async fn json_text_is_the_document(board: &Harness, many: usize) {
             [document, document, [document, "x"], text],
             [[1, 2], "hello", [{"a":1}], "x"],
             ["null", "5", null, null],
-            [{"a":text}, "\"{}\"", ["{a}"], null]
+            [{"a":text}, "\"{}\"", ["a}"], "{a"]
         ])
     );
     let exact = board.answer_text("execute_query", query).await;
@@ -300,5 +300,96 @@ async fn a_list_of_one_is_no_single_value_embedded() {
             json!({"table":"t","primary_key":["id"],"columns":[{"name":"id","type":"int"},{"name":"v","type":column}]});
         board.answer("create_table", &table.to_string()).await;
         a_list_of_one_is_no_single_value(&board, column, list, 3).await;
+    }
+}
+
+/// `columns` hold documents, those of `lists` many.
+async fn a_text_that_begins_as_json_and_is_none_is_refused(
+    board: &Harness,
+    columns: &[&str],
+    lists: &[&str],
+    many: usize,
+) {
+    for (text, place) in [
+        (r#"{"a":1,}"#, "line 1, character 8"),
+        ("[1, 2", "line 1, character 5"),
+        ("{\n \"\u{fc}\": x}", "line 2, character 7"),
+        (" {a: 1}", "line 1, character 3"),
+    ] {
+        for (column, value) in
+            columns.iter().map(|column| (column, json!(text))).chain(lists.iter().map(|list| (list, json!([1, text]))))
+        {
+            let mut rows: Vec<Value> = (0..many).map(|id| json!({"id":id})).collect();
+            rows[1][*column] = value.clone();
+            let load = json!({"table":"d","rows":rows});
+            let failure = board.refused("bulk_insert", &load.to_string()).await;
+            assert_eq!(
+                (&failure["code"], &failure["argument"]),
+                (&json!("invalid"), &json!(format!("rows[1].{column}")))
+            );
+            assert!(failure["message"].as_str().unwrap().contains(place), "{column} {text}: {failure}");
+            let one = json!({"table":"d","row":{"id":-1,*column:value}});
+            let failure = board.refused("insert_data", &one.to_string()).await;
+            assert_eq!(failure["argument"], format!("row.{column}"), "{failure}");
+            assert!(failure["message"].as_str().unwrap().contains(place), "{column} {text}: {failure}");
+        }
+    }
+    let counted = json!({"table":"d","where":{columns[0]:{"eq":"{\"a\":1,}"}}});
+    let failure = board.refused("count_rows", &counted.to_string()).await;
+    assert_eq!(failure["argument"], format!("where.{}", columns[0]), "{failure}");
+    assert!(failure["message"].as_str().unwrap().contains("line 1, character 8"), "{failure}");
+}
+
+#[tokio::test]
+async fn a_text_that_begins_as_json_and_is_none_is_refused_on_postgresql() {
+    let server = postgres::shared();
+    let url = server.database();
+    server.psql(
+        name_of(&url),
+        "CREATE DOMAIN doc AS jsonb; CREATE DOMAIN docs AS json[];
+         CREATE TABLE d (id int PRIMARY KEY, jb jsonb, j json, o doc, a jsonb[], s docs, os doc[])",
+    );
+    let board = Harness::postgres(&url);
+    for many in [3, 600] {
+        let (columns, lists) = (["jb", "j", "o"], ["a", "s", "os"]);
+        a_text_that_begins_as_json_and_is_none_is_refused(&board, &columns, &lists, many).await;
+    }
+    for query in ["select $1::jsonb", "select $1::json", "select $1::doc", "select ($1::jsonb[])[1]"] {
+        let text = r#"{"a":1,}"#;
+        let params = if query.contains("[]") { json!([[text]]) } else { json!([text]) };
+        let failure = board.refused("execute_query", &json!({"query":query,"params":params}).to_string()).await;
+        assert_eq!((&failure["code"], &failure["argument"]), (&json!("invalid"), &json!("params[0]")), "{query}");
+        assert!(failure["message"].as_str().unwrap().contains("line 1, character 8"), "{failure}");
+    }
+}
+
+#[tokio::test]
+async fn a_text_that_begins_as_json_and_is_none_is_refused_embedded() {
+    let board = Harness::embedded();
+    let table = json!({"table":"d","primary_key":["id"],"columns":[{"name":"id","type":"int"},{"name":"jb","type":"jsonb"},
+        {"name":"j","type":"json"},{"name":"a","type":"jsonb[]"}]});
+    board.answer("create_table", &table.to_string()).await;
+    a_text_that_begins_as_json_and_is_none_is_refused(&board, &["jb", "j"], &["a"], 3).await;
+}
+
+#[tokio::test]
+async fn an_array_of_a_domain_holds_what_the_type_behind_it_holds() {
+    let server = postgres::shared();
+    let url = server.database();
+    server.psql(
+        name_of(&url),
+        "CREATE DOMAIN raw AS bytea; CREATE DOMAIN price AS numeric(6,2); CREATE DOMAIN doc AS jsonb;
+         CREATE TABLE t (id int PRIMARY KEY, r raw[], p price[], d doc[])",
+    );
+    let board = Harness::postgres(&url);
+    for many in [2, 600] {
+        let row = |id| json!({"id":id,"r":["AQ==",null],"p":[1.5,"2"],"d":["{\"a\":1}","x"]});
+        let rows: Vec<Value> = (0..many).map(row).collect();
+        let load = json!({"table":"t","rows":rows,"on_conflict":"update"});
+        assert_eq!(counts(&board.answer("bulk_insert", &load.to_string()).await)[4], 0);
+        let kept = r#"{"\\x01",NULL}|{1.50,2.00}|{"{\"a\": 1}","\"x\""}"#;
+        assert_eq!(server.psql(name_of(&url), "SELECT r, p, d FROM t WHERE id = 1"), kept, "{many} rows");
+        let fine = json!({"table":"t","rows":[{"id":1,"p":[1.005]}],"on_conflict":"update"});
+        assert_eq!(refused(&board, "bulk_insert", &fine).await.1, "rows[0].p", "{many} rows");
     }
 }

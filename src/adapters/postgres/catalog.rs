@@ -51,9 +51,9 @@ pub struct Column {
     pub type_name: String,
     /// The type's number; of a domain, the domain's own.
     pub type_oid: u32,
-    /// The short name of the type behind domains: `varchar`, `numeric`, `_text`.
+    /// The short name of the type behind domains, also those of elements: `varchar`, `numeric`, `_text`.
     pub base: String,
-    /// The type is a domain.
+    /// The type is a domain, or an array of one.
     pub domain: bool,
     /// `atttypmod`, -1 for none: the length or precision and scale of the type.
     pub modifier: i32,
@@ -65,6 +65,9 @@ pub struct Column {
     pub identity: Option<char>,
     /// A value can never be given, because it is computed from others.
     pub generated: bool,
+    /// The type is an array of a domain.
+    #[serde(skip)]
+    pub of_domains: bool,
 }
 
 /// A unique index.
@@ -127,11 +130,13 @@ SELECT pg_catalog.set_config('callboard.table', found.description::text, true)
 FROM (
     SELECT pg_catalog.json_build_array(c.oid::int8, n.nspname, c.relname, c.relkind,
         (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(
-            a.attname, a.attnum, pg_catalog.format_type(a.atttypid, a.atttypmod), a.atttypid::int8, t.typname, t.typtype = 'd',
+            a.attname, a.attnum, pg_catalog.format_type(a.atttypid, a.atttypmod), a.atttypid::int8, t.typname, t.domain,
             a.atttypmod, NOT a.attnotnull, a.atthasdef OR a.attidentity <> '', NULLIF(a.attidentity, ''),
             a.attgenerated <> '') ORDER BY a.attnum)
          FROM pg_catalog.pg_attribute a
-         CROSS JOIN LATERAL (SELECT t.typname, t.typtype FROM pg_catalog.pg_type t WHERE t.oid = a.atttypid OFFSET 0) t
+         CROSS JOIN LATERAL (SELECT t.typname, t.typtype = 'd' OR t.typcategory = 'A' AND EXISTS (
+                SELECT FROM pg_catalog.pg_type e WHERE e.oid = t.typelem AND e.typtype = 'd') AS domain
+             FROM pg_catalog.pg_type t WHERE t.oid = a.atttypid OFFSET 0) t
          WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped),
         (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(k.relname, i.indisprimary, (
                 SELECT pg_catalog.json_agg(a.attname ORDER BY p.place)
@@ -159,16 +164,20 @@ FROM (
     ORDER BY n.nspname = $3 DESC NULLS LAST, c.relname = $1 DESC
     LIMIT 1) found";
 
-/// The types behind domains, through domains over domains.
+/// The types behind domains, through domains over domains and through arrays.
 const DOMAINS: &str = "-- table_domains
-WITH RECURSIVE base (start, oid, modifier) AS (
-    SELECT t.oid, t.oid, -1 FROM pg_catalog.pg_type t WHERE t.oid = ANY ($1 /* domains */)
+WITH RECURSIVE base (start, oid, modifier, arrays, of_domains) AS (
+    SELECT t.oid, t.oid, -1, 0, t.typtype <> 'd' FROM pg_catalog.pg_type t WHERE t.oid = ANY ($1 /* domains */)
     UNION ALL
-    SELECT b.start, t.typbasetype, CASE WHEN t.typtypmod >= 0 THEN t.typtypmod ELSE b.modifier END
-    FROM base b JOIN pg_catalog.pg_type t ON t.oid = b.oid AND t.typtype = 'd'
+    SELECT b.start, CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE t.typelem END,
+           CASE WHEN t.typtype = 'd' AND t.typtypmod >= 0 THEN t.typtypmod ELSE b.modifier END,
+           b.arrays + (t.typtype <> 'd')::int4, b.of_domains
+    FROM base b JOIN pg_catalog.pg_type t ON t.oid = b.oid
+    WHERE t.typtype = 'd' OR t.typcategory = 'A' AND t.typelem <> 0 AND t.typlen = -1
 )
-SELECT b.start, t.typname::text, b.modifier
-FROM base b JOIN pg_catalog.pg_type t ON t.oid = b.oid AND t.typtype <> 'd'";
+SELECT b.start, pg_catalog.repeat('_', b.arrays) || t.typname, b.modifier, b.of_domains
+FROM base b JOIN pg_catalog.pg_type t ON t.oid = b.oid
+WHERE t.typtype <> 'd' AND NOT (t.typcategory = 'A' AND t.typelem <> 0 AND t.typlen = -1)";
 
 const NEAR: &str = "-- table_names
 SELECT n.nspname, c.relname, pg_catalog.pg_table_is_visible(c.oid)
@@ -221,8 +230,10 @@ async fn behind_domains(work: &Work, columns: &mut [Column]) -> Result<(), Error
     for row in work.ask(DOMAINS, &[(&domains, Type::OID_ARRAY)]).await? {
         let (domain, base, modifier): (u32, String, i32) =
             (row.try_get(0).map_err(meaning)?, row.try_get(1).map_err(meaning)?, row.try_get(2).map_err(meaning)?);
+        let of_domains: bool = row.try_get(3).map_err(meaning)?;
         for column in columns.iter_mut().filter(|column| column.type_oid == domain) {
             column.base.clone_from(&base);
+            column.of_domains = of_domains;
             if column.modifier < 0 {
                 column.modifier = modifier;
             }

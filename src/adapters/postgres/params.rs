@@ -71,7 +71,7 @@ pub fn text_of(value: &Json, of: &Type, argument: &str) -> Result<Parameter, Err
     }
     let of = behind_domains(of);
     if *of == Type::JSON || *of == Type::JSONB {
-        return Ok(Parameter(Some(json_text(text))));
+        return json_text(text, argument).map(|text| Parameter(Some(text)));
     }
     if let (Kind::Array(element), true) = (of.kind(), text.starts_with('[')) {
         let mut literal = String::new();
@@ -79,7 +79,7 @@ pub fn text_of(value: &Json, of: &Type, argument: &str) -> Result<Parameter, Err
         return Ok(Parameter(Some(literal)));
     }
     // A list as text, as hosts send them; PostgreSQL's own form of an array begins otherwise.
-    if let (Kind::Array(element), Some(list)) = (of.kind(), rows::document_in(text))
+    if let (Kind::Array(element), Some(list)) = (of.kind(), rows::document_in(text).ok().flatten())
         && let Some(list) =
             RawValue::from_string(list.trim().to_owned()).ok().filter(|list| list.get().starts_with('['))
     {
@@ -134,8 +134,12 @@ fn structure(is_list: bool, of: &Type, argument: &str) -> Error {
 }
 
 /// A string that holds an object or array is meant as that; any other string is a JSON string.
-fn json_text(text: &str) -> String {
-    rows::document_in(text).unwrap_or_else(|| text.to_owned())
+fn json_text(text: &str, argument: &str) -> Result<String, Error> {
+    let broken = |why| {
+        Error::invalid(argument.to_owned(), format!("`{argument}` begins as JSON and is none: {why}"))
+            .hint("send the document itself; for a text that only begins so, declare the parameter as text")
+    };
+    Ok(rows::document_in(text).map_err(broken)?.unwrap_or_else(|| text.to_owned()))
 }
 
 /// Base64, as answers give it; PostgreSQL's own `\x…` is taken too.

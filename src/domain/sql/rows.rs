@@ -72,12 +72,28 @@ pub fn unescaped(string: &str) -> Option<Cow<'_, str>> {
     if inside.contains('\\') { serde_json::from_str(string).ok().map(Cow::Owned) } else { Some(Cow::Borrowed(inside)) }
 }
 
-/// The document that a JSON string for a column of documents holds, where it holds an object or array: hosts like to send those as text. Any
-/// other string is a string.
-pub fn document_in(json: &str) -> Option<String> {
-    let inner = unescaped(json)?;
-    let structured = inner.trim_start().starts_with(['{', '[']);
-    (structured && serde_json::from_str::<serde::de::IgnoredAny>(&inner).is_ok()).then(|| inner.into_owned())
+/// The document that a JSON string for a column of documents holds, where it begins as an object or array: hosts like to send those as
+/// text. Any other string is a string.
+///
+/// # Errors
+/// The place in a text that begins so and is no JSON, with what is wrong there.
+pub fn document_in(json: &str) -> Result<Option<String>, String> {
+    let Some(inner) = unescaped(json).filter(|inner| inner.trim_start().starts_with(['{', '['])) else {
+        return Ok(None);
+    };
+    match serde_json::from_str::<serde::de::IgnoredAny>(&inner) {
+        Ok(_) => Ok(Some(inner.into_owned())),
+        Err(error) => Err(broken(&inner, &error)),
+    }
+}
+
+/// `expected value at line 1, character 7`. The parser counts bytes.
+fn broken(document: &str, error: &serde_json::Error) -> String {
+    let words = error.to_string();
+    let what = words.split(" at line ").next().unwrap_or_default();
+    let line = document.lines().nth(error.line().saturating_sub(1)).unwrap_or_default();
+    let character = line.char_indices().take_while(|(at, _)| *at < error.column()).count();
+    format!("{what} at line {}, character {character}", error.line())
 }
 
 /// A row fit for an answer: half a surrogate pair, which strict readers refuse, becomes U+FFFD.
@@ -176,15 +192,17 @@ mod tests {
     #[test]
     fn only_a_string_that_holds_an_object_or_array_is_a_document() {
         for (json, wanted) in [
-            (r#""{\"n\":1.10, \"n\":9007199254740993}""#, Some(r#"{"n":1.10, "n":9007199254740993}"#)),
-            (r#"" [1]""#, Some(" [1]")),
-            (r#""{a,b}""#, None),
-            (r#""[1] and more""#, None),
-            (r#""5""#, None),
-            (r#""\"{}\"""#, None),
-            (r#"{"a":"{}"}"#, None),
+            (r#""{\"n\":1.10, \"n\":9007199254740993}""#, Ok(Some(r#"{"n":1.10, "n":9007199254740993}"#))),
+            (r#"" [1]""#, Ok(Some(" [1]"))),
+            (r#""{a,b}""#, Err("key must be a string at line 1, character 2")),
+            (r#""[1] and more""#, Err("trailing characters at line 1, character 5")),
+            (r#""{\"ü\":\n \"ü\",}""#, Err("key must be a string at line 2, character 6")),
+            (r#""[1, 2""#, Err("EOF while parsing a list at line 1, character 5")),
+            (r#""5""#, Ok(None)),
+            (r#""\"{}\"""#, Ok(None)),
+            (r#"{"a":"{}"}"#, Ok(None)),
         ] {
-            assert_eq!(document_in(json).as_deref(), wanted, "{json}");
+            assert_eq!(document_in(json).as_ref().map(Option::as_deref).map_err(String::as_str), wanted, "{json}");
         }
     }
 

@@ -18,7 +18,7 @@ use crate::domain::sql::{
 pub(in crate::adapters::postgres) struct Kind {
     /// What one value is.
     pub scalar: Scalar,
-    /// For an array, the element type's number; 0 where it is none of the known ones.
+    /// For an array, the element type's number; 0 where it is none of the known ones, or a domain.
     pub array: Option<u32>,
 }
 
@@ -100,7 +100,8 @@ impl Kind {
     pub(in crate::adapters::postgres) fn of(column: &Column) -> Self {
         let element = column.base.strip_prefix('_');
         let name = element.unwrap_or(&column.base);
-        let oid = TYPES.iter().find(|(known, _)| *known == name).map_or(0, |(_, oid)| *oid);
+        let known = TYPES.iter().find(|(known, _)| *known == name && !column.of_domains);
+        let oid = known.map_or(0, |(_, oid)| *oid);
         let seconds = || usize::try_from(column.modifier).unwrap_or(6).min(6);
         let scalar = match name {
             "bool" => Scalar::Bool,
@@ -138,6 +139,7 @@ impl Kind {
     pub(super) fn binary(self) -> bool {
         match self.scalar {
             Scalar::Other | Scalar::Word => false,
+            _ if self.array == Some(0) => false,
             Scalar::Json | Scalar::Jsonb => self.array.is_none(),
             _ => true,
         }

@@ -32,7 +32,7 @@ pub(super) fn write(kind: Kind, column: &str, type_name: &str, json: &str, out: 
 /// `"{a,b}"`: PostgreSQL's own way to write an array. For documents, an object as text is one of them.
 pub(super) fn literal(scalar: Scalar, json: &str) -> bool {
     let of_documents = matches!(scalar, Scalar::Json | Scalar::Jsonb);
-    json.starts_with("\"{") && json.ends_with("}\"") && !(of_documents && document_in(json).is_some())
+    json.starts_with("\"{") && json.ends_with("}\"") && !(of_documents && matches!(document_in(json), Ok(Some(_))))
 }
 
 /// A string for a column of documents, as the document that it holds, if it holds one.
@@ -40,7 +40,8 @@ pub(super) fn held(scalar: Scalar, column: &str, json: &str) -> Result<Option<St
     if !matches!(scalar, Scalar::Json | Scalar::Jsonb) || !json.starts_with('"') {
         return Ok(None);
     }
-    let Some(document) = document_in(json) else { return Ok(None) };
+    let broken = |why| Fault::of(column, "22P02", format!("the text begins as JSON and is none: {why}"));
+    let Some(document) = document_in(json).map_err(broken)? else { return Ok(None) };
     match characters(column, &document) {
         Some(fault) => Err(fault),
         None => Ok(Some(document)),

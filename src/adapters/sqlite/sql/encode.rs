@@ -58,7 +58,9 @@ pub(super) fn of_a_row(json: &RawValue, column: Option<&ColumnType>) -> Result<V
     let of_documents = matches!(kind.base, BaseType::Json | BaseType::Jsonb);
     let (is_list, is_object) = (raw.starts_with('['), raw.starts_with('{'));
     // `"{a,b}"` is PostgreSQL's own way to write an array, and no element.
-    let literal = raw.starts_with("\"{") && raw.ends_with("}\"") && !(of_documents && rows::document_in(raw).is_some());
+    let literal = raw.starts_with("\"{")
+        && raw.ends_with("}\"")
+        && !(of_documents && matches!(rows::document_in(raw), Ok(Some(_))));
     if kind.dimensions > 0 && !is_list && !literal && (of_documents || !is_object) {
         let list = RawValue::from_string(format!("[{raw}]"));
         return list.map_or_else(|_| encode(json, column), |list| encode(&list, column));
@@ -331,7 +333,8 @@ fn uuid(text: &str) -> Result<Value, Fault> {
 
 /// JSON without the spaces between its parts, so that the same document is the same text.
 fn document(raw: &str, binary: bool) -> Result<String, Fault> {
-    let held = rows::document_in(raw);
+    let broken = |why| Fault { code: "22P02", reason: format!("the text begins as JSON and is none: {why}") };
+    let held = rows::document_in(raw).map_err(broken)?;
     let raw = held.as_deref().unwrap_or(raw);
     if binary && rows::characters("", raw).is_some() {
         return fault("22P05", "unsupported Unicode escape sequence");

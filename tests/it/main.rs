@@ -77,6 +77,7 @@ mod setup;
 mod sql_attacks;
 mod sql_honest;
 mod sql_keys;
+mod sql_numbers;
 mod sql_roundabout;
 mod sql_values;
 mod sqlite_attacks;

@@ -31,10 +31,9 @@ fn board(sql: &str) -> (&'static PostgresServer, String, Harness) {
 const ALIKE: &str = "CREATE EXTENSION citext; CREATE DOMAIN mail AS citext; CREATE TYPE mood AS ENUM ('sad', 'ok');
     CREATE COLLATION folding (provider = icu, locale = 'und-u-ks-level2', deterministic = false)";
 
-#[tokio::test]
-async fn rows_share_a_key_when_the_server_says_so() {
-    let (server, url, board) = board(ALIKE);
-    for (kind, a, b, other) in [
+/// A type, two values that the server holds for one, and another.
+fn alike() -> Vec<(&'static str, Value, Value, Value)> {
+    vec![
         ("citext", json!("Ann@x.de"), json!("ann@x.de"), json!("bob@x.de")),
         ("mail", json!("Ann@x.de"), json!("ann@x.de"), json!("bob@x.de")),
         ("text COLLATE folding", json!("Ann"), json!("ann"), json!("bob")),
@@ -63,7 +62,13 @@ async fn rows_share_a_key_when_the_server_says_so() {
         ("int4range", json!("[1,4]"), json!("[1,5)"), json!("[1,9]")),
         ("numeric[]", json!([1.0]), json!(["1.00"]), json!([2])),
         ("mood", json!("ok"), json!("ok"), json!("sad")),
-    ] {
+    ]
+}
+
+#[tokio::test]
+async fn rows_share_a_key_when_the_server_says_so() {
+    let (server, url, board) = board(ALIKE);
+    for (kind, a, b, other) in alike() {
         for more in [0, 600] {
             let table = format!("DROP TABLE IF EXISTS t; CREATE TABLE t (k {kind} PRIMARY KEY, n int, pad int UNIQUE)");
             server.psql(name_of(&url), &table);
@@ -95,6 +100,51 @@ async fn rows_share_a_key_when_the_server_says_so() {
             let again = load(&board, json!([rows[0]]), json!({"on_conflict":"ignore"})).await;
             assert_eq!(counts(&again), [0, 0, 1, 0, 0], "{kind}");
         }
+    }
+}
+
+#[tokio::test]
+async fn rows_that_are_only_added_share_a_key_when_the_server_says_so() {
+    let (server, url, board) = board(ALIKE);
+    for (kind, a, b, other) in alike() {
+        for (how, key) in
+            [("error", "PRIMARY KEY"), ("error", "UNIQUE"), ("ignore", "PRIMARY KEY"), ("ignore", "UNIQUE")]
+        {
+            let table = format!("DROP TABLE IF EXISTS t; CREATE TABLE t (k {kind} {key}, n int)");
+            server.psql(name_of(&url), &table);
+            let rows = json!([{"k":a,"n":1},{"k":other,"n":2},{"k":b,"n":3}]);
+            let failure = refused(&board, rows.clone(), json!({"on_conflict":how})).await;
+            assert_eq!(
+                (&failure["argument"], &failure["backend_code"]),
+                (&json!("rows[2].k"), &json!("21000")),
+                "{kind} {how}"
+            );
+            let said =
+                "`rows[2].k` cannot be written: an earlier row of this call has the same key; nothing was written";
+            assert_eq!(failure["message"], said, "{kind} {how}");
+            let answer = load(&board, rows.clone(), json!({"on_conflict":how,"on_error":"reject"})).await;
+            assert_eq!(counts(&answer), [2, 0, 0, 0, 1], "{kind} {how} {key}");
+            assert_eq!(rejects(&answer), [(2, "k", "21000")], "{kind} {how} {key}");
+            // What the hint advises.
+            let answer = load(&board, rows, json!({"on_conflict":"ignore","duplicates":"last"})).await;
+            assert_eq!(counts(&answer), [0, 0, 2, 1, 0], "{kind} {how} {key}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn nulls_of_rows_that_are_only_added_are_alike_where_the_index_says_so() {
+    let (_, _, board) = board("CREATE TABLE t (id int PRIMARY KEY, a int, UNIQUE NULLS NOT DISTINCT (a))");
+    let rows = json!([{"id":1,"a":null},{"id":2,"a":7},{"id":3,"a":null},{"id":4,"a":7},{"id":2}]);
+    let failure = refused(&board, rows.clone(), json!({})).await;
+    assert_eq!((&failure["argument"], &failure["backend_code"]), (&json!("rows[2].a"), &json!("21000")));
+    // `duplicates` is about the primary key.
+    assert!(!failure["hint"].as_str().unwrap().contains("duplicates"), "{failure}");
+    // The second time, the first of them are there, which is another thing than sharing a key.
+    for (how, written) in [("error", 2), ("ignore", 0)] {
+        let answer = load(&board, rows.clone(), json!({"on_conflict":how,"on_error":"reject"})).await;
+        assert_eq!(rejects(&answer), [(2, "a", "21000"), (3, "a", "21000"), (4, "id", "21000")], "{how}");
+        assert_eq!(counts(&answer), [written, 0, 2 - written, 0, 3], "{how}");
     }
 }
 
@@ -274,8 +324,19 @@ async fn sqlite_compares_keys_by_their_collation_and_affinity() {
         let rows = json!([{"k":a,"n":1},{"k":b,"n":2}]);
         let how = json!({"on_conflict":"update","conflict_columns":["k"],"on_error":"reject"});
         let answer = load(&board, rows.clone(), how).await;
-        assert_eq!(rejects(&answer), [(1, "-", "21000")], "{columns}");
+        assert_eq!(rejects(&answer), [(1, "k", "21000")], "{columns}");
         assert_eq!(counts(&answer), [1, 0, 0, 0, 1], "{columns}");
+        for how in ["error", "ignore"] {
+            let added = embedded(&format!("CREATE TABLE t ({first}, n INT{rest})"));
+            let failure = refused(&added, rows.clone(), json!({"on_conflict":how})).await;
+            let said =
+                "`rows[1].k` cannot be written: an earlier row of this call has the same key; nothing was written";
+            // A table without row numbers does not tell which rows are of this call.
+            match (how, columns.contains("WITHOUT ROWID")) {
+                ("error", true) => assert_eq!(failure["backend_code"], "23505"),
+                _ => assert_eq!(failure["message"], said, "{columns} {how}"),
+            }
+        }
         let how = json!({"on_conflict":"update","conflict_columns":["k"],"duplicates":"last"});
         assert_eq!(counts(&load(&board, rows, how).await), [0, 1, 0, 1, 0], "{columns}");
         assert_eq!(numbers(&board).await, json!([2]), "{columns}");

@@ -65,6 +65,8 @@ pub struct Column {
     pub identity: Option<char>,
     /// A value can never be given, because it is computed from others.
     pub generated: bool,
+    /// A missing value is the next number of a sequence.
+    pub counted: bool,
     /// The type is an array of a domain.
     #[serde(skip)]
     pub of_domains: bool,
@@ -94,6 +96,16 @@ impl Table {
     /// `"schema"."name"`, for statements.
     pub fn quoted(&self) -> String {
         format!("{}.{}", quoted(&self.schema), quoted(&self.name))
+    }
+
+    /// The place of the column that is GENERATED ALWAYS AS IDENTITY, where there is one.
+    pub fn always_numbered(&self) -> Option<usize> {
+        self.columns.iter().position(|column| column.identity == Some('a'))
+    }
+
+    /// The key by which rows are told apart where no other is asked for: the primary key, or the only one.
+    pub fn main_key(&self) -> Option<&Key> {
+        self.keys.first().filter(|key| key.primary || self.keys.len() == 1)
     }
 
     /// A column by the name a caller wrote: the exact spelling, else the folded one.
@@ -132,7 +144,9 @@ FROM (
         (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(
             a.attname, a.attnum, pg_catalog.format_type(a.atttypid, a.atttypmod), a.atttypid::int8, t.typname, t.domain,
             a.atttypmod, NOT a.attnotnull, a.atthasdef OR a.attidentity <> '', NULLIF(a.attidentity, ''),
-            a.attgenerated <> '') ORDER BY a.attnum)
+            a.attgenerated <> '', a.attidentity <> '' OR a.atthasdef AND EXISTS (
+                SELECT FROM pg_catalog.pg_attrdef d WHERE d.adrelid = a.attrelid AND d.adnum = a.attnum
+                  AND pg_catalog.pg_get_expr(d.adbin, d.adrelid) LIKE 'nextval(%')) ORDER BY a.attnum)
          FROM pg_catalog.pg_attribute a
          CROSS JOIN LATERAL (SELECT t.typname, t.typtype = 'd' OR t.typcategory = 'A' AND EXISTS (
                 SELECT FROM pg_catalog.pg_type e WHERE e.oid = t.typelem AND e.typtype = 'd') AS domain

@@ -95,7 +95,10 @@ impl Postgres {
             Ok(conflict) => conflict,
             Err(refused) => arbiter::other(client, &table, load, refused).await?,
         };
-        let apart = told_apart_by(&table, &conflict, load.duplicates);
+        let mut apart = told_apart_by(&table, &conflict, load.duplicates);
+        if shares_keys_unseen(&table, &conflict, load) {
+            apart.repeated = keys::repeated(client, &table, load, apart.numbered).await?;
+        }
         let mut batch = Batch::new(&table, &load.rows, apart.clone(), load.duplicates);
         let mut staging = Staging::new(client, 0);
         batch.fill(Some(&mut staging)).await;
@@ -152,6 +155,14 @@ impl Postgres {
     }
 }
 
+/// Rows of the call could share one of several keys, and the later of them would be left out as if the table had its key before.
+fn shares_keys_unseen(table: &Table, conflict: &Conflict, load: &Load) -> bool {
+    *conflict == Conflict::Ignore
+        && load.duplicates == Duplicates::Refuse
+        && load.rows.len() > 1
+        && table.keys.len() > usize::from(table.main_key().is_some())
+}
+
 /// In bulk, and if that fails for a reason of the rows, row by row.
 async fn write_unit(
     client: &Work,
@@ -162,7 +173,8 @@ async fn write_unit(
     abort: bool,
     progress: &mut Progress,
 ) -> Result<(), Error> {
-    let mut seen = conflict.clone();
+    let mut seen = conflict.of_rows(batch.table, &unit.columns);
+    let conflict = &seen.clone();
     let strict = matches!(conflict, Conflict::Update(target) if target.strict) && batch.refuses_duplicates();
     if strict {
         // A statement for all does not tell rows that share a key, where the first of them changes nothing.
@@ -219,7 +231,8 @@ async fn heal(
             if positions.is_empty() {
                 continue;
             }
-            let outcome = one_by_one::run(client, batch, unit, &positions, conflict, false).await?;
+            let conflict = conflict.of_rows(batch.table, &unit.columns);
+            let outcome = one_by_one::run(client, batch, unit, &positions, &conflict, false).await?;
             progress.inserted += outcome.inserted;
             progress.updated += outcome.updated;
             left.extend(outcome.faults.into_iter().map(|(position, fault)| (number, position, fault)));

@@ -7,9 +7,10 @@ use serde_json::{Value, json};
 
 use self::load::{
     a_missing_key_keeps_what_is_there_and_null_writes_null,
+    a_single_value_is_the_one_element_of_a_list_and_no_list_a_single_value,
     an_aborted_load_writes_nothing_and_names_the_row_and_column, each_row_has_its_own_fault,
     every_count_is_exact_again_and_again, numbers_are_exact_or_refused,
-    one_bad_row_comes_back_with_its_reason_and_the_others_stand, one_value_and_a_list_of_it_are_the_same,
+    one_bad_row_comes_back_with_its_reason_and_the_others_stand,
 };
 use crate::support::{harness::Harness, postgres};
 
@@ -37,7 +38,7 @@ macro_rules! held_by {
             an_aborted_load_writes_nothing_and_names_the_row_and_column,
             every_count_is_exact_again_and_again,
             a_missing_key_keeps_what_is_there_and_null_writes_null,
-            one_value_and_a_list_of_it_are_the_same,
+            a_single_value_is_the_one_element_of_a_list_and_no_list_a_single_value,
             numbers_are_exact_or_refused,
             each_row_has_its_own_fault,
             conflict_columns_are_a_unique_index,

@@ -1,5 +1,7 @@
 //! By which unique index a load finds the rows that exist, and why an index that looks right cannot serve.
 
+use std::collections::HashMap;
+
 use tokio_postgres::types::Type;
 
 use super::{
@@ -26,34 +28,17 @@ pub(super) fn told_apart_by(table: &Table, conflict: &Conflict, duplicates: Dupl
         folding: target.folding,
         nulls_equal: target.nulls_equal,
         groups: None,
-        numbered: target.numbered,
+        numbered: conflict.may_number(table),
+        repeated: HashMap::new(),
     };
     match (conflict, duplicates) {
-        (Conflict::Update(target), _) if target.hides_keys(table) => {
-            Apart { numbered: target.numbered, ..Apart::default() }
-        }
+        (Conflict::Update(target), _) if target.hides_keys(table) => Apart::default(),
         (Conflict::Update(target), _) => of(target.clone()),
         (Conflict::Error, Duplicates::Refuse) => Apart::default(),
         (Conflict::Ignore | Conflict::Error, _) => {
-            let primary = table.keys.iter().find(|key| key.primary);
-            let target = primary.map(|key| target(table, key)).unwrap_or_default();
-            of(Target { numbered: None, ..target })
+            of(table.main_key().map(|key| Target::of(table, key)).unwrap_or_default())
         }
     }
-}
-
-fn place(table: &Table, name: &str) -> Option<usize> {
-    table.columns.iter().position(|column| column.name == name)
-}
-
-fn target(table: &Table, key: &Key) -> Target {
-    let columns: Vec<usize> = key.columns.iter().filter_map(|name| place(table, name)).collect();
-    let always = |place: &usize| table.columns.get(*place).is_some_and(|column| column.identity == Some('a'));
-    let numbered = columns.iter().copied().find(always);
-    let mut target =
-        Target { columns, folding: key.folding.clone(), nulls_equal: key.nulls_equal, numbered, ..Target::default() };
-    target.strict = target.hides_keys(table);
-    target
 }
 
 /// Looks the asked conflict up in the table.
@@ -63,7 +48,7 @@ pub(super) fn conflict(table: &Table, asked: &OnConflict) -> Result<Conflict, Er
         OnConflict::Ignore => return Ok(Conflict::Ignore),
         OnConflict::Update(names) if names.is_empty() => {
             let primary = table.keys.iter().find(|key| key.primary);
-            return primary.map(|key| Conflict::Update(target(table, key))).ok_or_else(|| {
+            return primary.map(|key| Conflict::Update(Target::of(table, key))).ok_or_else(|| {
                 let message = format!("`{}` has no primary key to find existing rows by", table.shown());
                 Error::invalid("conflict_columns", message).hint(unique_sets(table))
             });
@@ -75,7 +60,7 @@ pub(super) fn conflict(table: &Table, asked: &OnConflict) -> Result<Conflict, Er
     // The one by which more rows are alike.
     same.sort_by_key(|key| (key.folding.iter().all(Option::is_none), !key.nulls_equal));
     if let Some(key) = same.first() {
-        return Ok(Conflict::Update(target(table, key)));
+        return Ok(Conflict::Update(Target::of(table, key)));
     }
     let sets: Vec<String> = table.keys.iter().map(|key| key.columns.join(", ")).collect();
     let message = format!("no unique index of `{}` is on exactly `{}`", table.shown(), names.join(", "));
@@ -203,13 +188,8 @@ pub(super) async fn other(client: &Work, table: &Table, load: &Load, refused: Er
             columns: index.columns.clone(),
             nulls_equal: index.nulls_equal,
         };
-        let target = target(table, &key);
-        return Ok(Conflict::Update(Target {
-            predicate: index.predicate.clone(),
-            strict: true,
-            numbered: None,
-            ..target
-        }));
+        let target = Target { predicate: index.predicate.clone(), strict: true, ..Target::of(table, &key) };
+        return Ok(Conflict::Update(target));
     }
     let reasons: Vec<String> = meant.iter().map(|index| index.why_not(table)).collect();
     if reasons.is_empty() {

@@ -13,7 +13,7 @@ use crate::{
     domain::{
         json::Json,
         sql::{
-            Duplicates,
+            Duplicates, hints,
             rows::{self, Fault, unescaped},
         },
     },
@@ -55,6 +55,8 @@ pub(super) struct Apart {
     pub(super) groups: Option<HashMap<usize, u64>>,
     /// The place of a column that rows may name although the database numbers it.
     pub(super) numbered: Option<usize>,
+    /// Places of rows that share another key with an earlier one, and the key's column where it has one alone.
+    pub(super) repeated: HashMap<usize, Option<String>>,
 }
 
 /// A value whose equals only the server knows.
@@ -161,6 +163,9 @@ impl<'load> Batch<'load> {
 
     fn take(&mut self, position: usize) -> Result<(), Fault> {
         let slots = self.slots(position)?;
+        if let Some(column) = self.apart.repeated.get(&position) {
+            return Err(Fault { column: column.clone(), detail: None, ..self.duplicate() });
+        }
         let key = match self.key_of(position, &slots) {
             Ok(key) => key,
             Err(Unsure) => {
@@ -348,10 +353,8 @@ impl<'load> Batch<'load> {
         Fault {
             column: single,
             code: "21000".to_owned(),
-            reason: "ON CONFLICT DO UPDATE command cannot affect row a second time".to_owned(),
-            detail: Some(
-                "an earlier row of this call has the same key; `duplicates` says what to do with such rows".to_owned(),
-            ),
+            reason: hints::REPEATED.to_owned(),
+            detail: Some(hints::DUPLICATES.to_owned()),
         }
     }
 }

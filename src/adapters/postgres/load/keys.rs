@@ -6,15 +6,18 @@ use tokio_postgres::types::Type;
 
 use super::{
     UNDO,
-    batch::Batch,
+    batch::{Apart, Batch},
     of_a_row,
     one_by_one::{NOT_THE_ROWS, text},
+    statement::Target,
 };
 use crate::{
     adapters::postgres::{
+        catalog::Table,
         failure::{meaning, sqlstate},
         pool::Work,
     },
+    domain::sql::Load,
     error::{Code, Error},
 };
 
@@ -35,6 +38,28 @@ pub(super) async fn groups(client: &Work, batch: &Batch<'_>) -> Result<HashMap<u
         }
         done => done,
     }
+}
+
+/// Rows that share a key with an earlier one, other than the main key, which rows are told apart by anyway.
+pub(super) async fn repeated(
+    client: &Work,
+    table: &Table,
+    load: &Load,
+    numbered: Option<usize>,
+) -> Result<HashMap<usize, Option<String>>, Error> {
+    let mut repeated = HashMap::new();
+    for key in table.keys.iter().filter(|key| table.main_key().is_none_or(|main| main.name != key.name)) {
+        let Target { columns, folding, nulls_equal, .. } = Target::of(table, key);
+        let apart = Apart { key: columns, folding, nulls_equal, numbered, ..Apart::default() };
+        let batch = Batch::new(table, &load.rows, apart, load.duplicates);
+        let mut groups: Vec<(usize, u64)> = groups(client, &batch).await?.into_iter().collect();
+        groups.sort_unstable();
+        let mut seen = HashSet::new();
+        let alone = if let [column] = key.columns.as_slice() { Some(column) } else { None };
+        let again = groups.into_iter().filter(|(_, group)| !seen.insert(*group));
+        repeated.extend(again.map(|(position, _)| (position, alone.cloned())));
+    }
+    Ok(repeated)
 }
 
 fn array(keys: &[(usize, String)], without: &HashSet<usize>) -> String {

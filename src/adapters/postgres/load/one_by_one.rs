@@ -5,11 +5,17 @@ use tokio_postgres::{Client, types::Type};
 
 use super::{
     batch::{Batch, Unit},
-    statement::{AGAIN, Conflict, SAME, Source, Statement, write},
+    statement::{AGAIN, Conflict, OURS, SAME, Source, Statement, Target, rows, write},
 };
 use crate::{
-    adapters::postgres::failure::meaning,
-    domain::sql::rows::Fault,
+    adapters::postgres::{
+        catalog::{Column, Table, quoted},
+        failure::meaning,
+    },
+    domain::sql::{
+        hints::{DUPLICATES, NOT_THERE, REPEATED},
+        rows::Fault,
+    },
     error::{Code, Error},
 };
 
@@ -26,8 +32,11 @@ pub(super) struct Outcome {
 struct Report {
     inserted: u64,
     updated: u64,
-    faults: Vec<(usize, String, String, String, Option<String>)>,
+    faults: Vec<Failed>,
 }
+
+/// Position, SQLSTATE, sentence, column or nothing, detail, and the constraint or nothing.
+type Failed = (usize, String, String, String, Option<String>, String);
 
 /// Reasons that are not the row's own: they end the call.
 pub(super) const NOT_THE_ROWS: &str = "'25','40','42501','53','54','55','57','58','F0','XX'";
@@ -67,11 +76,20 @@ pub(super) async fn run(
         .map_err(|error| Error::new(Code::Internal, "the rows' outcome cannot be read").cause(error))?;
     outcome.inserted = report.inserted;
     outcome.updated = report.updated;
-    for (position, code, reason, column, detail) in report.faults {
-        let column = (!column.is_empty()).then_some(column);
+    for (position, code, reason, column, detail, constraint) in report.faults {
+        let named = (!column.is_empty()).then_some(column);
+        let column = named.or_else(|| counted(batch.table, unit, &constraint));
         outcome.faults.push((position, Fault { column, code, reason, detail }));
     }
     Ok(outcome)
+}
+
+/// The column of a key that rows leave to a sequence, which gave a number that is taken.
+fn counted(table: &Table, unit: &Unit, key: &str) -> Option<String> {
+    let key = table.keys.iter().find(|known| known.name == key)?;
+    let mut columns = table.columns.iter().enumerate().filter(|(_, column)| key.columns.contains(&column.name));
+    let (_, column) = columns.find(|(place, column)| column.counted && !unit.columns.contains(place))?;
+    Some(column.name.clone())
 }
 
 /// No value of the caller stands in this text; names and types come from the catalog, in quotes.
@@ -80,12 +98,14 @@ fn block(batch: &Batch<'_>, unit: &Unit, statement: &Statement, conflict: &Confl
     let names: Vec<String> = columns.iter().map(|column| text(&column.name)).collect();
     let types: Vec<String> = columns.iter().map(|column| text(&column.type_name)).collect();
     let written = written(batch, unit, statement, conflict);
+    let repeated = repeated(batch, unit, &columns, conflict);
     let body = format!(
         "#variable_conflict use_column
 DECLARE
   callboard_position integer; callboard_row json; callboard_new bigint; callboard_changed bigint; callboard_missing bigint; callboard_seen tid[] := '{{}}';
   callboard_inserted bigint := 0; callboard_updated bigint := 0; callboard_faults json[] := '{{}}';
-  callboard_code text; callboard_reason text; callboard_column text; callboard_detail text; callboard_place integer;
+  callboard_code text; callboard_reason text; callboard_column text; callboard_detail text;
+  callboard_constraint text; callboard_place integer;
   callboard_names text[] := ARRAY[{names}]::text[]; callboard_types text[] := ARRAY[{types}]::text[];
 BEGIN
 FOR callboard_position, callboard_row IN
@@ -98,8 +118,8 @@ LOOP
     callboard_updated := callboard_updated + callboard_changed;
   EXCEPTION WHEN OTHERS THEN
     GET STACKED DIAGNOSTICS callboard_code = RETURNED_SQLSTATE, callboard_reason = MESSAGE_TEXT,
-      callboard_column = COLUMN_NAME, callboard_detail = PG_EXCEPTION_DETAIL;
-    IF callboard_code = '42501' OR pg_catalog.left(callboard_code, 2) IN ({NOT_THE_ROWS}) THEN RAISE; END IF;
+      callboard_column = COLUMN_NAME, callboard_detail = PG_EXCEPTION_DETAIL, callboard_constraint = CONSTRAINT_NAME;
+    IF callboard_code = '42501' OR pg_catalog.left(callboard_code, 2) IN ({NOT_THE_ROWS}) THEN RAISE; END IF;{repeated}
     IF callboard_column = '' AND pg_catalog.left(callboard_code, 2) IN ('22', '23') THEN
       FOR callboard_place IN 1 .. pg_catalog.cardinality(callboard_names) LOOP
         BEGIN
@@ -111,7 +131,7 @@ LOOP
       END LOOP;
     END IF;
     callboard_faults := callboard_faults || pg_catalog.json_build_array(callboard_position, callboard_code, callboard_reason,
-      callboard_column, CASE WHEN callboard_detail = '' THEN NULL ELSE callboard_detail END);
+      callboard_column, CASE WHEN callboard_detail = '' THEN NULL ELSE callboard_detail END, callboard_constraint);
     IF {first_only} AND callboard_code <> '23503' THEN EXIT; END IF;
   END;
 END LOOP;
@@ -122,6 +142,34 @@ END",
         types = types.join(", "),
     );
     format!("-- load_one_by_one\nDO LANGUAGE plpgsql {}", text(&body))
+}
+
+/// Where a new row has the key of one that this call wrote before, it is not the table's row that it meets.
+fn repeated(batch: &Batch<'_>, unit: &Unit, columns: &[&Column], conflict: &Conflict) -> String {
+    if *conflict != Conflict::Error {
+        return String::new();
+    }
+    let table = batch.table;
+    let from = rows(columns, Source::Record("callboard_row"));
+    let main = table.main_key().map(|key| &key.name);
+    let keys =
+        table.keys.iter().map(|key| (key, Target::of(table, key))).filter(|(_, target)| target.is_in(&unit.columns));
+    keys.map(|(key, target)| {
+        let column = if let [column] = key.columns.as_slice() { column } else { "" };
+        let detail = if Some(&key.name) == main { DUPLICATES } else { "" };
+        format!(
+            "\n    IF callboard_constraint = {} AND callboard_code = '23505' THEN\n      \
+             IF EXISTS (SELECT FROM {} o, {from} WHERE {} AND {OURS}) THEN\n        \
+             callboard_code := '21000'; callboard_reason := {}; callboard_column := {}; callboard_detail := {};\n      END IF;\n    END IF;",
+            text(&key.name),
+            table.quoted(),
+            target.equal(table),
+            text(REPEATED),
+            text(column),
+            text(detail)
+        )
+    })
+    .collect()
 }
 
 /// The statement for one row, and what it must have done.
@@ -147,18 +195,15 @@ fn written(batch: &Batch<'_>, unit: &Unit, statement: &Statement, conflict: &Con
             statement.text
         );
     }
-    let Conflict::Update(target) = conflict else { return format!("{};", statement.text) };
-    let numbered = target.numbered.filter(|place| unit.columns.contains(place));
+    let numbered = conflict.numbered(batch.table, &unit.columns);
     if let Some(column) = numbered.and_then(|place| batch.table.columns.get(place)) {
-        let name = &column.name;
-        let reason = format!("no row has this \"{name}\", and a new one cannot be given it");
-        let detail = format!("Column \"{name}\" is an identity column defined as GENERATED ALWAYS.");
-        let missing = raise("428C9", &reason, &detail, name);
+        let missing = raise("428C9", &not_there(batch.table, conflict, &column.name), NOT_THERE, &column.name);
         return format!(
             "{} INTO callboard_new, callboard_changed, callboard_missing;\nIF callboard_missing > 0 THEN {missing} END IF;",
             statement.text
         );
     }
+    let Conflict::Update(target) = conflict else { return format!("{};", statement.text) };
     let again = match target.strict {
         true => {
             let Fault { code, reason, detail, .. } = batch.duplicate();
@@ -177,6 +222,23 @@ fn written(batch: &Batch<'_>, unit: &Unit, statement: &Statement, conflict: &Con
         false => String::new(),
     };
     format!("{} INTO callboard_new, callboard_changed;{again}", statement.text)
+}
+
+/// No row is found by what one names that names a number which the database gives.
+fn not_there(table: &Table, conflict: &Conflict, number: &str) -> String {
+    let key = match conflict {
+        Conflict::Update(target) => target.columns.as_slice(),
+        _ => &[],
+    };
+    let key: Vec<String> =
+        key.iter().filter_map(|place| table.columns.get(*place)).map(|column| quoted(&column.name)).collect();
+    let number = quoted(number);
+    match key.is_empty() || key.contains(&number) {
+        true => format!("no row has this {number}, and a new one cannot be given it"),
+        false => {
+            format!("no row has this {} and this {number}, and a new one cannot be given the latter", key.join(", "))
+        }
+    }
 }
 
 /// A string literal.

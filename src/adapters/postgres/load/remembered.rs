@@ -23,7 +23,7 @@ use super::{
     UNDO,
     arbiter::{conflict, told_apart_by},
     batch::{Batch, Body, SMALL, Unit},
-    counts,
+    counts, shares_keys_unseen,
     statement::{Conflict, Source, Statement, write},
 };
 use crate::{
@@ -98,19 +98,23 @@ impl Postgres {
         self.allowed(&table.schema).ok()?;
         let conflict = conflict(&table, &load.on_conflict).ok()?;
         let key = told_apart_by(&table, &conflict, load.duplicates);
+        if shares_keys_unseen(&table, &conflict, load) {
+            return None;
+        }
         let mut batch = Batch::new(&table, &load.rows, key, load.duplicates);
         batch.fill(None).await;
         let merged = batch.merged;
-        if batch.unsure || matches!(&conflict, Conflict::Update(target) if target.numbered.is_some() || target.strict) {
+        if batch.unsure || matches!(&conflict, Conflict::Update(target) if target.strict) {
             return None;
         }
         let (columns, mut body) = match (batch.faults.is_empty(), batch.units.pop()) {
             (true, Some(Unit { columns, body: Body::Json(body), .. })) if batch.units.is_empty() => (columns, body),
             _ => return None,
         };
-        if columns.is_empty() {
+        if columns.is_empty() || conflict.numbered(&table, &columns).is_some() {
             return None;
         }
+        let conflict = conflict.of_rows(&table, &columns);
         body.push(']');
         let statement = write(&table, &columns, &conflict, Source::Described);
         let given = load.rows.len() as u64;

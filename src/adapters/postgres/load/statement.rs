@@ -1,6 +1,6 @@
 //! The statements that write one unit. Rows come from a source `g` whose columns have the table's names and types.
 
-use crate::adapters::postgres::catalog::{Column, Table, quoted};
+use crate::adapters::postgres::catalog::{Column, Key, Table, quoted};
 
 /// What happens to a row whose key exists, with the table looked up.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -8,6 +8,33 @@ pub(super) enum Conflict {
     Error,
     Ignore,
     Update(Target),
+}
+
+impl Conflict {
+    /// The place of the column that rows may name although the database always numbers it: they are only looked for.
+    pub(super) fn may_number(&self, table: &Table) -> Option<usize> {
+        match self {
+            Self::Error => None,
+            Self::Update(target) if target.hides_keys(table) => None,
+            Self::Ignore | Self::Update(_) => table.always_numbered(),
+        }
+    }
+
+    /// The same, where the rows of a unit name it.
+    pub(super) fn numbered(&self, table: &Table, columns: &[usize]) -> Option<usize> {
+        self.may_number(table).filter(|place| columns.contains(place))
+    }
+
+    /// What happens to rows that name `columns`. Those that leave a number of their key to the database are new ones: where the sequence
+    /// gives a number that is taken, the row that has it is another one.
+    pub(super) fn of_rows(&self, table: &Table, columns: &[usize]) -> Self {
+        let is_given =
+            |place: &usize| columns.contains(place) || table.columns.get(*place).is_none_or(|column| !column.counted);
+        match self {
+            Self::Update(target) if !target.columns.iter().all(is_given) => Self::Error,
+            other => other.clone(),
+        }
+    }
 }
 
 /// The unique index by which rows are found.
@@ -20,13 +47,23 @@ pub(super) struct Target {
     pub(super) nulls_equal: bool,
     /// Of a partial index.
     pub(super) predicate: Option<String>,
-    /// The place of an identity column that is always numbered by the database: rows that name it are only looked for.
-    pub(super) numbered: Option<usize>,
     /// Row by row, a row that this transaction has written already is not written again.
     pub(super) strict: bool,
 }
 
 impl Target {
+    pub(super) fn of(table: &Table, key: &Key) -> Self {
+        let place = |name: &String| table.columns.iter().position(|column| column.name == *name);
+        let columns = key.columns.iter().filter_map(place).collect();
+        let target = Self { columns, folding: key.folding.clone(), nulls_equal: key.nulls_equal, ..Self::default() };
+        Self { strict: target.hides_keys(table), ..target }
+    }
+
+    /// Rows that name `columns` name all of it.
+    pub(super) fn is_in(&self, columns: &[usize]) -> bool {
+        self.columns.iter().all(|place| columns.contains(place))
+    }
+
     /// Whether it can only be seen in the table which rows share a key.
     pub(super) fn hides_keys(&self, table: &Table) -> bool {
         let computed = |place: &usize| table.columns.get(*place).is_some_and(|column| column.generated);
@@ -39,8 +76,9 @@ impl Target {
     }
 
     /// `o` has the key of `g`.
-    fn equal(&self, keys: &[&Column]) -> String {
-        let pairs = keys.iter().zip(&self.folding).map(|(column, folding)| {
+    pub(super) fn equal(&self, table: &Table) -> String {
+        let columns = self.columns.iter().filter_map(|place| table.columns.get(*place));
+        let pairs = columns.zip(&self.folding).map(|(column, folding)| {
             let name = quoted(&column.name);
             let collate = folding.as_ref().map(|folding| format!(" COLLATE {folding}")).unwrap_or_default();
             match self.nulls_equal {
@@ -59,7 +97,7 @@ pub(super) const AGAIN: &str = "callboard.again";
 pub(super) const SAME: &str = "callboard.same";
 
 /// Whether the row `o` was written by this transaction, in any of its subtransactions: it can be seen, and its writer has not ended.
-const OURS: &str = "pg_catalog.age(o.xmin) <= 0 AND pg_catalog.pg_xact_status((pg_catalog.pg_current_xact_id()::pg_catalog.text::pg_catalog.int8 \
+pub(super) const OURS: &str = "pg_catalog.age(o.xmin) <= 0 AND pg_catalog.pg_xact_status((pg_catalog.pg_current_xact_id()::pg_catalog.text::pg_catalog.int8 \
     - pg_catalog.age(o.xmin))::pg_catalog.text::pg_catalog.xid8) = 'in progress'";
 
 /// A statement and how it tells what it did.
@@ -93,8 +131,11 @@ pub(super) fn write(table: &Table, columns: &[usize], conflict: &Conflict, sourc
         return Statement { text, counts: false };
     }
     let target = table.quoted();
-    let list = list(&named, "");
     let from = rows(&named, source);
+    if let Some(place) = conflict.numbered(table, columns) {
+        return Statement { text: numbered(table, columns, conflict, place, &from), counts: true };
+    }
+    let list = list(&named, "");
     match conflict {
         Conflict::Error | Conflict::Ignore => {
             let conflict = if *conflict == Conflict::Error { "" } else { "\nON CONFLICT DO NOTHING" };
@@ -115,11 +156,8 @@ fn update(table: &Table, columns: &[usize], key: &Target, from: &str, source: So
     let values = pick(&|place: &usize| !key.columns.contains(place), columns);
     let target = table.quoted();
     let list_all = list(&named, "");
-    let (same, inference) = (key.equal(&keys), key.inference(&keys));
-    let has_key = key.columns.iter().all(|place| columns.contains(place));
-    if has_key && key.numbered.is_some() {
-        return Statement { text: numbered(&target, from, &named, &values, &same), counts: true };
-    }
+    let (same, inference) = (key.equal(table), key.inference(&keys));
+    let has_key = key.is_in(columns);
     if values.is_empty() {
         let text = format!(
             "-- load_insert_keys\nINSERT INTO {target} ({list_all})\nSELECT {list_all} FROM {from}\n{inference} DO NOTHING"
@@ -162,15 +200,31 @@ fn update(table: &Table, columns: &[usize], key: &Target, from: &str, source: So
 
 /// Rows that name what the database always numbers itself can only be those that are there: a new row of that number would collide with
 /// one that the sequence numbers later. The third count is of those that are not there.
-fn numbered(target: &str, from: &str, named: &[&Column], values: &[&Column], same: &str) -> String {
-    let list_all = list(named, "");
+fn numbered(table: &Table, columns: &[usize], conflict: &Conflict, place: usize, from: &str) -> String {
+    let pick = |wanted: &dyn Fn(&usize) -> bool| -> Vec<&Column> {
+        columns.iter().filter(|place| wanted(place)).filter_map(|place| table.columns.get(*place)).collect()
+    };
+    let (values, conditions) = match conflict {
+        Conflict::Update(key) => {
+            let number = pick(&|other| *other == place && !key.columns.contains(other));
+            let number = number.iter().map(|column| format!(" AND o.{0} = g.{0}", quoted(&column.name)));
+            let same = key.is_in(columns).then(|| key.equal(table) + &number.collect::<String>());
+            (pick(&|other| *other != place && !key.columns.contains(other)), same.into_iter().collect())
+        }
+        _ => {
+            let keys = table.keys.iter().map(|key| Target::of(table, key)).filter(|key| key.is_in(columns));
+            (Vec::new(), keys.map(|key| format!("({})", key.equal(table))).collect::<Vec<_>>())
+        }
+    };
+    let same = if conditions.is_empty() { "false".to_owned() } else { conditions.join(" OR ") };
+    let (target, list_all) = (table.quoted(), list(&pick(&|_| true), ""));
     let missing =
         format!("(SELECT pg_catalog.count(*) FROM given g WHERE NOT EXISTS (SELECT 1 FROM {target} o WHERE {same}))");
     let given = format!("-- load_update_numbered\nWITH given AS MATERIALIZED (SELECT {list_all} FROM {from})");
     if values.is_empty() {
         return format!("{given}\nSELECT 0::pg_catalog.int8, 0::pg_catalog.int8, {missing}");
     }
-    let changed = differs(values, "o.", "g.");
+    let changed = differs(&values, "o.", "g.");
     let sets: Vec<String> = values.iter().map(|column| format!("{0} = g.{0}", quoted(&column.name))).collect();
     format!(
         "{given},\nchanged AS (UPDATE {target} AS o SET {} FROM given g WHERE {same} AND {changed} RETURNING 1)\n\
@@ -196,7 +250,7 @@ fn partial_update(target: &str, from: &str, named: &[&Column], values: &[&Column
     )
 }
 
-fn rows(named: &[&Column], source: Source<'_>) -> String {
+pub(super) fn rows(named: &[&Column], source: Source<'_>) -> String {
     let typed = || {
         let typed: Vec<String> =
             named.iter().map(|column| format!("{} {}", quoted(&column.name), column.type_name)).collect();

@@ -1,5 +1,7 @@
 //! By which unique index a load finds the rows that exist, and which rows of one load share a key: as SQLite compares them.
 
+use std::collections::{HashMap, HashSet};
+
 use rusqlite::{Connection, OptionalExtension, Transaction, params_from_iter, types::Value};
 
 use super::{
@@ -19,7 +21,7 @@ use crate::{
 };
 
 /// By what rows are found and told apart.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Key {
     /// Places of its columns.
     pub places: Vec<usize>,
@@ -30,6 +32,25 @@ pub(super) struct Key {
 }
 
 impl Key {
+    /// The name of its column, where it has one alone.
+    pub fn alone(&self, table: &Table) -> Option<String> {
+        let [place] = self.places.as_slice() else { return None };
+        table.columns.get(*place).map(|column| column.name.clone())
+    }
+
+    /// The statement that looks for the row with the values of the key, for its number where rows have one.
+    pub fn exists(&self, table: &Table) -> String {
+        let part = self.predicate.as_ref().map(|predicate| format!(" AND ({predicate})")).unwrap_or_default();
+        let condition: Vec<String> =
+            self.places.iter().enumerate().map(|(at, place)| self.equals(table, *place, at + 1)).collect();
+        format!(
+            "-- row_exists\nSELECT {} FROM {} WHERE {}{part}",
+            table.row_number().unwrap_or("1"),
+            table.quoted(),
+            condition.join(" AND ")
+        )
+    }
+
     /// `"a" COLLATE "NOCASE" = ?1`.
     pub fn equals(&self, table: &Table, place: usize, number: usize) -> String {
         let name = table.columns.get(place).map(|column| quote(&column.name)).unwrap_or_default();
@@ -125,6 +146,12 @@ fn key(table: &Table, index: &Unique) -> Key {
     }
 }
 
+/// The keys that tell all rows apart: the primary key first.
+pub(super) fn keys(transaction: &Transaction<'_>, table: &Table) -> rusqlite::Result<Vec<Key>> {
+    let whole = |index: &&Unique| !index.partial && index.names().is_some();
+    Ok(unique_indexes(transaction, table)?.iter().filter(whole).map(|index| key(table, index)).collect())
+}
+
 /// What decides whether a row is there already.
 ///
 /// # Errors
@@ -133,7 +160,11 @@ pub(super) fn find(transaction: &Transaction<'_>, table: &Table, load: &Load, ca
     let indexes = unique_indexes(transaction, table).map_err(|error| failure::of(error, call))?;
     let OnConflict::Update(asked) = &load.on_conflict else {
         let primary = indexes.iter().find(|index| index.primary);
-        return Ok(primary.map(|index| key(table, index)).unwrap_or_default());
+        let only = || match indexes.as_slice() {
+            [index] if !index.partial && index.names().is_some() => Some(index),
+            _ => None,
+        };
+        return Ok(primary.or_else(only).map(|index| key(table, index)).unwrap_or_default());
     };
     let mut names: Vec<String> = Vec::new();
     for (number, name) in asked.iter().enumerate() {
@@ -200,6 +231,23 @@ fn refusal(table: &Table, indexes: &[Unique], names: &[String]) -> Error {
         .did_you_mean(nearest(&given, known.iter().map(String::as_str)))
         .hint(hint)
         .place(Place { backend_code: Some("42P10".to_owned()), ..Place::default() })
+}
+
+/// Rows that share another key than `main` with an earlier one.
+pub(super) fn repeated(
+    transaction: &Transaction<'_>,
+    table: &Table,
+    main: &Key,
+    rows: &[Result<Values, Refusal>],
+) -> rusqlite::Result<HashMap<usize, Option<String>>> {
+    let mut repeated = HashMap::new();
+    for key in keys(transaction, table)?.iter().filter(|key| *key != main) {
+        let mut seen = HashSet::new();
+        let groups = groups(transaction, table, key, rows)?;
+        let again = groups.into_iter().enumerate().filter(|(_, group)| group.is_some_and(|group| !seen.insert(group)));
+        repeated.extend(again.map(|(position, _)| (position, key.alone(table))));
+    }
+    Ok(repeated)
 }
 
 /// For each row a number that rows with the same key share; none for a key with a part that is missing or null, which equals nothing.

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     adapters::sqlite::{failure, file::Call},
-    domain::sql::{Duplicates, Load, Loaded, OnConflict, OnError, Reject, rows},
+    domain::sql::{Duplicates, Load, Loaded, OnConflict, OnError, Reject, hints, rows},
     error::Error,
 };
 
@@ -47,6 +47,12 @@ pub(super) fn load(
     let rows: Vec<Result<Values, Refusal>> = load.rows.iter().map(|row| write::values(&table, row)).collect();
     let apart = load.on_conflict != OnConflict::Error || load.duplicates == Duplicates::Last;
     let groups = if apart { arbiter::groups(&transaction, &table, &key, &rows).map_err(wrong)? } else { Vec::new() };
+    let repeated = match (&load.on_conflict, load.duplicates) {
+        (OnConflict::Ignore, Duplicates::Refuse) => {
+            arbiter::repeated(&transaction, &table, &key, &rows).map_err(wrong)?
+        }
+        _ => HashMap::new(),
+    };
     let mut last = HashMap::new();
     if load.duplicates == Duplicates::Last {
         last.extend(groups.iter().enumerate().filter_map(|(position, group)| Some(((*group)?, position))));
@@ -54,6 +60,7 @@ pub(super) fn load(
     let mut writer = Writer {
         groups,
         last,
+        repeated,
         transaction,
         table,
         key,
@@ -103,7 +110,9 @@ struct Writer<'c> {
     groups: Vec<Option<i64>>,
     /// Where each key comes last, when the last row wins.
     last: HashMap<i64, usize>,
-    /// Keys that rows of this load have written; of a partial index the numbers of those rows.
+    /// Rows that share another key with an earlier one, and the key's column where it has one alone.
+    repeated: HashMap<usize, Option<String>>,
+    /// Keys that rows of this load have written; of a partial index, and where rows are only added, the numbers of those rows.
     written: HashSet<i64>,
     statements: HashMap<Vec<usize>, Texts>,
     call: &'c Call,
@@ -126,26 +135,36 @@ impl Writer<'_> {
                 return Ok(Ok(Outcome::Merged));
             }
             if self.on_conflict != OnConflict::Error && self.written.contains(group) {
-                return Ok(Err(self.repeated()));
+                return Ok(Err(self.of_main_key()));
             }
+        }
+        if let Some(column) = self.repeated.get(&position) {
+            return Ok(Err(repeated(column.clone(), None)));
         }
         let texts = self.texts(values);
         let outcome = if self.key.predicate.is_some() {
             self.write_part(&texts, values)
-        } else if matches!(self.on_conflict, OnConflict::Update(_)) && self.existing(&texts, values)?.is_some() {
+        } else if matches!(self.on_conflict, OnConflict::Update(_))
+            && self.existing(&self.key, &texts.exists, values)?.is_some()
+        {
             self.update(&texts, values)
         } else {
             self.insert(&texts, values)
         };
         match outcome {
             Ok(outcome) => {
-                self.written.extend(group.filter(|_| self.on_conflict != OnConflict::Error));
+                self.written.extend(match self.on_conflict {
+                    OnConflict::Error => Some(self.transaction.last_insert_rowid()),
+                    _ => group,
+                });
                 Ok(Ok(outcome))
             }
             Err(Failed::Row(refusal)) => Ok(Err(refusal)),
             Err(Failed::Call(error)) => Err(error),
             Err(Failed::Driver(error)) => {
-                write::refusal(&self.transaction, error, &self.table, values, self.call).map(Err)
+                let refusal = write::refusal(&self.transaction, error, &self.table, values, self.call)?;
+                let repeated = if refusal.code == "23505" { self.repeats(values)? } else { None };
+                Ok(Err(repeated.unwrap_or(refusal)))
             }
         }
     }
@@ -161,25 +180,34 @@ impl Writer<'_> {
         };
         let Failed::Driver(rusqlite::Error::SqliteFailure(reason, _)) = &failed else { return Err(failed) };
         let taken = reason.extended_code == rusqlite::ffi::SQLITE_CONSTRAINT_UNIQUE;
-        let Some(row) = self.existing(texts, values).map_err(Failed::Call)?.filter(|_| taken) else {
+        let Some(row) = self.existing(&self.key, &texts.exists, values).map_err(Failed::Call)?.filter(|_| taken) else {
             return Err(failed);
         };
         if !self.written.insert(row) {
-            return Err(Failed::Row(self.repeated()));
+            return Err(Failed::Row(self.of_main_key()));
         }
         self.update(texts, values)
     }
 
-    fn repeated(&self) -> Refusal {
-        Refusal {
-            column: None,
-            code: "21000",
-            reason: "ON CONFLICT DO UPDATE command cannot affect row a second time".to_owned(),
-            detail: Some(
-                "an earlier row of this call has the same key; duplicates last lets the last one win".to_owned(),
-            ),
-            did_you_mean: Vec::new(),
+    /// An earlier row has the same key, by which they are told apart.
+    fn of_main_key(&self) -> Refusal {
+        repeated(self.key.alone(&self.table), Some(hints::DUPLICATES))
+    }
+
+    /// The refusal of a new row whose key is not the table's, but of a row that this call wrote before.
+    fn repeats(&self, values: &Values) -> Result<Option<Refusal>, Error> {
+        if self.on_conflict != OnConflict::Error || self.table.row_number().is_none() {
+            return Ok(None);
         }
+        let keys = arbiter::keys(&self.transaction, &self.table).map_err(|error| failure::of(error, self.call))?;
+        for key in keys {
+            let met = self.existing(&key, &key.exists(&self.table), values)?;
+            if met.is_some_and(|row| self.written.contains(&row)) {
+                let detail = (key == self.key).then_some(hints::DUPLICATES);
+                return Ok(Some(repeated(key.alone(&self.table), detail)));
+            }
+        }
+        Ok(None)
     }
 
     fn texts(&mut self, values: &Values) -> Texts {
@@ -191,11 +219,11 @@ impl Writer<'_> {
     }
 
     /// The row that has the key, by its number where rows have one.
-    fn existing(&self, texts: &Texts, values: &Values) -> Result<Option<i64>, Error> {
+    fn existing(&self, key: &Key, exists: &str, values: &Values) -> Result<Option<i64>, Error> {
         let wrong = |error| failure::of(error, self.call);
         let part = |place: &usize| values.iter().find(|(given, _)| given == place).map(|(_, value)| value);
-        let Some(key) = self.key.places.iter().map(part).collect::<Option<Vec<&Value>>>() else { return Ok(None) };
-        let mut statement = self.transaction.prepare_cached(&texts.exists).map_err(wrong)?;
+        let Some(key) = key.places.iter().map(part).collect::<Option<Vec<&Value>>>() else { return Ok(None) };
+        let mut statement = self.transaction.prepare_cached(exists).map_err(wrong)?;
         statement.query_row(params_from_iter(key), |row| row.get(0)).optional().map_err(wrong)
     }
 
@@ -214,6 +242,12 @@ impl Writer<'_> {
     }
 }
 
+/// An earlier row of the call has the same key.
+fn repeated(column: Option<String>, detail: Option<&str>) -> Refusal {
+    let detail = detail.map(str::to_owned);
+    Refusal { column, code: "21000", reason: hints::REPEATED.to_owned(), detail, did_you_mean: Vec::new() }
+}
+
 enum Failed {
     Row(Refusal),
     Call(Error),
@@ -229,14 +263,6 @@ impl From<rusqlite::Error> for Failed {
 fn texts(table: &Table, key: &Key, values: &Values, on_conflict: &OnConflict) -> Texts {
     let name = |place: &usize| table.columns.get(*place).map(|column| quote(&column.name)).unwrap_or_default();
     let part = key.predicate.as_ref().map(|predicate| format!(" AND ({predicate})")).unwrap_or_default();
-    let condition: Vec<String> =
-        key.places.iter().enumerate().map(|(at, place)| key.equals(table, *place, at + 1)).collect();
-    let exists = format!(
-        "-- row_exists\nSELECT {} FROM {} WHERE {}{part}",
-        table.row_number().unwrap_or("1"),
-        table.quoted(),
-        condition.join(" AND ")
-    );
     let numbered = || values.iter().enumerate().map(|(at, (place, _))| (at + 1, place));
     let set: Vec<String> = numbered()
         .filter(|(_, place)| !key.places.contains(place))
@@ -264,5 +290,5 @@ fn texts(table: &Table, key: &Key, values: &Values, on_conflict: &OnConflict) ->
     if *on_conflict == OnConflict::Ignore {
         insert.push_str(" ON CONFLICT DO NOTHING");
     }
-    Texts { exists, update, insert }
+    Texts { exists: key.exists(table), update, insert }
 }

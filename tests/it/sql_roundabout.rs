@@ -294,16 +294,45 @@ async fn harmless_functions_of_extensions_pass_and_their_namesakes_do_not() {
              CREATE FUNCTION uuid_generate_v4(int) RETURNS uuid VOLATILE LANGUAGE sql AS 'SELECT NULL::uuid';
              CREATE FUNCTION gen_random_bytes(text) RETURNS bytea VOLATILE LANGUAGE sql AS 'SELECT NULL::bytea';
              ALTER EXTENSION pgcrypto ADD FUNCTION gen_random_bytes(text);
-             CREATE FUNCTION random_normal() RETURNS int VOLATILE LANGUAGE sql AS 'SELECT 1'",
+             CREATE FUNCTION random_normal(low float8 DEFAULT 0, high float8 DEFAULT 1) RETURNS int VOLATILE LANGUAGE sql AS 'SELECT 1';
+             CREATE FUNCTION clock_timestamp(int, int DEFAULT 1) RETURNS int VOLATILE LANGUAGE sql AS 'SELECT 1';
+             CREATE FUNCTION step(int) RETURNS int VOLATILE LANGUAGE sql AS 'SELECT 1';
+             CREATE FUNCTION step(int, int) RETURNS int VOLATILE LANGUAGE sql AS 'SELECT 1';
+             CREATE AGGREGATE bad(*) (SFUNC = step, STYPE = int, INITCOND = '0');
+             CREATE AGGREGATE bad_set(ORDER BY int) (SFUNC = step, STYPE = int, INITCOND = '0')",
         );
         for query in [
             "select own.gen_random_uuid()",
+            "select OWN.Gen_Random_UUID ( )",
+            "select \"own\".\"gen_random_uuid\"()",
             "select uuid_generate_v4(1)",
+            "select (1).uuid_generate_v4",
+            "select n.uuid_generate_v4 from (select 1) n",
             "select gen_random_bytes('x'::text)",
-            "select public.random_normal()",
+            "select public.random_normal(low => 1)",
+            "select random_normal(low => 1)",
+            "select clock_timestamp(1)",
+            "select bad(*)",
+            "select bad_set() within group (order by 1)",
         ] {
             let refused = board.refused("execute_query", &json!({"query": query}).to_string()).await;
             assert_eq!(refused["code"], "denied", "{query}");
         }
+        for query in [
+            "select gen_random_uuid() is not null, pg_catalog.gen_random_uuid() is not null, pg_catalog . GEN_RANDOM_UUID ( ) is not null",
+            "select uuid_generate_v4() is not null, public.uuid_generate_v4() is not null",
+            "select clock_timestamp() is not null, timeofday() is not null, pg_catalog.clock_timestamp() is not null",
+        ] {
+            let called = board.call("execute_query", &json!({"query": query}).to_string()).await;
+            assert!(!called.is_error, "{query}: {}", called.text);
+        }
+        // In the path behind pg_catalog, one without arguments is never reached by its name alone.
+        server.psql(
+            name_of(&url),
+            "CREATE FUNCTION public.timeofday() RETURNS text VOLATILE LANGUAGE sql AS 'SELECT NULL'",
+        );
+        board.answer("execute_query", r#"{"query":"select timeofday()"}"#).await;
+        let refused = board.refused("execute_query", r#"{"query":"select public.timeofday()"}"#).await;
+        assert_eq!(refused["code"], "denied");
     }
 }

@@ -25,14 +25,46 @@ use crate::{
 };
 
 /// What stands against a word.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 enum Against {
     /// Wherever it stands.
     Anywhere(&'static str),
-    /// Where it can be a call: users' functions have names that columns have too.
-    Called(&'static str),
+    /// Where it can be a call of this function: users' functions have names that columns and other functions have too.
+    Called(Function),
     /// It is a schema.
     Schema,
+}
+
+/// A user's function that may do more than read.
+#[derive(Debug, PartialEq, Eq)]
+struct Function {
+    schema: String,
+    /// The search path leads to it.
+    reached: bool,
+    without_arguments: bool,
+    with_arguments: bool,
+}
+
+impl Function {
+    fn read(row: &Row) -> Result<Self, tokio_postgres::Error> {
+        Ok(Self {
+            schema: row.try_get(2)?,
+            reached: row.try_get(3)?,
+            without_arguments: row.try_get(4)?,
+            with_arguments: row.try_get(5)?,
+        })
+    }
+
+    /// Whether `name` can be a call of it.
+    fn is_meant(&self, name: &Name<'_>) -> bool {
+        let found = match name.schema {
+            // Each session has its own behind this name.
+            Some("pg_temp") => self.schema.starts_with("pg_temp_"),
+            Some(schema) => schema == self.schema,
+            None => self.reached,
+        };
+        name.called && found && if name.bare { self.without_arguments } else { self.with_arguments }
+    }
 }
 
 /// Types of the values of [`LOOK_UP`].
@@ -82,7 +114,10 @@ pub async fn check(work: &Work, statement: &Statement, access: &Access, types_pa
                 let why = words::of_system(&word);
                 against.entry(word).or_default().push(Against::Anywhere(why));
             }
-            "function" => against.entry(word).or_default().push(Against::Called(words::MORE_THAN_READS)),
+            "function" => {
+                let function = Function::read(row).map_err(meaning)?;
+                against.entry(word).or_default().push(Against::Called(function));
+            }
             "types" => {}
             "views" => seen = Seen::Views,
             "schema" => against.entry(word).or_default().push(Against::Schema),
@@ -184,8 +219,8 @@ pub async fn search_path(client: &Client, access: &Access) -> Result<Option<Stri
         return Ok(None);
     }
     let allowed = schemas.iter().filter(|schema| access.schemas.allow(schema));
-    let mut path: Vec<String> = allowed.map(|schema| super::catalog::quoted(schema)).collect();
-    path.push("pg_catalog".to_owned());
+    // pg_catalog comes before them where it is not named.
+    let path: Vec<String> = allowed.map(|schema| super::catalog::quoted(schema)).collect();
     Ok(Some(path.join(", ")))
 }
 
@@ -201,7 +236,7 @@ fn why(name: &Name<'_>, found: &[Against]) -> Option<&'static str> {
     words::always(name.name).or_else(|| {
         found.iter().find_map(|against| match against {
             Against::Anywhere(why) => Some(*why),
-            Against::Called(why) if name.called => Some(*why),
+            Against::Called(function) if function.is_meant(name) => Some(words::MORE_THAN_READS),
             Against::Called(_) | Against::Schema => None,
         })
     })

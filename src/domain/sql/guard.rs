@@ -63,6 +63,10 @@ pub struct Name<'a> {
     pub quoted: bool,
     /// It may be called as a function: a parenthesis follows, or a point stands before it (`(value).function`).
     pub called: bool,
+    /// What stands before the point where it is called as `schema.function(…)`.
+    pub schema: Option<&'a str>,
+    /// It is called with nothing between the parentheses.
+    pub bare: bool,
     /// It stands where a type does: behind `::`, at the end of `cast(… as name)`, or before a string constant.
     pub types: bool,
     /// A point follows: it may be a schema.
@@ -133,6 +137,8 @@ impl Statement {
                 name,
                 quoted,
                 called: after_point || symbol(1, '('),
+                schema: self.word_before_point(place).filter(|_| symbol(1, '(')),
+                bare: symbol(1, '(') && symbol(2, ')'),
                 types: self.types(place),
                 qualifies: symbol(1, '.'),
                 argument,
@@ -162,6 +168,15 @@ impl Statement {
             Some(Kind::Text(_) | Kind::OtherText) => true,
             Some(Kind::Symbol(')' | '[')) if matches!(before(1), Some(Kind::Word(word)) if word == "as") => true,
             _ => before(1) == colon && before(2) == colon,
+        }
+    }
+
+    /// `a` of `a.b`, where `b` stands at `place`.
+    fn word_before_point(&self, place: usize) -> Option<&str> {
+        let before = |back: usize| place.checked_sub(back).and_then(|place| self.kind(place));
+        match (before(2), before(1) == Some(&Kind::Symbol('.'))) {
+            (Some(Kind::Word(name) | Kind::Quoted(name)), true) => Some(name),
+            _ => None,
         }
     }
 

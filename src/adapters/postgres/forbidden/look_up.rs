@@ -32,20 +32,21 @@ WITH risky AS NOT MATERIALIZED (
       AND NOT ",
     harmless!("$3"),
     "
-)
-SELECT r.proname::text, CASE WHEN r.system THEN 'system' ELSE 'function' END
+),
+found (word, kind, function) AS NOT MATERIALIZED (
+SELECT r.proname::text, CASE WHEN r.system THEN 'system' ELSE 'function' END, r.oid
 FROM risky r
 WHERE r.proname = ANY ($1 /* names */)
   AND r.prorettype NOT IN ('trigger'::regtype, 'event_trigger'::regtype, 'internal'::regtype, 'tsm_handler'::regtype)
   AND NOT 'internal'::regtype = ANY (r.proargtypes)
 UNION ALL
-SELECT p.proname::text, 'function'
+SELECT p.proname::text, 'function', p.oid
 FROM pg_catalog.pg_proc p
 JOIN pg_catalog.pg_aggregate a ON a.aggfnoid = p.oid
 WHERE p.proname = ANY ($1)
   AND EXISTS (SELECT FROM risky r WHERE r.oid IN (a.aggtransfn, a.aggfinalfn, a.aggcombinefn, a.aggmtransfn, a.aggminvtransfn, a.aggmfinalfn))
 UNION ALL
-SELECT o.oprname::text, 'operator'
+SELECT o.oprname::text, 'operator', NULL
 FROM pg_catalog.pg_operator o
 JOIN risky r ON r.oid = o.oprcode
 WHERE o.oprname = ANY ($2 /* operators */)
@@ -54,7 +55,7 @@ WHERE o.oprname = ANY ($2 /* operators */)
   AND (o.oprleft < 16384 AND o.oprright < 16384
        OR NOT EXISTS (SELECT FROM pg_catalog.pg_operator b WHERE b.oprname = o.oprname AND b.oid < 16384))
 UNION ALL
-SELECT t.typname::text, CASE WHEN $5 /* stop */ THEN (1 / (t.oid::int8 - t.oid::int8))::text ELSE 'types' END
+SELECT t.typname::text, CASE WHEN $5 /* stop */ THEN (1 / (t.oid::int8 - t.oid::int8))::text ELSE 'types' END, NULL
 FROM pg_catalog.pg_type t
 WHERE t.typname = ANY ($1) AND t.oid >= 16384
   AND (t.typtype = 'd' AND (t.typbasetype >= 16384 OR EXISTS (SELECT FROM pg_catalog.pg_constraint c WHERE c.contypid = t.oid))
@@ -65,13 +66,22 @@ WHERE t.typname = ANY ($1) AND t.oid >= 16384
     OR EXISTS (SELECT FROM pg_catalog.pg_cast c JOIN risky r ON r.oid = c.castfunc
                WHERE c.oid >= 16384 AND t.oid IN (c.castsource, c.casttarget)))
 UNION ALL
-SELECT c.relname::text, 'views'
+SELECT c.relname::text, 'views', NULL
 FROM pg_catalog.pg_class c
 WHERE c.relname = ANY ($1) AND c.relkind = 'v' AND c.oid >= 16384
 UNION ALL
-SELECT n.nspname::text, 'schema'
+SELECT n.nspname::text, 'schema', NULL
 FROM pg_catalog.pg_namespace n
-WHERE n.nspname = ANY ($1)"
+WHERE n.nspname = ANY ($1)
+)
+SELECT f.word, f.kind, n.nspname::text,
+       -- Reached without a schema. One that takes arguments is not hidden by another of the same types: names of arguments tell them apart.
+       n.nspname = ANY (pg_catalog.current_schemas(true)) AND (p.pronargs > 0 OR pg_catalog.pg_function_is_visible(p.oid)),
+       -- An aggregate is called by (*) without arguments, and by () with those of WITHIN GROUP.
+       p.prokind = 'a' OR p.provariadic <> 0 OR p.pronargs = p.pronargdefaults, p.prokind = 'a' OR p.pronargs > 0
+FROM found f
+LEFT JOIN pg_catalog.pg_proc p ON p.oid = f.function
+LEFT JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace"
 );
 
 /// Types of a statement that reach a function that may do more than read: by a cast, or by the check of a domain that they are or are made

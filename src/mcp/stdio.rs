@@ -39,7 +39,7 @@ const ASKED_TO_STOP: Duration = Duration::from_millis(1_500);
 const LAST_FLUSH: Duration = Duration::from_millis(500);
 /// Messages that are taken in without a break.
 const TURN: usize = 16;
-/// Answers to lines that are not JSON, in one second.
+/// Answers to nobody in particular about lines that are not JSON, in one second.
 const BROKEN_ANSWERED: u32 = 20;
 
 /// Serves on stdin and stdout until stdin ends, stdout breaks, or the process is asked to stop.
@@ -137,7 +137,7 @@ impl Stdio {
                 Ok(text) => self.accept(text),
                 Err(refusal) => self.refuse(&refusal),
             },
-            Some(Line::Oversize(ids)) => message::oversize(&ids).iter().for_each(|refusal| self.refuse(refusal)),
+            Some(Line::Oversize(ids)) => self.refuse(&message::oversize(&ids)),
             None if self.lines.ended() => return false,
             None => tokio::select! {
                 read = self.input.read(&mut self.lines) => if !matches!(read, Ok(1..)) { self.lines.end() },
@@ -208,11 +208,13 @@ impl Stdio {
     }
 
     fn refuse(&mut self, refusal: &Refusal) {
-        if refusal.code == ErrorCode::PARSE_ERROR && !self.broken.take() {
-            return;
-        }
         let outcome = Err(ErrorData::new(refusal.code, refusal.message.clone(), None));
-        self.traffic.send(|out| answer::write(&outcome, refusal.id.as_ref(), self.answers, out));
+        let send = |id| self.traffic.send(|out| answer::write(&outcome, id, self.answers, out));
+        if !refusal.ids.is_empty() {
+            refusal.ids.iter().for_each(|id| send(Some(id)));
+        } else if refusal.code != ErrorCode::PARSE_ERROR || self.broken.take() {
+            send(None);
+        }
     }
 }
 

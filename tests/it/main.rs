@@ -14,6 +14,7 @@ mod agents;
 mod arguments;
 mod boundaries;
 mod breaker;
+mod broken_lines;
 mod cli;
 mod clients;
 mod contract;

@@ -131,7 +131,7 @@ impl Lines {
         self.start = 0;
         self.searched = 0;
         match std::mem::replace(&mut self.skipping, Skipping::Said) {
-            Skipping::Reading(ids) if ids.is_hopeless() || self.ended => Some(Line::Oversize(ids.end())),
+            Skipping::Reading(ids) if ids.is_done() || self.ended => Some(Line::Oversize(ids.end())),
             before => {
                 self.skipping = before;
                 None

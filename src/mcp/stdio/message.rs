@@ -66,8 +66,8 @@ pub enum Incoming {
 /// Why a line is not a message.
 #[derive(Debug)]
 pub struct Refusal {
-    /// Where it could be read.
-    pub id: Option<Id>,
+    /// Of the requests in it, where they could be read: each of them is told.
+    pub ids: Vec<Id>,
     /// As JSON-RPC defines it.
     pub code: ErrorCode,
     /// What is wrong.
@@ -147,8 +147,8 @@ const METHODS: [&str; 19] = [
 /// A parse error when it is not UTF-8, nested too deeply, or escapes half a character.
 pub fn text(line: &[u8]) -> Result<&str, Refusal> {
     let text = std::str::from_utf8(line)
-        .map_err(|error| not_json(format!("invalid UTF-8 at byte {}", error.valid_up_to() + 1)))?;
-    scan::check(text.as_bytes()).map_err(not_json)?;
+        .map_err(|error| not_json(line, format!("invalid UTF-8 at byte {}", error.valid_up_to() + 1)))?;
+    scan::check(line).map_err(|reason| not_json(line, reason))?;
     Ok(text)
 }
 
@@ -162,39 +162,34 @@ pub fn read(text: &str) -> Incoming {
         Err(error) if error.is_data() => {
             // The first flaw of its shape hides a flaw of its syntax.
             return Incoming::Refused(match serde_json::from_str::<serde::de::IgnoredAny>(text) {
-                Err(error) => not_json(place(&error)),
+                Err(error) => not_json(text.as_bytes(), place(&error)),
                 Ok(_) if text.starts_with('{') => {
-                    let id = Ids::of(text).first().and_then(|id| Id::read(id));
-                    invalid(id, format!("not a JSON-RPC message: {}", sentence(&error)))
+                    invalid(ids_in(text.as_bytes()), format!("not a JSON-RPC message: {}", sentence(&error)))
                 }
                 Ok(_) => invalid(None, "not a JSON-RPC message: it must be an object"),
             });
         }
-        Err(error) => return Incoming::Refused(not_json(place(&error))),
+        Err(error) => return Incoming::Refused(not_json(text.as_bytes(), place(&error))),
     };
     message(&head).unwrap_or_else(Incoming::Refused)
 }
 
-/// What is answered to a line that is too long: to each request in it, where they could be told.
-pub fn oversize(ids: &[Box<str>]) -> Vec<Refusal> {
-    let refusal = |id: Option<Id>| {
-        invalid(id, format!("the line is longer than {LINE_BYTES_MAX} bytes, the most that one message takes"))
-    };
-    match ids {
-        [] => vec![refusal(None)],
-        ids => ids.iter().map(|id| refusal(Id::read(id))).collect(),
-    }
+/// What is answered to a line that is too long.
+pub fn oversize(ids: &[Box<str>]) -> Refusal {
+    let ids = ids.iter().filter_map(|id| Id::read(id));
+    invalid(ids, format!("the line is longer than {LINE_BYTES_MAX} bytes, the most that one message takes"))
 }
 
 fn batch(text: &str) -> Incoming {
+    let refused = |message: String| Incoming::Refused(invalid(ids_in(text.as_bytes()), message));
     match serde_json::from_str::<Vec<&RawValue>>(text) {
-        Err(error) => Incoming::Refused(not_json(place(&error))),
-        Ok(messages) if messages.is_empty() => Incoming::Refused(invalid(None, "the batch is empty")),
+        Err(error) => Incoming::Refused(not_json(text.as_bytes(), place(&error))),
+        Ok(messages) if messages.is_empty() => refused("the batch is empty".to_owned()),
         Ok(messages) if messages.len() > BATCH_MAX => {
-            Incoming::Refused(invalid(None, format!("a batch takes {BATCH_MAX} messages at the most")))
+            refused(format!("a batch takes {BATCH_MAX} messages at the most"))
         }
         Ok(messages) if messages.iter().any(|message| message.get().starts_with('[')) => {
-            Incoming::Refused(invalid(None, "a batch cannot hold a batch"))
+            refused("a batch cannot hold a batch".to_owned())
         }
         Ok(messages) => Incoming::Batch(messages.into_iter().map(|message| message.get().into()).collect()),
     }
@@ -293,16 +288,20 @@ pub fn attach(request: &mut ClientRequest, pressure: Pressure) {
     }
 }
 
-fn not_json(reason: impl std::fmt::Display) -> Refusal {
-    Refusal { id: None, code: ErrorCode::PARSE_ERROR, message: format!("the line is not JSON: {reason}") }
+fn ids_in(line: &[u8]) -> Vec<Id> {
+    Ids::of(line).iter().filter_map(|id| Id::read(id)).collect()
 }
 
-fn invalid(id: Option<Id>, message: impl Into<String>) -> Refusal {
-    Refusal { id, code: ErrorCode::INVALID_REQUEST, message: message.into() }
+fn not_json(line: &[u8], reason: impl std::fmt::Display) -> Refusal {
+    Refusal { ids: ids_in(line), code: ErrorCode::PARSE_ERROR, message: format!("the line is not JSON: {reason}") }
+}
+
+fn invalid(ids: impl IntoIterator<Item = Id>, message: impl Into<String>) -> Refusal {
+    Refusal { ids: ids.into_iter().collect(), code: ErrorCode::INVALID_REQUEST, message: message.into() }
 }
 
 fn wrong(id: Id, message: impl Into<String>) -> Refusal {
-    Refusal { id: Some(id), code: ErrorCode::INVALID_PARAMS, message: message.into() }
+    Refusal { ids: vec![id], code: ErrorCode::INVALID_PARAMS, message: message.into() }
 }
 
 /// What the parser says, with the column: there is only one line.

@@ -1,4 +1,5 @@
-//! The ids of the messages in a line that is not kept: read as its bytes pass, so that whoever waits for an answer gets one.
+//! The ids of the messages in a line that is too long or not JSON: read as its bytes pass, so that whoever waits for an answer gets one.
+//! See [decision 20](../../../../docs/decisions/0020-who-is-told-of-a-broken-line.md).
 
 use serde_json::value::RawValue;
 
@@ -8,21 +9,25 @@ const KEPT_BYTES_MAX: usize = 64 << 10;
 const IDS_MAX: usize = 1_000;
 /// `"id"` with each letter escaped.
 const KEY_BYTES_MAX: usize = 14;
+/// Levels of which it is kept whether they are objects or lists.
+const KINDS_MAX: usize = 128;
 
 /// Reads a line in pieces. What is nested inside of a message is passed over.
 #[derive(Default)]
 pub struct Ids {
     /// Objects and lists that are open.
     depth: usize,
-    /// The depth at which members of messages stand: 1, in a batch 2. 0: the line has not begun.
+    /// A bit for each of the first of them: whether it is a list.
+    lists: u128,
+    /// The depth at which members of messages stand: 1, in a batch 2. 0: between messages.
     level: usize,
     in_string: bool,
     escaped: bool,
     message: Option<Message>,
     found: Vec<Box<str>>,
     found_bytes: usize,
-    /// Not a line of messages, or too many of them.
-    hopeless: bool,
+    /// Nothing that comes counts any more.
+    done: bool,
 }
 
 /// The message whose members are being read.
@@ -31,6 +36,8 @@ struct Message {
     place: Place,
     /// The name of the member, or its value when it is the id; cut where it is too long to count.
     token: Vec<u8>,
+    /// A value stands where one is expected.
+    begun: bool,
     id: Option<Box<str>>,
     /// The id stands there twice, or is none.
     unclear: bool,
@@ -47,22 +54,22 @@ enum Place {
 }
 
 impl Ids {
-    /// Of a whole text.
-    pub fn of(text: &str) -> Vec<Box<str>> {
+    /// Of a whole line.
+    pub fn of(line: &[u8]) -> Vec<Box<str>> {
         let mut ids = Self::default();
-        ids.pass(text.as_bytes());
+        ids.pass(line);
         ids.end()
     }
 
-    /// Nothing that comes can change that there are none.
-    pub fn is_hopeless(&self) -> bool {
-        self.hopeless
+    /// Nothing that comes can change what was found.
+    pub fn is_done(&self) -> bool {
+        self.done
     }
 
     /// The next bytes of the line.
     pub fn pass(&mut self, bytes: &[u8]) {
         let mut at = 0;
-        while let Some(byte) = bytes.get(at).filter(|_| !self.hopeless) {
+        while let Some(byte) = bytes.get(at).filter(|_| !self.done) {
             at += 1;
             if self.in_string {
                 if !self.escaped && !self.listens() {
@@ -83,7 +90,7 @@ impl Ids {
     /// The ids of requests, as JSON, in their order: none of them where it is not plain which one it is.
     pub fn end(mut self) -> Vec<Box<str>> {
         self.message_ends();
-        if self.hopeless { Vec::new() } else { self.found }
+        self.found
     }
 
     fn listens(&self) -> bool {
@@ -123,37 +130,60 @@ impl Ids {
                 }
                 return;
             }
-            // A byte order mark.
-            0xef | 0xbb | 0xbf if self.level == 0 => return,
+            // What is left of a transfer: NUL bytes, a byte order mark.
+            0..b' ' | 0x7f | 0xef | 0xbb | 0xbf if self.level == 0 => return,
             b'{' | b'[' if self.level == 0 => self.level = if byte == b'{' { 1 } else { 2 },
-            // Something stands before or behind the messages.
-            _ if self.depth == 0 => return self.hopeless = true,
+            // Something else stands before or behind the messages.
+            _ if self.level == 0 => return self.done = true,
             _ => {}
         }
+        if self.depth == self.level
+            && let Some(message) = &mut self.message
+        {
+            match byte {
+                b':' => return message.name_ends(),
+                b',' => return message.value_ends(),
+                b'}' | b']' => {}
+                // A comma is missing.
+                b'"' if message.begun => message.value_ends(),
+                _ => message.begun = message.place != Place::Name,
+            }
+        }
         match byte {
-            b'{' | b'[' => {
-                self.keep(byte);
-                self.depth += 1;
-                if self.depth == self.level {
-                    self.message = (byte == b'{').then(Message::default);
-                }
-            }
-            b'}' | b']' => {
-                if self.depth == self.level {
-                    self.message_ends();
-                }
-                self.depth = self.depth.saturating_sub(1);
-            }
-            b'"' => {
-                self.in_string = true;
+            b'{' | b'[' => self.opens(byte),
+            b'}' | b']' => self.closes(byte),
+            _ => {
+                self.in_string = byte == b'"';
                 self.keep(byte);
             }
-            b':' | b',' if self.depth == self.level => {
-                if let Some(message) = &mut self.message {
-                    if byte == b':' { message.name_ends() } else { message.value_ends() }
-                }
-            }
-            _ => self.keep(byte),
+        }
+    }
+
+    fn opens(&mut self, byte: u8) {
+        self.keep(byte);
+        if self.depth < KINDS_MAX {
+            let bit = 1 << self.depth;
+            self.lists = if byte == b'[' { self.lists | bit } else { self.lists & !bit };
+        }
+        self.depth += 1;
+        if self.depth == self.level {
+            self.message = (byte == b'{').then(Message::default);
+        }
+    }
+
+    fn closes(&mut self, byte: u8) {
+        let inside = self.depth.saturating_sub(1);
+        if inside < KINDS_MAX && (self.lists >> inside & 1 == 1) != (byte == b']') {
+            // From here on nobody can tell what stands inside of what.
+            self.message_ends();
+            return self.done = true;
+        }
+        if self.depth == self.level {
+            self.message_ends();
+        }
+        self.depth = inside;
+        if self.depth == 0 {
+            self.level = 0;
         }
     }
 
@@ -163,7 +193,10 @@ impl Ids {
         let Some(id) = message.id.filter(|_| !message.unclear && (message.asks || !message.answers)) else { return };
         self.found_bytes += id.len();
         self.found.push(id);
-        self.hopeless |= self.found.len() > IDS_MAX || self.found_bytes > KEPT_BYTES_MAX;
+        if self.found.len() > IDS_MAX || self.found_bytes > KEPT_BYTES_MAX {
+            self.found.clear();
+            self.done = true;
+        }
     }
 }
 
@@ -174,6 +207,7 @@ impl Message {
         self.asks |= name.as_deref() == Some("method");
         self.answers |= matches!(name.as_deref(), Some("result" | "error"));
         self.place = if name.as_deref() == Some("id") { Place::Id } else { Place::Elsewhere };
+        self.begun = false;
     }
 
     fn value_ends(&mut self) {
@@ -186,6 +220,7 @@ impl Message {
         }
         self.token.clear();
         self.place = Place::Name;
+        self.begun = false;
     }
 }
 
@@ -224,20 +259,46 @@ mod tests {
             (r#"{          "id"               :            5          ,"method":"m"}"#, vec!["5"]),
             (r#"{"idx":1,"xid":2,"ID":3,"method":"m"}"#, vec![]),
             (r#"{"method":"m","params":"id","x":"id"}"#, vec![]),
-            (r#"{"id":1,"method":"m"} {"id":2}"#, vec![]),
+            (r#"{"id":1,"method":"m"} {"id":2} "#, vec!["1", "2"]),
+            (r#"[{"id":1,"method":"m"}] {"params":{"id":3},"id":2}"#, vec!["1", "2"]),
+            (r#"{"id":1,"method":"m"}} {"id":2}"#, vec!["1"]),
+            (r#"{"id":1,"method":"m"}, {"id":2}"#, vec!["1"]),
+            (r#"{"id":1,"method":"m""#, vec!["1"]),
+            (r#"{"id":1,"params":{"a":[2}}"#, vec!["1"]),
+            (r#"{"params":{"a":[2},"id":3},"id":1}"#, vec![]),
+            (r#"{"params":{"a":[2]],"id":3},"id":1}"#, vec![]),
+            (r#"{"method":"m","id":1]"#, vec!["1"]),
+            (r#"[{"method":"m","id":1},{"id":2,"method":}]"#, vec!["1", "2"]),
+            (r#"[{"method":"m","id":1}},{"id":2}]"#, vec!["1"]),
+            (r#"{"method":"m","params":{"name":},"id":1}"#, vec!["1"]),
+            (r#"{"method":"m","params":,"id":1}"#, vec!["1"]),
+            (r#"{"method":"m" "id":1,"x":2}"#, vec!["1"]),
+            (r#"{"params":{}"id":"a" "method":"m"}"#, vec![r#""a""#]),
+            (r#"{"id":1 "id":2}"#, vec![]),
+            (r#"{"method":"m" "id" "x":2}"#, vec![]),
+            (r#"{"id":01,"method":"m"}"#, vec![]),
+            (r#"{id:1,"method":"m"}"#, vec![]),
+            (r"{'id':1,'method':'m'}", vec![]),
+            ("\0\0{\"id\":1,\0\"method\":\"m\"}\0", vec!["1"]),
+            (r#"log {"id":1,"method":"m"}"#, vec![]),
             ("nonsense", vec![]),
             (r#""id""#, vec![]),
             ("", vec![]),
         ] {
             let wanted: Vec<Box<str>> = ids.into_iter().map(Into::into).collect();
-            assert_eq!(Ids::of(text), wanted, "{text}");
+            assert_eq!(Ids::of(text.as_bytes()), wanted, "{text}");
             for size in [1, 2, 3, 7] {
                 assert_eq!(cut(text, size), wanted, "{text} in pieces of {size}");
             }
         }
+        assert_eq!(Ids::of(b"{\"id\":1,\"x\":\"\xff\xc3\"}"), ["1".into()]);
+        assert_eq!(Ids::of(b"{\"id\":\"\xff\"}"), Vec::new());
+        let deep = |inner: &str| format!(r#"{{"x":{}{inner}{},"id":1}}"#, "[".repeat(10_000), "]".repeat(10_000));
+        assert_eq!(Ids::of(deep(r#"{"id":2}"#).as_bytes()), ["1".into()]);
+        assert_eq!(Ids::of("[".repeat(10_000).as_bytes()), Vec::new());
         let long = "x".repeat(70_000);
-        assert_eq!(Ids::of(&format!(r#"{{"id":"{long}","method":"m"}}"#)), Vec::new());
+        assert_eq!(Ids::of(format!(r#"{{"id":"{long}","method":"m"}}"#).as_bytes()), Vec::new());
         let many = format!("[{}]", vec![r#"{"id":1,"method":"m"}"#; 1_001].join(","));
-        assert_eq!(Ids::of(&many), Vec::new());
+        assert_eq!(Ids::of(many.as_bytes()), Vec::new());
     }
 }

@@ -7,6 +7,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 pub struct Instant(pub i64);
 
 impl Instant {
+    /// How callers write one.
+    pub const WRITTEN: &str = "a date and time with its zone, e.g. 2026-11-21T09:00:00Z";
+
     /// The moment `wait` later.
     pub fn after(self, wait: Duration) -> Self {
         Self(self.0.saturating_add(i64::try_from(wait.as_micros()).unwrap_or(i64::MAX)))

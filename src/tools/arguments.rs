@@ -1,6 +1,7 @@
 //! How arguments reach a tool: read once, from the text that came over the wire.
 
 mod explanation;
+mod moment;
 mod number;
 mod shape;
 mod tidy;
@@ -18,7 +19,7 @@ use serde::de::DeserializeOwned;
 use super::answer::FAILURE;
 use crate::{domain::idempotency::Key, error::Error};
 
-pub use self::shape::Shapes;
+pub use self::{moment::Moment, shape::Shapes};
 
 /// The text of `arguments` as the transport received it, in the request's extensions.
 #[derive(Clone, Debug)]

@@ -13,7 +13,7 @@ use self::{
     figures::{AnalyticsAnswer, EventsAnswer, GetAnalytics, GetEvents},
     status::{GetStatus, StatusAnswer, WorkflowRow},
 };
-use super::{Json, Keyed, Parameters, ToolError, Tools, raw::Any};
+use super::{Json, Keyed, Parameters, ToolError, Tools, arguments::Moment, raw::Any};
 use crate::{
     domain::{json, workflows::State},
     services::workflows::request::ListRequest,
@@ -28,7 +28,7 @@ pub struct ListWorkflows {
     state: Option<String>,
     r#type: Option<String>,
     /// RFC 3339.
-    created_after: Option<String>,
+    created_after: Option<Moment>,
     /// Words in name, id or reason.
     text: Option<String>,
     #[schemars(range(min = 1, max = 10_000))]
@@ -90,6 +90,7 @@ impl Tools {
         Parameters(arguments): Parameters<ListWorkflows>,
     ) -> Result<Json<ListAnswer>, ToolError> {
         let ListWorkflows { state, r#type, created_after, text, limit, cursor } = arguments;
+        let created_after = created_after.map(|moment| moment.0);
         let request = ListRequest { state, kind: r#type, created_after, text, limit, cursor };
         let (workflows, next) = self.app.workflows.list(request).await?;
         Ok(Json(ListAnswer { next: Any(json::of(&next)), workflows: workflows.into_iter().map(Into::into).collect() }))

@@ -65,6 +65,7 @@ mod products;
 mod protocol;
 mod readme;
 mod record_store;
+mod refusals;
 mod resources;
 mod schemas;
 mod search_answers;

@@ -33,9 +33,9 @@ pub(super) fn of_lease(refused: LeaseRefused, lease: &Lease) -> Error {
 pub(super) fn of_enqueue(refused: EnqueueRefused, workflow_id: Option<&str>, limits: &Limits) -> Error {
     let workflow = text::shown(workflow_id.unwrap_or_default());
     match refused {
-        EnqueueRefused::NoSuchWorkflow => {
-            Error::new(Code::NotFound, format!("no workflow `{workflow}`")).argument("workflow_id")
-        }
+        EnqueueRefused::NoSuchWorkflow => Error::new(Code::NotFound, format!("no workflow `{workflow}`"))
+            .argument("workflow_id")
+            .hint("list_workflows shows workflows; without `workflow_id` tasks belong to none"),
         EnqueueRefused::State { state, version } => {
             let state = state.as_str();
             Error::new(Code::Conflict, format!("the workflow `{workflow}` is {state}; it takes no more tasks"))

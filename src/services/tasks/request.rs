@@ -243,8 +243,7 @@ fn run_at(
                 let message = format!("`run_at` is `{}`; {why}", text::shown(given));
                 Error::invalid(argument("run_at"), message).hint(hint)
             };
-            let wants = "it takes a date and time with its zone, e.g. 2026-11-21T09:00:00Z";
-            let at = Instant::parse(given).ok_or_else(|| refuse(wants))?;
+            let at = Instant::parse(given).ok_or_else(|| refuse(&format!("it takes {}", Instant::WRITTEN)))?;
             if at > now.plus_ms(DELAY_MS_MAX as i64) {
                 return Err(refuse("it takes up to ten years from now"));
             }

@@ -31,6 +31,10 @@ pub(super) fn no_workflow(id: &str, argument: &'static str) -> Error {
         _ if id.starts_with("tk_") => {
             ("task", "manage_tasks with action `list` shows tasks; ended ones are kept for 90 days")
         }
+        "task_id" if !id.starts_with("wf_") => (
+            "task or workflow",
+            "manage_tasks with action `list` shows tasks, list_workflows workflows; ended ones are kept for 90 days",
+        ),
         _ => ("workflow", "list_workflows shows workflows; ended ones are kept for 90 days"),
     };
     Error::new(Code::NotFound, format!("no {what} `{}`", text::shown(id))).argument(argument).hint(hint)

@@ -6,6 +6,7 @@ use crate::{
     domain::{
         json::Json,
         money::Micros,
+        names::nearest,
         text,
         webhooks::{self, Hosts},
         workflows::{
@@ -216,15 +217,16 @@ impl ListRequest {
             None => Vec::new(),
             Some("open") => State::ALL.into_iter().filter(|state| state.is_open()).collect(),
             Some(word) => vec![State::parse(word).ok_or_else(|| {
-                let words: Vec<&str> = State::ALL.into_iter().map(State::as_str).collect();
+                let words: Vec<&str> = ["open"].into_iter().chain(State::ALL.map(State::as_str)).collect();
                 Error::invalid("state", format!("`{}` is not a state of a workflow", text::shown(word)))
-                    .hint(format!("it takes open, {}", words.join(", ")))
+                    .did_you_mean(nearest(word, words.iter().copied()))
+                    .hint(format!("it takes {}", words.join(", ")))
             })?],
         };
         let created_after = self.created_after.as_deref().map(|time| {
             Instant::parse(time).ok_or_else(|| {
-                let wants = "it takes a date and time with its zone, e.g. 2026-11-21T09:00:00Z";
-                Error::invalid("created_after", format!("`created_after` is `{}`; {wants}", text::shown(time)))
+                let message = format!("`created_after` is `{}`; it takes {}", text::shown(time), Instant::WRITTEN);
+                Error::invalid("created_after", message)
             })
         });
         let list = List {

@@ -3,6 +3,38 @@
 use super::super::raw::{joined, within};
 use crate::{domain::names::nearest, error::Error};
 
+/// What other tools call an argument, and what it is called here.
+const OTHER_WORDS: [(&str, &str); 23] = [
+    ("name", "title"),
+    ("name", "agent_id"),
+    ("id", "key"),
+    ("id", "workflow_id"),
+    ("capability", "required_capabilities"),
+    ("retries", "max_attempts"),
+    ("retry", "max_attempts"),
+    ("max_retries", "max_attempts"),
+    ("timeout", "max_runtime_ms"),
+    ("timeout", "timeout_ms"),
+    ("timeout", "deadline_ms"),
+    ("delay", "delay_ms"),
+    ("payload", "input"),
+    ("budget", "budget_usd"),
+    ("callback_url", "webhook_url"),
+    ("since", "created_after"),
+    ("since", "after"),
+    ("since", "window"),
+    ("sql", "query"),
+    ("filter", "where"),
+    ("order_by", "sort"),
+    ("offset", "from"),
+    ("max_results", "limit"),
+];
+
+fn other_word(given: &str, accepted: &[&str]) -> Option<&'static str> {
+    let mut meant = OTHER_WORDS.iter().filter(|(other, _)| *other == given).map(|(_, meant)| *meant);
+    meant.find(|meant| accepted.contains(meant))
+}
+
 /// Names the argument, what is wrong with it, and what is accepted.
 pub(super) fn explain(error: &serde_path_to_error::Error<serde_json::Error>) -> Error {
     let message = error.inner().to_string();
@@ -19,7 +51,11 @@ pub(super) fn explain(error: &serde_path_to_error::Error<serde_json::Error>) -> 
         let (argument, kind) =
             if inside.ends_with(first) && inside != first { (top, "member") } else { (first.to_owned(), "argument") };
         let unknown = if within.is_empty() { first } else { inside.as_str() };
-        let error = Error::invalid(argument, format!("no {kind} `{unknown}`")).did_you_mean(nearest(first, known));
+        let near = match other_word(first, &accepted) {
+            Some(meant) => vec![meant.to_owned()],
+            None => nearest(first, known),
+        };
+        let error = Error::invalid(argument, format!("no {kind} `{unknown}`")).did_you_mean(near);
         return if accepted.is_empty() {
             error.hint("this takes none")
         } else {
@@ -48,6 +84,9 @@ fn other(top: String, inside: &str, sentence: &str) -> Error {
     let inside = if inside.is_empty() { "arguments" } else { inside };
     if let Some(expected) = sentence.strip_prefix("expected ") {
         return Error::invalid(top, format!("`{inside}` takes {expected}"));
+    }
+    if sentence == "number out of range" {
+        return Error::invalid(top, format!("`{inside}` is a number beyond what any argument takes"));
     }
     let Some((given, expected)) = sentence.split_once(", expected ") else {
         return Error::invalid(top, format!("`{inside}` cannot be read: {sentence}"));

@@ -92,7 +92,8 @@ impl Shape {
             return Ok(Tidied::AsItIs);
         }
         let inner = word(value).map(|text| text.trim().to_owned());
-        if inner.as_deref() == Some("null") && !self.takes_text {
+        let says_nothing = |text: &str| text == "null" || (self.optional && self.is_empty(text));
+        if !self.takes_text && inner.as_deref().is_some_and(says_nothing) {
             return Ok(Tidied::LeftOut);
         }
         let bare = inner.as_deref().unwrap_or(value);
@@ -111,11 +112,11 @@ impl Shape {
                 _ => Tidied::AsItIs,
             },
             Kind::Choice(words) => self.choose(value, inner.as_deref(), words, path)?,
-            Kind::List(item) => self.container(value, '[', |text| match item {
+            Kind::List(item) => self.container(value, '[', path, |text| match item {
                 Some(item) => list(text, item, path),
                 None => Ok(None),
             })?,
-            Kind::Object(members) => self.container(value, '{', |text| match members {
+            Kind::Object(members) => self.container(value, '{', path, |text| match members {
                 Some(members) => object(text, members, path),
                 None => Ok(None),
             })?,
@@ -136,22 +137,26 @@ impl Shape {
         Ok(meant.map_or(Tidied::AsItIs, |word| replaced(value, serde_json::Value::from(word.as_str()).to_string())))
     }
 
-    /// A list or an object, also one that stands in a text.
+    /// A list or an object, also one that stands in a text. The parser would take a list for the members in their order.
     fn container(
         &self,
         value: &str,
         begin: char,
+        path: &str,
         tidy: impl FnOnce(&str) -> Result<Option<String>, Error>,
     ) -> Result<Tidied, Error> {
         let unwrapped = if value.starts_with('"') && !self.takes_text {
             let inner = serde_json::from_str::<String>(value).unwrap_or_default();
             let inner = inner.trim();
-            let holds = inner.starts_with(begin) && serde_json::from_str::<&RawValue>(inner).is_ok();
+            let holds = inner.starts_with(['{', '[']) && serde_json::from_str::<&RawValue>(inner).is_ok();
             holds.then(|| inner.to_owned())
         } else {
             None
         };
         let text = unwrapped.as_deref().unwrap_or(value);
+        if matches!(self.kind, Kind::Object(Some(_))) && !self.takes_text && text.starts_with('[') {
+            return Err(Error::invalid(top(path), format!("`{path}` takes an object, not a list")));
+        }
         if !text.starts_with(begin) {
             return Ok(Tidied::AsItIs);
         }

@@ -4,6 +4,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Deserializer, de::Error as _};
 
 use super::super::{
+    arguments::Moment,
     money::{Level, Usd},
     raw::{Any, Lenient},
 };
@@ -39,7 +40,7 @@ pub struct TaskArgument {
     input: Option<Any>,
     delay_ms: Option<u64>,
     /// RFC 3339, instead of delay_ms.
-    run_at: Option<String>,
+    run_at: Option<Moment>,
     /// Default 5.
     max_attempts: Option<u64>,
     max_runtime_ms: Option<u64>,
@@ -72,7 +73,7 @@ impl From<TaskArgument> for TaskRequest {
             capabilities: list(task.required_capabilities),
             input: task.input.map(|input| input.0),
             delay_ms: task.delay_ms,
-            run_at: task.run_at,
+            run_at: task.run_at.map(|moment| moment.0),
             attempts_max: task.max_attempts,
             runtime_ms_max: task.max_runtime_ms,
             on_dependency_failure: task.on_dependency_failure,

@@ -1,0 +1,145 @@
+//! What a refusal says: what is meant, what is accepted, and nothing that leads astray.
+
+use serde_json::{Value, json};
+
+use crate::support::harness::Harness;
+
+#[tokio::test]
+async fn a_list_is_no_object_with_members() {
+    let board = Harness::embedded();
+    for (tool, arguments, argument, message) in [
+        ("manage_tasks", r#"{"action":"list","filter":["ready"]}"#, "filter", "`filter` takes an object, not a list"),
+        (
+            "manage_tasks",
+            r#"{"action":"list","filter":"[\"ready\",\"q\",\"w\",\"a\"]"}"#,
+            "filter",
+            "`filter` takes an object, not a list",
+        ),
+        ("update_task", r#"{"lease_token":"t","cost":[0.5,"m",1,1]}"#, "cost", "`cost` takes an object, not a list"),
+        ("enqueue_tasks", r#"{"tasks":[{},["k"]]}"#, "tasks", "`tasks[1]` takes an object, not a list"),
+        (
+            "create_table",
+            r#"{"table":"t","columns":[["a","text",true,null,null]],"dry_run":true}"#,
+            "columns",
+            "`columns[0]` takes an object, not a list",
+        ),
+    ] {
+        let refused = board.refused(tool, arguments).await;
+        assert_eq!((&refused["code"], &refused["argument"]), (&json!("invalid"), &json!(argument)), "{refused}");
+        assert_eq!(refused["message"], message);
+    }
+}
+
+#[tokio::test]
+async fn an_empty_value_inside_of_a_text_is_left_out_where_no_text_is_wanted() {
+    let board = Harness::embedded();
+    board.answer("enqueue_tasks", r#"{"tasks":[{}]}"#).await;
+    let whole = board.answer("manage_tasks", r#"{"action":"list"}"#).await;
+    for arguments in [
+        r#"{"action":"list","filter":"{}","ids":"[]"}"#,
+        r#"{"action":"list","filter":"[]","limit":"{}","dry_run":" [ ] "}"#,
+        r#"{"action":"list","limit":"","priority":"null"}"#,
+    ] {
+        assert_eq!(board.answer("manage_tasks", arguments).await["tasks"], whole["tasks"], "{arguments}");
+    }
+}
+
+#[tokio::test]
+async fn only_what_is_near_is_suggested() {
+    let board = Harness::embedded();
+    for (tool, arguments, near) in [
+        ("list_table", "{}", json!(["list_tables"])),
+        ("nope", "{}", Value::Null),
+        ("create_table", r#"{"table":"t","columns":[{"name":"a","nullabel":true}]}"#, json!(["nullable"])),
+        ("update_agent", r#"{"agent_id":"a","status":"sleeping"}"#, Value::Null),
+        ("list_workflows", r#"{"state":"runing"}"#, json!(["running"])),
+        ("list_workflows", r#"{"state":"opne"}"#, json!(["open"])),
+        ("list_workflows", r#"{"since":"x"}"#, json!(["created_after"])),
+        ("get_events", r#"{"since":"x"}"#, json!(["after"])),
+        ("create_workflow", r#"{"name":"w","tasks":[{"name":"x"}]}"#, json!(["title"])),
+        ("create_workflow", r#"{"name":"w","tasks":[{"id":"x"}]}"#, json!(["key"])),
+        ("create_workflow", r#"{"name":"w","callback_url":"https://x.example"}"#, json!(["webhook_url"])),
+        ("enqueue_tasks", r#"{"tasks":[{"max_retries":3}]}"#, json!(["max_attempts"])),
+        ("execute_query", r#"{"sql":"select 1"}"#, json!(["query"])),
+        ("register_agent", r#"{"role":"r","name":"x"}"#, json!(["agent_id"])),
+    ] {
+        assert_eq!(board.refused(tool, arguments).await["did_you_mean"], near, "{tool} {arguments}");
+    }
+}
+
+#[tokio::test]
+async fn a_moment_that_is_none_is_answered_with_an_example() {
+    let board = Harness::embedded();
+    let written = "a date and time with its zone, e.g. 2026-11-21T09:00:00Z";
+    for (tool, arguments, argument, message) in [
+        (
+            "enqueue_tasks",
+            r#"{"tasks":[{"run_at":0}]}"#,
+            "tasks",
+            format!("`tasks[0].run_at` takes {written}, not integer `0`"),
+        ),
+        (
+            "enqueue_tasks",
+            r#"{"tasks":[{"run_at":{"at":1}}]}"#,
+            "tasks",
+            format!("`tasks[0].run_at` takes {written}, not an object"),
+        ),
+        (
+            "enqueue_tasks",
+            r#"{"tasks":[{"run_at":"0"}]}"#,
+            "tasks[0].run_at",
+            format!("`run_at` is `0`; it takes {written}"),
+        ),
+        (
+            "list_workflows",
+            r#"{"created_after":1795947777}"#,
+            "created_after",
+            format!("`created_after` takes {written}, not integer `1795947777`"),
+        ),
+        (
+            "list_workflows",
+            r#"{"created_after":"yesterday"}"#,
+            "created_after",
+            format!("`created_after` is `yesterday`; it takes {written}"),
+        ),
+    ] {
+        let refused = board.refused(tool, arguments).await;
+        assert_eq!((&refused["code"], &refused["argument"]), (&json!("invalid"), &json!(argument)), "{refused}");
+        assert_eq!(refused["message"], message);
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_called_what_it_may_be() {
+    let board = Harness::embedded();
+    for (arguments, message) in [
+        (r#"{"task_id":"x"}"#, "no task or workflow `x`"),
+        (r#"{"task_id":"tk_x"}"#, "no task `tk_x`"),
+        (r#"{"task_id":"wf_x"}"#, "no workflow `wf_x`"),
+        (r#"{"workflow_id":"x"}"#, "no workflow `x`"),
+    ] {
+        let refused = board.refused("get_orchestration_status", arguments).await;
+        assert_eq!((&refused["code"], &refused["message"]), (&json!("not_found"), &json!(message)));
+    }
+    let alone = board.refused("enqueue_tasks", r#"{"workflow_id":"x","tasks":[{}]}"#).await;
+    assert_eq!(alone["hint"], "list_workflows shows workflows; without `workflow_id` tasks belong to none");
+}
+
+#[tokio::test]
+async fn a_number_beyond_all_bounds_is_named() {
+    let board = Harness::embedded();
+    for (tool, arguments, argument, message) in [
+        ("get_events", r#"{"after":1e400}"#, "after", "`after` is a number beyond what any argument takes"),
+        ("get_events", r#"{"after":"1e400"}"#, "after", "`after` takes a whole number, not string \"1e400\""),
+        (
+            "get_orchestration_status",
+            r#"{"workflow_id":"x","since_version":-1e400}"#,
+            "since_version",
+            "`since_version` is a number beyond what any argument takes",
+        ),
+    ] {
+        let refused = board.refused(tool, arguments).await;
+        assert_eq!((&refused["code"], &refused["argument"]), (&json!("invalid"), &json!(argument)), "{refused}");
+        assert_eq!(refused["message"], message);
+    }
+}

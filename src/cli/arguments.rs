@@ -169,7 +169,14 @@ fn settings_help() -> String {
     );
     for section in Section::ALL {
         text.push_str(&format!("\n  {}\n", section.title()));
-        for setting in SETTINGS.iter().filter(|setting| setting.section == section) {
+        let settings = SETTINGS.iter().filter(|setting| setting.section == section);
+        if section == Section::Later {
+            // There is nothing to say of one that does nothing.
+            let names: Vec<&str> = settings.map(|setting| setting.name).collect();
+            names.chunks(4).for_each(|line| text.push_str(&format!("    {}\n", line.join(", "))));
+            continue;
+        }
+        for setting in settings {
             let default = if setting.default.is_empty() { String::new() } else { format!(" [{}]", setting.default) };
             text.push_str(&format!("    {:<31} {}{default}\n", setting.name, setting.description.replace('`', "")));
         }

@@ -1,7 +1,5 @@
 //! `callboard call`: one call without a client, through the same path as a client's.
 
-use std::io::Read;
-
 use serde::Deserialize;
 
 use super::{GOOD, REFUSED, UNAVAILABLE, USAGE, output};
@@ -9,44 +7,55 @@ use crate::{
     app::App,
     config::Config,
     error::{Code, Error},
-    mcp::{local::Local, server::Server},
+    ids,
+    mcp::{envelope::envelope, local::Local, server::Server},
 };
 
-/// Calls `tool` and prints what it answered.
+/// Calls `tool` and prints what it answered. Whatever is wrong with the call itself is printed as a tool prints it.
 pub fn run(config: Config, tool: &str, arguments: Option<String>) -> Result<u8, Error> {
-    let arguments = match arguments.as_deref() {
-        None | Some("") => "{}".to_owned(),
-        Some("-") => from_stdin()?,
-        Some(text) => text.to_owned(),
+    let arguments = match read(arguments) {
+        Ok(arguments) => arguments,
+        Err(error) => return Ok(refused(&error)),
     };
-    serde_json::from_str::<&serde_json::value::RawValue>(&arguments)
-        .map_err(|error| Error::invalid("arguments", format!("the arguments are not JSON: {error}")))?;
     super::runtime()?.block_on(async {
         let app = App::new(config)?;
         let (background, sessions) = (app.background.clone(), app.sessions.clone());
-        sessions.detach();
         let server = Server::new(app);
-        let known = server.catalogue().iter().any(|known| known.name == tool);
+        if !server.catalogue().iter().any(|known| known.name == tool) {
+            return Ok(refused(&server.unknown(tool, "`callboard tools` lists the tools")));
+        }
+        sessions.detach();
         let called = Local::new(server).call(tool, &arguments).await?;
         if let Err(error) = sessions.end().await {
             tracing::warn!("the agent's heartbeat was not written: {error}");
         }
         background.stop(std::time::Duration::from_secs(5)).await;
         output::line(&called.text);
-        Ok(match (called.is_error, known) {
-            (false, _) => GOOD,
-            (true, false) => USAGE,
-            (true, true) => code_of(&called.text),
-        })
+        Ok(if called.is_error { code_of(&called.text) } else { GOOD })
     })
 }
 
-fn from_stdin() -> Result<String, Error> {
-    let mut text = String::new();
-    std::io::stdin()
-        .read_to_string(&mut text)
-        .map_err(|error| Error::invalid("arguments", format!("the arguments cannot be read from stdin: {error}")))?;
-    Ok(if text.trim().is_empty() { "{}".to_owned() } else { text })
+/// The arguments as JSON text.
+fn read(arguments: Option<String>) -> Result<String, Error> {
+    let text = match arguments.as_deref() {
+        Some("-") => std::io::read_to_string(std::io::stdin()).map_err(|error| {
+            Error::invalid("arguments", format!("the arguments cannot be read from stdin: {error}"))
+        })?,
+        _ => arguments.unwrap_or_default(),
+    };
+    if text.trim().is_empty() {
+        return Ok("{}".to_owned());
+    }
+    match serde_json::from_str::<&serde_json::value::RawValue>(&text) {
+        Ok(_) => Ok(text),
+        Err(error) => Err(Error::invalid("arguments", format!("the arguments are not JSON: {error}"))
+            .hint("write one JSON object in quotes, e.g. callboard call list_tables '{\"limit\": 10}'; `-` reads it from stdin")),
+    }
+}
+
+fn refused(error: &Error) -> u8 {
+    output::line(&envelope(error, &ids::new(ids::Kind::Request)));
+    USAGE
 }
 
 /// A backend that is down is something else than a refusal: scripts wait and try again.

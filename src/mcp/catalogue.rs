@@ -41,6 +41,7 @@ pub fn markdown(server: &Server) -> String {
 /// A list for a terminal.
 pub fn plain(server: &Server) -> String {
     let mut list = String::new();
+    let width = server.catalogue().iter().map(|tool| tool.name.len()).max().unwrap_or_default();
     let mut last = "";
     for tool in server.catalogue() {
         let group = group_of(&tool.name).unwrap_or("other");
@@ -48,7 +49,7 @@ pub fn plain(server: &Server) -> String {
             list.push_str(&format!("{group}\n"));
             last = group;
         }
-        list.push_str(&format!("  {:<18} {}\n", tool.name, first_sentence(tool)));
+        list.push_str(&format!("  {:<width$}  {}\n", tool.name, first_sentence(tool)));
     }
     list
 }

@@ -55,6 +55,8 @@ use crate::{
 
 /// How long a client of 2026-07-28 may keep the list of tools, which changes only with the server's settings and what answers behind it.
 const TOOLS_TTL_MS: u64 = 3_600_000;
+/// Where a client finds the tools.
+const LISTED: &str = "tools/list shows the tools of this server";
 
 /// Serves the tools. Cloning shares.
 #[derive(Clone)]
@@ -169,7 +171,7 @@ impl Server {
         deadline: Instant,
     ) -> Result<CallToolResult, Error> {
         let Some(tool) = self.0.router.get(&request.name) else {
-            return Err(self.unknown(&request.name));
+            return Err(self.unknown(&request.name, LISTED));
         };
         let arguments = RawArguments::of(&request, &context.extensions);
         let arguments = match self.0.shapes.tidy(&request.name, &arguments.0)? {
@@ -199,7 +201,7 @@ impl Server {
         writes: bool,
     ) -> Result<CallToolResult, Error> {
         let cancelled = context.ct.clone();
-        let route = self.0.router.map.get(&request.name).ok_or_else(|| self.unknown(&request.name))?;
+        let route = self.0.router.map.get(&request.name).ok_or_else(|| self.unknown(&request.name, LISTED))?;
         let context = ToolCallContext::new(&self.0.tools, request, context);
         // Pinned where it stands: what holds it moves, it does not.
         let call = std::pin::pin!(FAILURE.scope(Cell::new(None), async {
@@ -239,7 +241,8 @@ impl Server {
             .retry_after(Duration::from_millis(500))
     }
 
-    fn unknown(&self, name: &str) -> Error {
+    /// There is no such tool. `listed` says where tools are listed.
+    pub fn unknown(&self, name: &str, listed: &'static str) -> Error {
         let known = self.0.catalogue.iter().map(|tool| tool.name.as_ref());
         let error =
             Error::new(Code::NotFound, format!("no tool `{name}`")).argument("name").did_you_mean(nearest(name, known));
@@ -247,7 +250,7 @@ impl Server {
             Some(group) => {
                 error.hint(format!("it belongs to the group `{group}`, which CALLBOARD_TOOLSETS leaves out"))
             }
-            None => error.hint("tools/list shows the tools of this server"),
+            None => error.hint(listed),
         }
     }
 }

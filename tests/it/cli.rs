@@ -34,7 +34,6 @@ fn a_wrong_command_line_is_told_what_was_meant() {
         (&["doctor", "--jsn"], "--json"),
         (&["completions", "bsh"], "bash"),
         (&["docter"], "doctor"),
-        (&["call", "list_tables", "{broken"], "not JSON"),
         (&["--toolsets", "sqll", "tools"], "sql"),
         (&["serve", "--database-url", "postgres://u:p@h/x"], "unexpected argument"),
     ] {
@@ -42,8 +41,36 @@ fn a_wrong_command_line_is_told_what_was_meant() {
         assert_eq!((ran.code, ran.out.as_str()), (2, ""), "{arguments:?} {ran:?}");
         assert!(ran.err.contains(meant), "{arguments:?} {ran:?}");
     }
-    let unknown = shell.run(&["call", "lst_tables"]);
-    assert_eq!((unknown.code, &unknown.json()["did_you_mean"][0]), (2, &"list_tables".into()));
+}
+
+#[test]
+fn a_call_that_cannot_be_made_is_answered_as_a_tool_answers() {
+    let shell = Shell::new();
+    let hint =
+        "write one JSON object in quotes, e.g. callboard call list_tables '{\"limit\": 10}'; `-` reads it from stdin";
+    for (arguments, message) in [
+        ("x", "the arguments are not JSON: expected value at line 1 column 1"),
+        ("{broken", "the arguments are not JSON: key must be a string at line 1 column 2"),
+        ("--json", "the arguments are not JSON: invalid number at line 1 column 2"),
+        ("{} {}", "the arguments are not JSON: trailing characters at line 1 column 4"),
+    ] {
+        for ran in
+            [shell.run(&["call", "list_tables", arguments]), shell.run_with(&["call", "list_tables", "-"], arguments)]
+        {
+            let refused = ran.json();
+            assert_eq!((ran.code, ran.err.as_str(), ran.out.lines().count()), (2, "", 1), "{ran:?}");
+            assert_eq!((&refused["code"], &refused["argument"]), (&"invalid".into(), &"arguments".into()));
+            assert_eq!((&refused["message"], &refused["hint"]), (&message.into(), &hint.into()));
+        }
+    }
+    for (tool, near) in [("nope", serde_json::Value::Null), ("list_table", serde_json::json!(["list_tables"]))] {
+        let ran = shell.run(&["call", tool]);
+        let refused = ran.json();
+        assert_eq!((ran.code, &refused["code"], &refused["did_you_mean"]), (2, &"not_found".into(), &near), "{ran:?}");
+        assert_eq!(refused["hint"], "`callboard tools` lists the tools");
+    }
+    let left_out = shell.run(&["call", "list_tables", "--toolsets", "ops"]);
+    assert!(left_out.json()["hint"].as_str().unwrap().contains("CALLBOARD_TOOLSETS"), "{left_out:?}");
 }
 
 #[test]
@@ -92,8 +119,13 @@ fn what_it_prints_about_itself_can_be_read() {
     let tools = shell.run(&["tools", "--json"]).json();
     assert_eq!(tools["tools"].as_array().unwrap().len(), callboard::tools::CATALOGUE.len());
     assert!(shell.run(&["tools", "--markdown"]).out.starts_with("| group | tool |"));
+    let plain = shell.run(&["tools"]).out;
+    let begins = |line: &str| line.find(|sign: char| sign.is_uppercase());
+    let columns: Vec<_> = plain.lines().filter(|line| line.starts_with("  ")).map(begins).collect();
+    assert!(columns.len() > 30 && columns.iter().all(|column| *column == columns[0]), "{plain}");
     let help = shell.run(&["--help"]).out;
     assert!(help.contains("CALLBOARD_READ_ONLY"), "{help}");
+    assert!(help.contains("    REDIS_URL, REDIS_HOST, REDIS_PORT, REDIS_DB\n") && !help.contains("Redis."), "{help}");
     let groups = callboard::config::table::GROUPS.join(", ");
     assert!(help.contains(&format!("separated by commas: {groups}; `core`")), "{help}");
     for name in ["bash", "zsh", "fish", "powershell", "elvish"] {

@@ -186,6 +186,12 @@ impl Error {
         Self::new(Code::Invalid, message).argument(argument)
     }
 
+    /// The same in other words.
+    pub fn reworded(mut self, message: String) -> Self {
+        self.0.message = message;
+        self
+    }
+
     /// The argument the failure is about.
     pub fn argument(mut self, argument: impl Into<Cow<'static, str>>) -> Self {
         self.0.argument = Some(argument.into());

@@ -35,12 +35,14 @@ pub fn terminal_width() -> usize {
 
 /// Says on stderr why a command was not run.
 pub fn complain(error: &Error) {
-    let mut text = format!("callboard: {}\n", error.message);
+    // A hint is ours, and may show how a URL with a password is written.
+    let mut text = format!("callboard: {}\n", redact(&error.message));
+    if !error.did_you_mean.is_empty() {
+        text.push_str(&format!("  did you mean {}?\n", redact(&error.did_you_mean.join(", "))));
+    }
     if let Some(hint) = &error.hint {
         text.push_str(&format!("  {hint}\n"));
-    } else if !error.did_you_mean.is_empty() {
-        text.push_str(&format!("  did you mean {}?\n", error.did_you_mean.join(", ")));
     }
     // Nobody is left to tell.
-    let _ = std::io::stderr().write_all(redact(&text).as_bytes());
+    let _ = std::io::stderr().write_all(text.as_bytes());
 }

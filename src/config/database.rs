@@ -218,7 +218,10 @@ fn parse(found: &Found) -> Result<Parts, Error> {
 
 fn check_ssl_mode(parts: &Parts, found: &Found) -> Result<(), Error> {
     match parts.query.iter().find(|(key, _)| key == "sslmode") {
-        Some((_, mode)) => value::choice(&format!("sslmode in {}", found.name), mode, SSL_MODES).map(drop),
+        Some((_, mode)) => value::choice("sslmode", mode, SSL_MODES).map(drop).map_err(|error| {
+            let message = error.message.replacen("`sslmode`", &format!("`sslmode` in `{}`", found.name), 1);
+            error.reworded(message).argument(found.name.clone())
+        }),
         None => Ok(()),
     }
 }

@@ -1,10 +1,16 @@
 //! From sources to [`Config`].
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use super::{
-    Access, Answers, Config, Limits, Migrate, OWN_SCHEMA, Toolsets, Webhooks, database, environment::Environment,
-    search, sources::Sources, table, value, view,
+    Access, Answers, Config, Limits, Migrate, OWN_SCHEMA, Toolsets, Webhooks, database,
+    environment::Environment,
+    search,
+    sources::{self, Sources},
+    table, value, view,
 };
 use crate::{
     domain::{search::Patterns, webhooks::Hosts},
@@ -43,19 +49,27 @@ impl Config {
     /// `invalid` for whatever is unknown or cannot be read: a typo must not leave a setting off.
     pub fn load(environment: &Environment, flags: &Flags) -> Result<Loaded, Error> {
         let mut sources = Sources::read(environment, &flags.listed())?;
+        let config = Self::of(&mut sources, environment).map_err(|error| sources.placed(error))?;
+        let notes = unused(&sources);
+        let mut warnings = sources.warnings;
+        warnings.extend(never_matching(&config.access));
+        Ok(Loaded { config, warnings, notes, files: sources.files })
+    }
+
+    fn of(sources: &mut Sources, environment: &Environment) -> Result<Self, Error> {
         for setting in table::SETTINGS {
             if let Some(found) = sources.get(setting) {
                 value::check(setting, &found.name, &found.text)?;
             }
         }
-        let databases = database::databases(&sources, environment)?;
-        let query_database = database::query_database(&sources, environment, &databases)?;
-        let store = database::store(&sources, environment, &databases)?;
-        let search = search::search(&mut sources, environment)?;
-        let data_dir = data_dir(&mut sources, environment)?;
-        let toolsets = toolsets(&mut sources)?;
-        let read = Read(&sources);
-        let config = Self {
+        let databases = database::databases(sources, environment)?;
+        let query_database = database::query_database(sources, environment, &databases)?;
+        let store = database::store(sources, environment, &databases)?;
+        let search = search::search(sources, environment)?;
+        let data_dir = data_dir(sources, environment)?;
+        let toolsets = toolsets(sources)?;
+        let read = Read(sources);
+        Ok(Self {
             query_database,
             search,
             store,
@@ -70,18 +84,38 @@ impl Config {
             } else {
                 Migrate::Auto
             },
-            shown: view::shown(&sources, &databases, &data_dir),
+            shown: view::shown(sources, &databases, &data_dir),
             databases,
             data_dir,
-        };
-        let notes = unused(&sources);
-        let mut warnings = sources.warnings;
-        warnings.extend(never_matching(&config.access));
-        Ok(Loaded { config, warnings, notes, files: sources.files })
+        })
     }
 }
 
 impl Flags {
+    /// These, and what of the others the environment sets.
+    ///
+    /// # Errors
+    /// `invalid` when a variable cannot be read.
+    pub fn or_of(&self, environment: &Environment) -> Result<Self, Error> {
+        let set = |name: &str| environment.text(name).filter(|text| sources::is_filled_in(text));
+        let read_only = match set("CALLBOARD_READ_ONLY") {
+            Some(text) => value::switch("CALLBOARD_READ_ONLY", text)?,
+            None => false,
+        };
+        if let Some(toolsets) = set("CALLBOARD_TOOLSETS") {
+            value::words("CALLBOARD_TOOLSETS", toolsets, table::TOOLSETS)?;
+        }
+        let data_dir = set("CALLBOARD_DATA_DIR").map(|text| environment.path(text.trim()));
+        if let Some(path) = &data_dir {
+            is_directory("CALLBOARD_DATA_DIR", path)?;
+        }
+        Ok(Self {
+            read_only: self.read_only || read_only,
+            toolsets: self.toolsets.clone().or_else(|| set("CALLBOARD_TOOLSETS").map(str::to_owned)),
+            data_dir: self.data_dir.clone().or(data_dir),
+        })
+    }
+
     fn listed(&self) -> Vec<(&'static str, String)> {
         let mut listed = Vec::new();
         if self.read_only {
@@ -101,13 +135,7 @@ impl Flags {
 fn data_dir(sources: &mut Sources, environment: &Environment) -> Result<PathBuf, Error> {
     if let Some(found) = sources.get_name("CALLBOARD_DATA_DIR") {
         let path = environment.path(found.text.trim());
-        if path.exists() && !path.is_dir() {
-            return Err(Error::new(
-                Code::Invalid,
-                format!("`CALLBOARD_DATA_DIR` is `{}`, which is not a directory", path.display()),
-            )
-            .argument("CALLBOARD_DATA_DIR"));
-        }
+        is_directory("CALLBOARD_DATA_DIR", &path)?;
         return Ok(path);
     }
     if let Some(home) = environment.data_home() {
@@ -119,6 +147,18 @@ fn data_dir(sources: &mut Sources, environment: &Environment) -> Result<PathBuf,
         path.display()
     ));
     Ok(path)
+}
+
+/// Holds the data directory that `name` says to being one, or nothing yet.
+///
+/// # Errors
+/// `invalid` when something else is there.
+pub fn is_directory(name: &'static str, path: &Path) -> Result<(), Error> {
+    if path.is_dir() || !path.exists() {
+        return Ok(());
+    }
+    let message = format!("`{name}` is `{}`, which is not a directory", path.display());
+    Err(Error::invalid(name, message).hint("it takes the path of a directory, which is made where there is none"))
 }
 
 /// Settings whose backends come with a later version.
@@ -154,7 +194,8 @@ fn toolsets(sources: &mut Sources) -> Result<Toolsets, Error> {
         return Ok(Toolsets::default());
     }
     if Toolsets::new(Some(groups.iter().map(|group| (*group).to_owned()).collect())).served().is_empty() {
-        sources.warnings.push(format!("this version has none of the groups in `{name}`; it only serves `ops`"));
+        let place = found.place();
+        sources.warnings.push(format!("this version has none of the groups in {place}; it only serves `ops`"));
         groups.push("ops");
     }
     Ok(Toolsets::new(Some(groups.into_iter().map(str::to_owned).collect())))

@@ -6,7 +6,7 @@ use super::{
     Login, SearchConfig,
     database::decoded,
     environment::Environment,
-    sources::{Found, Sources},
+    sources::{Found, Sources, names_unreadable},
     table, value,
 };
 use crate::{
@@ -30,15 +30,11 @@ pub fn search(sources: &mut Sources, environment: &Environment) -> Result<Option
     let prefix = if found.name.starts_with("OPENSEARCH") { "OPENSEARCH" } else { "ELASTICSEARCH" };
     let login = login(sources, prefix)?.unwrap_or(from_url);
     let get = |name: &str| table::find(name).and_then(|setting| sources.get(setting));
-    let ca_file = get("ES_CA_CERT").map(|found| environment.path(&found.text));
-    if let Some(path) = &ca_file
+    let authority = get("ES_CA_CERT").map(|found| (found.name.as_str(), environment.path(&found.text)));
+    if let Some((name, path)) = &authority
         && let Err(error) = std::fs::metadata(path)
     {
-        return Err(Error::new(
-            Code::Invalid,
-            format!("the certificate file `{}` cannot be read: {error}", path.display()),
-        )
-        .argument("ES_CA_CERT"));
+        return Err(names_unreadable(name, path, &error));
     }
     let skip = match get("ES_SSL_SKIP_VERIFY") {
         Some(found) => value::switch(&found.name, &found.text)?,
@@ -48,6 +44,7 @@ pub fn search(sources: &mut Sources, environment: &Environment) -> Result<Option
         Some(found) => value::switch(&found.name, &found.text)?,
         None => true,
     };
+    let ca_file = authority.map(|(_, path)| path);
     Ok(Some(SearchConfig { url, login, ca_file, skip_verify: skip || !verify }))
 }
 

@@ -26,6 +26,19 @@ pub struct Found {
     pub source: Source,
 }
 
+impl Found {
+    /// Where somebody set it, as a message names it.
+    pub fn place(&self) -> String {
+        let setting = table::find(&self.name);
+        match &self.source {
+            Source::Flag => format!("`{}`", setting.and_then(|setting| setting.flag).unwrap_or(&self.name)),
+            Source::Environment => format!("`{}`", self.name),
+            Source::SecretFile(path) => format!("`{}` in `{}`", self.name, path.display()),
+            Source::File(path) => format!("`{}` in `{}`", table::key(&self.name), path.display()),
+        }
+    }
+}
+
 /// Where a value was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
@@ -95,6 +108,14 @@ impl Sources {
         self.layers.iter().find_map(|layer| layer.get(name))
     }
 
+    /// A failure that is about a setting, in words that name where it was set.
+    pub fn placed(&self, error: Error) -> Error {
+        let named = |name: &str| self.get_name(name).or_else(|| self.get(table::find(name)?));
+        let Some(found) = error.argument.as_deref().and_then(named) else { return error };
+        let message = error.message.replace(&format!("`{}`", found.name), &found.place());
+        error.reworded(message)
+    }
+
     /// Every name that begins with `prefix`, with what follows it, in order.
     pub fn beginning(&self, prefix: &str) -> BTreeMap<String, &Found> {
         let mut all = BTreeMap::new();
@@ -115,7 +136,7 @@ impl Sources {
             if trimmed.is_empty() {
                 continue;
             }
-            if trimmed.starts_with("${") && trimmed.ends_with('}') {
+            if !is_filled_in(text.as_str()) {
                 self.warnings.push(format!(
                     "`{name}` is the literal text `{trimmed}`, which nothing filled in; it counts as not set"
                 ));
@@ -128,27 +149,37 @@ impl Sources {
     }
 
     fn add_file(&mut self, path: &Path, required: bool) -> Result<(), Error> {
-        let unreadable = |error: std::io::Error| {
-            Error::new(Code::Invalid, format!("the settings file `{}` cannot be read: {error}", path.display()))
-        };
+        let unreadable =
+            |error: &std::io::Error| format!("the settings file `{}` cannot be read: {error}", path.display());
         let text = match std::fs::read_to_string(path) {
             Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !required => return Ok(()),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                return Err(unreadable(error).argument("CALLBOARD_CONFIG"));
-            }
+            Err(error) if required => return Err(names_unreadable("CALLBOARD_CONFIG", path, &error)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
             // A file that nobody named must not stop the start when it is merely out of reach.
-            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied && !required => {
-                self.warnings.push(unreadable(error).message.clone());
+            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+                self.warnings.push(unreadable(&error));
                 return Ok(());
             }
-            Err(error) => return Err(unreadable(error)),
+            Err(error) => return Err(Error::new(Code::Invalid, unreadable(&error))),
         };
         let values = from_toml(path, &text)?;
         self.add(values);
         self.files.push(path.to_owned());
         Ok(())
     }
+}
+
+/// Whether a value is one, and not nothing or the name of a variable that a client did not fill in.
+pub fn is_filled_in(text: &str) -> bool {
+    let text = text.trim();
+    !(text.is_empty() || text.starts_with("${") && text.ends_with('}'))
+}
+
+/// Names of variables that set something of ours.
+pub fn set_in(environment: &Environment) -> Vec<&str> {
+    let filled = |value: &Result<String, _>| value.as_ref().is_ok_and(|text| is_filled_in(text));
+    let set = environment.variables.iter().filter(|(name, value)| known(name) && filled(value));
+    set.map(|(name, _)| name.as_str()).collect()
 }
 
 fn is_filled(value: &Result<String, std::ffi::OsString>) -> bool {
@@ -224,11 +255,18 @@ fn mounted_secrets(environment: &Environment) -> Vec<String> {
 fn secret_file(name: &str, path: PathBuf, argument: &str) -> Result<(String, String, Source), Error> {
     match std::fs::read_to_string(&path) {
         Ok(text) => Ok((name.to_owned(), text.trim_end_matches(['\n', '\r']).to_owned(), Source::SecretFile(path))),
-        Err(error) => {
-            Err(Error::new(Code::Invalid, format!("the secret file `{}` cannot be read: {error}", path.display()))
-                .argument(argument.to_owned()))
+        Err(error) if argument == name => {
+            let message = format!("the secret file `{}` cannot be read: {error}", path.display());
+            Err(Error::invalid(argument.to_owned(), message))
         }
+        Err(error) => Err(names_unreadable(argument, &path, &error)),
     }
+}
+
+/// A setting that is the path of a file which cannot be read.
+pub fn names_unreadable(name: &str, path: &Path, error: &std::io::Error) -> Error {
+    let message = format!("`{name}` names `{}`, which cannot be read: {error}", path.display());
+    Error::invalid(name.to_owned(), message)
 }
 
 fn from_toml(path: &Path, text: &str) -> Result<Vec<(String, String, Source)>, Error> {
@@ -275,13 +313,7 @@ fn toml_text(path: &Path, key: &str, value: &toml::Value) -> Result<String, Erro
 
 /// A name that means nothing: a typo must not silently leave a setting off.
 fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str>) -> Error {
-    let near = nearest(name, known);
-    let hint = match near.first() {
-        Some(first) => format!("did you mean `{first}`? `callboard config schema` lists all"),
-        None => "`callboard config schema` lists what is accepted".to_owned(),
-    };
-    Error::new(Code::Invalid, format!("unknown {what}: `{name}`"))
-        .argument(name.to_owned())
-        .did_you_mean(near)
-        .hint(hint)
+    Error::invalid(name.to_owned(), format!("unknown {what}: `{name}`"))
+        .did_you_mean(nearest(name, known))
+        .hint("`callboard config schema` lists all")
 }

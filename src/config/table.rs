@@ -174,14 +174,19 @@ impl Setting {
 
     /// The key in callboard.toml.
     pub fn key(&self) -> String {
-        let lower = self.name.to_ascii_lowercase();
-        lower.strip_prefix("callboard_").map(str::to_owned).unwrap_or(lower)
+        key(self.name)
     }
 
     /// Its names, the one that wins first.
     pub fn names(&self) -> impl Iterator<Item = &'static str> {
         std::iter::once(self.name).chain(self.aliases.iter().copied())
     }
+}
+
+/// What a name is in callboard.toml.
+pub fn key(name: &str) -> String {
+    let lower = name.to_ascii_lowercase();
+    lower.strip_prefix("callboard_").map(str::to_owned).unwrap_or(lower)
 }
 
 /// The setting of a name, also of an alias.

@@ -92,7 +92,7 @@ pub fn words(name: &str, text: &str, known: &[&'static str]) -> Result<Vec<&'sta
 /// `invalid`, with near levels.
 pub fn log_filter(name: &str, text: &str) -> Result<String, Error> {
     const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
-    let accepted = "off, error, warn, info, debug or trace, for all or as `target=level`, separated by commas";
+    let accepted = "off, error, warn, info, debug or trace, for all or as `target=level`, separated by commas, e.g. warn,callboard=debug";
     for part in list(text) {
         let level = part.rsplit_once('=').map_or(part.as_str(), |(_, level)| level);
         if !LEVELS.iter().any(|known| known.eq_ignore_ascii_case(level.trim())) {

@@ -99,3 +99,4 @@ mod webhooks;
 mod wire_properties;
 mod workflows;
 mod workflows_bad_input;
+mod wrong_settings;

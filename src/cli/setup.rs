@@ -20,7 +20,7 @@ use crate::{
 };
 pub use clients::Client;
 use clients::Shape;
-use entry::{Change, Entry, Existing};
+use entry::{Change, Existing, Wanted};
 
 /// What the server is called in a client's settings.
 const NAME: &str = "callboard";
@@ -61,14 +61,16 @@ struct Plan {
     /// What the entry that is there keeps; none where there is no entry yet.
     kept: Option<Existing>,
     change: Change,
+    /// The arguments that the entry will have.
+    args: Vec<String>,
 }
 
 /// Writes the entry, or only prints it.
 pub fn run(client: Client, print: bool, environment: &Environment, flags: &Flags) -> Result<u8, Error> {
-    let entry = Entry::of_this_program(flags)?;
+    let wanted = Wanted::of_this_program(flags, environment)?;
     let path = client.path(environment);
     if print {
-        show(client, path.as_deref(), &entry, flags);
+        show(client, path.as_deref(), &wanted);
         return Ok(GOOD);
     }
     let path = path.ok_or_else(|| {
@@ -76,15 +78,15 @@ pub fn run(client: Client, print: bool, environment: &Environment, flags: &Flags
             .hint(format!("`callboard setup {} --print` shows the entry", client.name()))
     })?;
     let old = file::read(&path)?;
-    let plan = plan(client, &entry, flags, old.as_deref()).map_err(|error| broken(client, &path, &error))?;
+    let plan = plan(client, &wanted, old.as_deref()).map_err(|error| broken(client, &path, &error))?;
     if old.as_deref() == Some(plan.text.as_str()) {
         output::line(&format!("Nothing changed: {} already starts callboard ({}).", client.name(), path.display()));
-        output::write(&redact(&told(&plan)));
+        output::write(&redact(&told(&plan, &wanted)));
         return Ok(GOOD);
     }
     let backup = file::write(&path, old.as_deref(), &plan.text)?;
     output::line(&format!("{} now starts callboard: {}", client.name(), path.display()));
-    output::write(&redact(&told(&plan)));
+    output::write(&redact(&told(&plan, &wanted)));
     if let Some(backup) = backup {
         output::line(&format!("The file as it was: {}", backup.display()));
     }
@@ -101,40 +103,56 @@ pub fn run(client: Client, print: bool, environment: &Environment, flags: &Flags
     Ok(GOOD)
 }
 
-/// Prints the entry on stdout; what it would do to the file that is there goes to stderr.
-fn show(client: Client, path: Option<&Path>, entry: &Entry, flags: &Flags) {
+/// Prints the entry on stdout; what it would do to the file goes to stderr.
+fn show(client: Client, path: Option<&Path>, wanted: &Wanted) {
     let planned = path.map(|path| (path, file::read(path).map_err(|error| error.message.clone())));
-    let planned = planned.map(|(path, old)| (path, old.and_then(|old| plan(client, entry, flags, old.as_deref()))));
-    let mut shown = entry.clone();
-    if let Some((path, Ok(plan))) = &planned
-        && let Some(kept) = &plan.kept
-    {
-        if let (None, Some(command)) = (&plan.change.command, &kept.command) {
-            shown.command.clone_from(command);
+    let planned = planned.map(|(path, old)| (path, old.and_then(|old| plan(client, wanted, old.as_deref()))));
+    let mut shown = wanted.entry.clone();
+    match &planned {
+        Some((path, Ok(plan))) => {
+            if let (None, Some(command)) =
+                (&plan.change.command, plan.kept.as_ref().and_then(|kept| kept.command.as_ref()))
+            {
+                shown.command.clone_from(command);
+            }
+            shown.args.clone_from(&plan.args);
+            let verb = match &plan.kept {
+                None => "add this entry to",
+                Some(_) if plan.change.is_empty() => "not change the entry in",
+                Some(_) => "change the entry in",
+            };
+            output::note(&format!("setup would {verb} {}\n{}", path.display(), told(plan, wanted)));
         }
-        shown.args = plan.change.args(kept);
-        let verb = if plan.change.is_empty() { "would not change" } else { "would change" };
-        output::note(&format!("setup {verb} the entry in {}\n{}", path.display(), told(plan)));
-    }
-    if let Some((path, Err(why))) = &planned {
-        output::note(&format!("setup would leave {} as it is: {why}\n", path.display()));
+        Some((path, Err(why))) => output::note(&format!("setup would leave {} as it is: {why}\n", path.display())),
+        None => {}
     }
     output::line(client.document(&shown).trim_end());
 }
 
-/// What changes and what stays, a line each. Values of the environment are never shown.
-fn told(plan: &Plan) -> String {
-    let Some(kept) = &plan.kept else { return String::new() };
-    let mut lines: Vec<String> = plan.change.told.iter().map(|line| format!("  {line}\n")).collect();
-    let mut stays = plan.change.kept_options.clone();
-    stays.extend(kept.other_keys.iter().cloned());
-    if kept.name != NAME {
-        lines.insert(0, format!("  entry: `{}`\n", kept.name));
+/// What changes, what stays and what is not there, a line each. Values of the environment are never shown.
+fn told(plan: &Plan, wanted: &Wanted) -> String {
+    let mut lines = Vec::new();
+    let mut variables: &[String] = &[];
+    match &plan.kept {
+        None => lines.extend(wanted.inherited.iter().map(|option| format!("args: {option}"))),
+        Some(kept) => {
+            if kept.name != NAME {
+                lines.push(format!("entry: `{}`", kept.name));
+            }
+            lines.extend(plan.change.told.iter().cloned());
+            let stays: Vec<&str> =
+                plan.change.kept_options.iter().chain(&kept.other_keys).map(String::as_str).collect();
+            if !stays.is_empty() {
+                lines.push(format!("kept: {}", stays.join(", ")));
+            }
+            variables = &kept.variables;
+        }
     }
-    if !stays.is_empty() {
-        lines.push(format!("  kept: {}\n", stays.join(", ")));
+    let missing = wanted.missing(&plan.args, variables);
+    if !missing.is_empty() {
+        lines.push(format!("set here, but not in the entry: {}", missing.join(", ")));
     }
-    lines.concat()
+    lines.iter().map(|line| format!("  {line}\n")).collect()
 }
 
 /// Which clients know this server.
@@ -177,13 +195,18 @@ fn entries(client: Client, text: &str) -> Result<Vec<Existing>, String> {
 }
 
 /// The file with the entry in it.
-fn plan(client: Client, entry: &Entry, flags: &Flags, old: Option<&str>) -> Result<Plan, String> {
+fn plan(client: Client, wanted: &Wanted, old: Option<&str>) -> Result<Plan, String> {
     let (mark, text, line_end) = file::normal(old.unwrap_or_default());
     let kept = ours(entries(client, &text)?)?;
-    let change = match &kept {
-        Some(kept) => kept.change(entry, flags)?,
-        None => Change::default(),
+    let (change, args) = match &kept {
+        Some(kept) => {
+            let change = kept.change(wanted)?;
+            let args = change.args(kept);
+            (change, args)
+        }
+        None => (Change::default(), wanted.entry.args.clone()),
     };
+    let entry = &wanted.entry;
     let new = match (client.shape(), &kept) {
         (_, Some(_)) if change.is_empty() => text,
         (Shape::Json { list }, Some(kept)) => jsonc::changed(&text, list, &kept.name, &change)?,
@@ -194,7 +217,7 @@ fn plan(client: Client, entry: &Entry, flags: &Flags, old: Option<&str>) -> Resu
         (Shape::Toml, None) => toml_file::with_entry(&text, entry)?,
         (Shape::Yaml, None) => yaml::with_entry(&text, entry)?,
     };
-    Ok(Plan { text: format!("{mark}{}", new.replace('\n', line_end)), kept, change })
+    Ok(Plan { text: format!("{mark}{}", new.replace('\n', line_end)), kept, change, args })
 }
 
 /// The entry that setup changes: ours by name, else the one that starts callboard under another name.

@@ -79,7 +79,56 @@ fn printing_changes_nothing() {
     for (client, path, _) in CLIENTS {
         let ran = shell.run(&["setup", client, "--print"]);
         assert!(ran.code == 0 && ran.out.contains("serve"), "{ran:?}");
+        assert_eq!(ran.err, format!("setup would add this entry to {}\n", shell.path(path).display()));
         assert!(!shell.path(path).exists());
+    }
+}
+
+#[test]
+fn a_new_entry_takes_what_the_environment_says() {
+    for (client, path, _) in CLIENTS {
+        let shell = Shell::new()
+            .set("CALLBOARD_DATA_DIR", "data")
+            .set("CALLBOARD_READ_ONLY", "yes")
+            .set("CALLBOARD_TOOLSETS", "sql")
+            .set("CALLBOARD_MAX_ROWS", "")
+            .set("PGHOST", "${PGHOST}")
+            .set("DATABASE_URL", "postgres://u:hunter2@h/x");
+        let data = shell.home.path().canonicalize().unwrap().join("data").display().to_string();
+        let told = format!(
+            "  args: `--read-only`, from CALLBOARD_READ_ONLY\n  args: `--data-dir {data}`, from CALLBOARD_DATA_DIR\n  set here, but not in the entry: DATABASE_URL\n"
+        );
+        let printed = shell.run(&["setup", client, "--print", "--toolsets", "ops"]);
+        assert_eq!(printed.err, format!("setup would add this entry to {}\n{told}", shell.path(path).display()));
+        let ran = shell.run(&["setup", client, "--toolsets", "ops"]);
+        assert!(ran.code == 0 && ran.out.contains(&told) && !ran.out.contains("hunter2"), "{ran:?}");
+        let text = shell.read(path);
+        let flat: String = text.split_whitespace().collect();
+        let args = format!(r#"["serve","--read-only","--toolsets","ops","--data-dir","{data}"]"#);
+        assert!(flat.contains(&args) && !text.contains("hunter2"), "{text}");
+        let again = shell.run(&["setup", client]);
+        assert!(again.out.starts_with("Nothing changed: "), "{again:?}");
+        assert!(again.out.contains("  set here, but not in the entry: DATABASE_URL\n"), "{again:?}");
+        assert!(!again.out.contains("kept: env") && !again.out.contains(", env\n"), "an empty one: {again:?}");
+    }
+    let wrong = Shell::new().set("CALLBOARD_DATA_DIR", "/dev/null").run(&["setup", "cursor"]);
+    assert_eq!(wrong.code, 2);
+    assert!(wrong.err.starts_with("callboard: `CALLBOARD_DATA_DIR` is `/dev/null`, which is not a directory\n"));
+}
+
+#[test]
+fn an_entry_that_is_there_does_not_follow_the_environment() {
+    for (client, path, old) in READ_ONLY {
+        let shell = Shell::new()
+            .file(path, old)
+            .set("CALLBOARD_READ_ONLY", "true")
+            .set("CALLBOARD_DATA_DIR", "data")
+            .set("DATABASE_URL", "postgres://u:hunter2@h/x");
+        let ran = shell.run(&["setup", client]);
+        assert_eq!((ran.code, shell.read(path)), (0, with_command(old)), "{ran:?}");
+        let missing =
+            if old.contains("DATABASE_URL") { "CALLBOARD_DATA_DIR" } else { "CALLBOARD_DATA_DIR, DATABASE_URL" };
+        assert!(ran.out.contains(&format!("  set here, but not in the entry: {missing}\n")), "{client} {ran:?}");
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::{
-    config::{Flags, table, value},
+    config::{Environment, Flags, load, sources, table, value},
     error::Error,
 };
 
@@ -16,6 +16,19 @@ pub struct Entry {
     pub args: Vec<String>,
 }
 
+/// What an entry is to start.
+#[derive(Debug)]
+pub struct Wanted {
+    /// Where there is none yet.
+    pub entry: Entry,
+    /// Given on the command line: an entry that is there takes these alone.
+    pub flags: Flags,
+    /// For people: options that only the environment asks for, and that a new entry has.
+    pub inherited: Vec<String>,
+    /// Variables of ours that are set here.
+    set_here: Vec<String>,
+}
+
 /// A server that a client's file lists.
 #[derive(Debug, Default)]
 pub struct Existing {
@@ -25,8 +38,10 @@ pub struct Existing {
     pub command: Option<String>,
     /// None where it has no arguments.
     pub args: Option<Vec<String>>,
-    /// Its other keys, which stay as they are.
+    /// Its other keys that hold something, which stay as they are.
     pub other_keys: Vec<String>,
+    /// Names in its environment.
+    pub variables: Vec<String>,
 }
 
 /// What changes in an entry; all else stays as it is written.
@@ -53,23 +68,41 @@ pub enum Edit {
     Append(String),
 }
 
-impl Entry {
-    /// This program, with the flags of the command line.
+impl Wanted {
+    /// This program, as the command line and the environment say.
     ///
     /// # Errors
-    /// `invalid` when there is no such group of tools.
-    pub fn of_this_program(flags: &Flags) -> Result<Self, Error> {
+    /// `invalid` when a flag or a variable cannot be used.
+    pub fn of_this_program(flags: &Flags, environment: &Environment) -> Result<Self, Error> {
         if let Some(toolsets) = &flags.toolsets {
             value::words("--toolsets", toolsets, table::TOOLSETS)?;
         }
+        if let Some(data_dir) = &flags.data_dir {
+            load::is_directory("--data-dir", data_dir)?;
+        }
         let command =
             std::env::current_exe().map_or_else(|_| "callboard".to_owned(), |path| path.display().to_string());
-        let mut args = vec!["serve".to_owned()];
-        for (name, value) in options(flags) {
-            args.push(name.to_owned());
-            args.extend(value);
-        }
-        Ok(Self { command, args })
+        let all = options(&flags.or_of(environment)?);
+        let given = options(flags);
+        let inherited = all.iter().filter(|(name, _)| !given.iter().any(|(known, _)| known == name));
+        let inherited = inherited.map(|(name, value)| {
+            let words: Vec<&str> = [*name].into_iter().chain(value.as_deref()).collect();
+            let setting = table::SETTINGS.iter().find(|setting| setting.flag == Some(name));
+            format!("`{}`, from {}", words.join(" "), setting.map_or("the environment", |setting| setting.name))
+        });
+        let inherited = inherited.collect();
+        let args = all.iter().flat_map(|(name, value)| [(*name).to_owned()].into_iter().chain(value.clone()));
+        let args = ["serve".to_owned()].into_iter().chain(args).collect();
+        let set_here = sources::set_in(environment).into_iter().map(str::to_owned).collect();
+        Ok(Self { entry: Entry { command, args }, flags: flags.clone(), inherited, set_here })
+    }
+
+    /// Variables that are set here and that the entry with these arguments and variables would not have.
+    pub fn missing(&self, args: &[String], variables: &[String]) -> Vec<&str> {
+        let option = |name: &str| table::find(name).and_then(|setting| setting.flag);
+        let has = |option: &str| args.iter().any(|arg| is_option(arg, option));
+        let missing = |name: &&String| !variables.contains(name) && !option(name).is_some_and(has);
+        self.set_here.iter().filter(missing).map(String::as_str).collect()
     }
 }
 
@@ -99,7 +132,8 @@ impl Existing {
     ///
     /// # Errors
     /// When that cannot be done, in words.
-    pub fn change(&self, wanted: &Entry, flags: &Flags) -> Result<Change, String> {
+    pub fn change(&self, wanted: &Wanted) -> Result<Change, String> {
+        let Wanted { entry: wanted, flags, .. } = wanted;
         let mut change = Change::default();
         let direct = match &self.command {
             None if self.other_keys.iter().any(|key| key == "url" || key == "serverUrl" || key == "uri") => {
@@ -131,7 +165,7 @@ impl Existing {
                 return Err(self.cannot_take_flags());
             }
             let joined = format!("{name}=");
-            let at = args.iter().position(|arg| arg == name || arg.starts_with(&joined));
+            let at = args.iter().position(|arg| is_option(arg, name));
             match (at, value) {
                 (Some(_), None) => {}
                 (None, value) => {
@@ -158,10 +192,7 @@ impl Existing {
         }
         let given = options(flags);
         let is_kept = |arg: &&String| {
-            OPTIONS.iter().any(|option| {
-                (arg.as_str() == *option || arg.starts_with(&format!("{option}=")))
-                    && !given.iter().any(|(name, _)| name == option)
-            })
+            OPTIONS.iter().any(|option| is_option(arg, option) && !given.iter().any(|(name, _)| name == option))
         };
         change.kept_options = args.iter().filter(is_kept).cloned().collect();
         Ok(())
@@ -192,8 +223,22 @@ impl Change {
     }
 }
 
+/// The keys of an entry that setup does not own; that of its environment only where there is something in it.
+pub fn other_keys<'a>(keys: impl Iterator<Item = &'a String>, variables: &[String]) -> Vec<String> {
+    let is_kept = |key: &&String| match key.as_str() {
+        "command" | "args" => false,
+        "env" => !variables.is_empty(),
+        _ => true,
+    };
+    keys.filter(is_kept).cloned().collect()
+}
+
 /// The options of the command line that can stand in an entry.
 const OPTIONS: [&str; 3] = ["--read-only", "--toolsets", "--data-dir"];
+
+fn is_option(arg: &str, option: &str) -> bool {
+    arg.strip_prefix(option).is_some_and(|rest| rest.is_empty() || rest.starts_with('='))
+}
 
 /// Those that are given, with their values.
 fn options(flags: &Flags) -> Vec<(&'static str, Option<String>)> {

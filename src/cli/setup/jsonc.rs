@@ -5,7 +5,7 @@ use std::ops::Range;
 use serde_json::Value;
 
 use super::{
-    entry::{Change, Existing},
+    entry::{Change, Existing, other_keys},
     list::quoted_end as string_end,
 };
 
@@ -36,8 +36,10 @@ fn existing(list: &str, name: &str, entry: &Value) -> Result<Existing, String> {
             "the `command` of its `{list}.{name}` is not a text, or its `args` are not a list of texts"
         ));
     }
-    let other_keys = entry.keys().filter(|key| !["command", "args"].contains(&key.as_str())).cloned().collect();
-    Ok(Existing { name: name.to_owned(), command, args, other_keys })
+    let variables: Vec<String> =
+        entry.get("env").and_then(Value::as_object).into_iter().flat_map(|env| env.keys().cloned()).collect();
+    let other_keys = other_keys(entry.keys(), &variables);
+    Ok(Existing { name: name.to_owned(), command, args, other_keys, variables })
 }
 
 /// The document with `entry` as a further member `name` of `list`.

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::{
     NAME,
-    entry::{Change, Entry, Existing},
+    entry::{Change, Entry, Existing, other_keys},
     list::{edited, quoted, quoted_end, written},
 };
 
@@ -43,8 +43,10 @@ fn existing(name: &str, entry: &toml::Value) -> Result<Existing, String> {
             "the `command` of its `mcp_servers.{name}` is not a text, or its `args` are not a list of texts"
         ));
     }
-    let other_keys = entry.keys().filter(|key| !["command", "args"].contains(&key.as_str())).cloned().collect();
-    Ok(Existing { name: name.to_owned(), command, args, other_keys })
+    let variables: Vec<String> =
+        entry.get("env").and_then(toml::Value::as_table).into_iter().flat_map(|env| env.keys().cloned()).collect();
+    let other_keys = other_keys(entry.keys(), &variables);
+    Ok(Existing { name: name.to_owned(), command, args, other_keys, variables })
 }
 
 fn parsed(text: &str) -> Result<toml::Table, String> {

@@ -36,6 +36,12 @@ fn existing(lines: &[&str], name: String, body: Range<usize>) -> Result<Existing
         match key {
             "cmd" => existing.command = Some(scalar(value)),
             "args" => existing.args = Some(args(lines, at, body.end).ok_or(UNKNOWN_FORM)?),
+            "envs" => {
+                existing.variables = variables(lines, at, body.end);
+                if !existing.variables.is_empty() {
+                    existing.other_keys.push(key.to_owned());
+                }
+            }
             _ => existing.other_keys.push(key.to_owned()),
         }
     }
@@ -181,6 +187,18 @@ fn args(lines: &[&str], at: usize, end: usize) -> Option<Vec<String>> {
     let line = lines.get(at)?;
     let places = elements(line, bracketed(line)?)?;
     places.into_iter().map(|place| line.get(place).map(scalar)).collect()
+}
+
+/// Names below a key, or in braces behind it.
+fn variables(lines: &[&str], at: usize, end: usize) -> Vec<String> {
+    let name = |text: &str| text.split_once(':').map(|(name, _)| scalar(name));
+    let braces = lines.get(at).and_then(|line| line.split_once('{')?.1.split_once('}'));
+    if let Some((inner, _)) = braces {
+        return inner.split(',').filter_map(name).collect();
+    }
+    let below =
+        lines.iter().take(end).skip(at + 1).take_while(|line| line.trim().is_empty() || line.starts_with("      "));
+    below.filter(|line| !line.trim_start().starts_with('#')).filter_map(|line| name(line)).collect()
 }
 
 /// Lines of a list that has one item a line.

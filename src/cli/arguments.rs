@@ -16,7 +16,7 @@ pub struct Arguments {
     #[command(subcommand)]
     pub command: Option<Command>,
 
-    /// Writing tools refuse to work.
+    /// Only read: tools that write refuse every call.
     #[arg(long, global = true)]
     pub read_only: bool,
 
@@ -76,8 +76,8 @@ pub enum Command {
     },
     /// Add this server to a client's settings.
     ///
-    /// The flags given here (--read-only, --toolsets, --data-dir) go into the entry. An entry that is there keeps everything else: its own
-    /// flags, its environment, its comments. A copy of the file is kept beside it.
+    /// The flags given here (--read-only, --toolsets, --data-dir) go into the entry; into a new one also what the environment says of them. An
+    /// entry that is there keeps everything else: its own flags, its environment, its comments. A copy of the file is kept beside it.
     Setup {
         /// The client.
         client: Client,
@@ -178,7 +178,7 @@ fn settings_help() -> String {
         }
         for setting in settings {
             let default = if setting.default.is_empty() { String::new() } else { format!(" [{}]", setting.default) };
-            text.push_str(&format!("    {:<31} {}{default}\n", setting.name, setting.description.replace('`', "")));
+            text.push_str(&format!("    {:<31} {}{default}\n", setting.name, setting.description));
         }
     }
     text.push_str("\nFurther databases: DATABASE_URL_<NAME>, described by DATABASE_DESC_<NAME>. Secrets also from NAME_FILE or /secrets/NAME.\n");

@@ -56,7 +56,7 @@ pub struct ListAgents {
     #[serde(alias = "agent_type", alias = "type", alias = "agent_role")]
     #[schemars(extend("x-aliases" = ["agent_type", "type", "agent_role"]))]
     role: Option<String>,
-    /// They must have it.
+    /// Only those that have it.
     capability: Option<String>,
     /// idle, busy, lost, stopped, …
     status: Option<String>,
@@ -116,7 +116,7 @@ pub struct UpdateAgent {
     #[serde(alias = "configuration", alias = "config")]
     #[schemars(extend("x-aliases" = ["configuration", "config"]))]
     metadata: Option<Object>,
-    /// Refused if it has changed.
+    /// Refused when the version has changed.
     expected_version: Option<i64>,
     /// A repeat with the same key has no second effect.
     #[expect(dead_code, reason = "read at the choke point, for every tool that writes")]

@@ -23,7 +23,7 @@ pub struct ManageLock {
     /// Default 30000.
     #[schemars(range(min = 1_000, max = 3_600_000))]
     ttl_ms: Option<u64>,
-    /// Default 0.
+    /// How long to wait while another holds it (default 0).
     #[schemars(range(min = 0, max = 20_000))]
     wait_ms: Option<u64>,
     /// For renew and release.

@@ -67,7 +67,7 @@ pub struct ClaimTasks {
     /// Tasks at the most (default 1).
     #[schemars(range(min = 1, max = 100))]
     max: Option<u64>,
-    /// Wait for one.
+    /// How long to wait for one.
     #[schemars(range(min = 0, max = 20_000))]
     wait_ms: Option<u64>,
     #[expect(dead_code, reason = "read at the choke point, for every tool that writes")]
@@ -156,15 +156,15 @@ pub struct FinishAnswer {
 #[serde(deny_unknown_fields)]
 pub struct ManageTasks {
     action: ManageAction,
-    /// Dead letters are state dead.
+    /// Dead letters have state dead.
     filter: Option<Lenient<FilterArgument>>,
     /// Task ids instead: all change, or none.
     ids: Option<Lenient<Vec<String>>>,
     /// Only count.
     dry_run: Option<bool>,
-    /// With reprioritize.
+    /// With action reprioritize.
     priority: Option<Level>,
-    /// With answer: text, or any JSON.
+    /// With action answer: text, or any JSON.
     #[schemars(with = "Option<String>", extend("x-keeps" = "containers"))]
     answer: Option<Any>,
     #[schemars(range(min = 1, max = 10_000))]
@@ -281,7 +281,7 @@ impl Tools {
         Ok(Json(self.app.tasks.update(arguments.try_into()?, key).await?.into()))
     }
 
-    /// Finish a task you have claimed, once: completed with its result, failed (tried again later by anyone), or released unworked.
+    /// Finish a task you have claimed, once: completed with its result, failed (tried again later by anyone), or released for another to do.
     #[tool(
         title = "Finish task",
         annotations(read_only_hint = false, destructive_hint = false, idempotent_hint = true, open_world_hint = false)

@@ -132,7 +132,7 @@ impl Tools {
         Ok(Json(EventsAnswer::new(events, next)))
     }
 
-    /// Figures over ended workflows: success rate, duration, cost, throughput; failures, also of open ones, with errors.
+    /// Get figures over ended workflows: success rate, duration, cost, throughput; failures with their errors, also of open ones.
     #[tool(
         title = "Get analytics",
         annotations(read_only_hint = true, destructive_hint = false, idempotent_hint = true, open_world_hint = false)

@@ -84,7 +84,7 @@ async fn create(stage: &mut Stage, queue: &str) -> Result<String, End> {
 async fn claim(stage: &mut Stage, queue: &str, agent: &str, wanted: &str) -> Result<String, End> {
     let arguments = json!({"agent_id": name(agent), "queues": [queue]}).to_string();
     let told = |answer: &Value| match list(answer, "tasks").first() {
-        Some(task) => format!("{}, attempt {}, given {}", text(task, "key"), number(task, "attempt"), given(task)),
+        Some(task) => format!("{}, attempt {}{}", text(task, "key"), number(task, "attempt"), given(task)),
         None => "nothing".to_owned(),
     };
     let claimed = stage.plain("claim_tasks", &arguments, told).await?;
@@ -97,9 +97,9 @@ async fn claim(stage: &mut Stage, queue: &str, agent: &str, wanted: &str) -> Res
 fn given(task: &Value) -> String {
     match task.get("dependency_results").and_then(Value::as_object) {
         Some(results) if !results.is_empty() => {
-            format!("the results of {}", results.keys().cloned().collect::<Vec<_>>().join(" and "))
+            format!(", with the results of {}", results.keys().cloned().collect::<Vec<_>>().join(" and "))
         }
-        _ => "nothing".to_owned(),
+        _ => String::new(),
     }
 }
 

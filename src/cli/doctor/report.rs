@@ -167,7 +167,9 @@ impl Report {
         text.push_str("\nSettings\n");
         for one in &self.local.settings {
             let note = one.note.map(|note| format!(" ({note})")).unwrap_or_default();
-            text.push_str(&format!("  {} = {}   from {}{note}\n", one.name, one.value, one.source));
+            let source =
+                if one.source == "default" { "the default".to_owned() } else { format!("from {}", one.source) };
+            text.push_str(&format!("  {} = {}   {source}{note}\n", one.name, one.value));
         }
         for warning in &self.local.warnings {
             text.push_str(&format!("  WARNING: {warning}\n"));
@@ -186,7 +188,7 @@ impl Report {
     fn local_text(&self) -> String {
         let directory = &self.local.data_dir;
         let word = if directory.is_nearly_full() { "only " } else { "" };
-        let room = directory.free_bytes.map(|bytes| format!(", {word}{} MiB free", bytes >> 20)).unwrap_or_default();
+        let room = directory.free_bytes.map(|bytes| format!("; {word}{} MiB free", bytes >> 20)).unwrap_or_default();
         let state = match (&directory.problem, directory.exists) {
             (Some(problem), _) => format!("FAILED: {problem}"),
             (None, true) => format!("a test file was written{room}"),
@@ -220,9 +222,9 @@ fn verdict(backends: &[Backend], local: &Local) -> Verdict {
 }
 
 fn line(status: &BackendStatus) -> String {
-    let version = status.version.as_deref().unwrap_or("version unknown");
+    let version = status.version.as_ref().map(|version| format!(" {version}")).unwrap_or_default();
     let mut text = format!(
-        "  {:<6} {} {version}: {}, {:.1} ms\n",
+        "  {:<6} {}{version}: {}, {:.1} ms\n",
         status.name,
         status.kind,
         status.state.as_str(),

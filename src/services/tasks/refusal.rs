@@ -72,7 +72,9 @@ pub(super) fn too_many_tasks(tasks: usize, limits: &Limits) -> Error {
 pub(super) fn of_manage(refused: ManageRefused, change: &Change) -> Error {
     match refused {
         ManageRefused::NoSuchTask { ids } => {
-            Error::new(Code::NotFound, format!("no task {}; nothing was changed", quoted(&ids))).argument("ids")
+            Error::new(Code::NotFound, format!("no task {}; nothing was changed", quoted(&ids)))
+                .argument("ids")
+                .hint("manage_tasks with action `list` shows tasks; ended ones are kept for 90 days")
         }
         ManageRefused::State { tasks } => {
             let fits: Vec<&str> = change.states().into_iter().map(|state| state.as_str()).collect();

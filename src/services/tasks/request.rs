@@ -123,7 +123,7 @@ fn links(requests: &[TaskRequest], place: Place, limits: &Limits) -> Result<Vec<
         if task.depends_on.len() > limits.workflow_tasks_max {
             return Err(Error::invalid(
                 format!("tasks[{at}].depends_on"),
-                "it names more tasks than a workflow can have",
+                "`depends_on` names more tasks than a workflow can have",
             ));
         }
         let (own, others): (Vec<String>, Vec<String>) = task

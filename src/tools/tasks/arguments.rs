@@ -30,7 +30,7 @@ pub struct TaskArgument {
     queue: Option<String>,
     /// Default 5.
     priority: Option<Level>,
-    /// Keys.
+    /// Keys of tasks it waits for.
     depends_on: Option<Lenient<Vec<String>>>,
     #[serde(alias = "capabilities")]
     #[schemars(extend("x-aliases" = ["capabilities"]))]
@@ -100,10 +100,10 @@ impl TryFrom<CostArgument> for Cost {
 
     fn try_from(cost: CostArgument) -> Result<Self, Error> {
         let tokens = |argument: &'static str, count: Option<u64>| {
-            i64::try_from(count.unwrap_or_default())
-                .ok()
-                .filter(|count| *count <= TOKENS_MAX)
-                .ok_or_else(|| Error::invalid(argument, format!("`{argument}` is at most {TOKENS_MAX}")))
+            i64::try_from(count.unwrap_or_default()).ok().filter(|count| *count <= TOKENS_MAX).ok_or_else(|| {
+                let count = count.unwrap_or_default();
+                Error::invalid(argument, format!("`{argument}` is {count}; it takes 0 to {TOKENS_MAX}"))
+            })
         };
         Ok(Self {
             amount: cost.usd.map(|usd| usd.0).unwrap_or_default(),

@@ -80,7 +80,7 @@ pub struct CompleteWorkflow {
     result: Option<Any>,
     /// Why it failed.
     error: Option<String>,
-    /// Refused when the version is another by now.
+    /// Refused when the version has changed.
     expected_version: Option<i64>,
     #[expect(dead_code, reason = "read at the choke point, for every tool that writes")]
     idempotency_key: Option<String>,
@@ -103,9 +103,9 @@ pub struct ControlWorkflow {
     #[schemars(extend("x-aliases" = ["task_id"]))]
     workflow_id: String,
     action: ActionArgument,
-    /// With signal: its name; workers get it from update_task.
+    /// With action signal: its name; workers get it from update_task.
     signal: Option<String>,
-    /// With signal.
+    /// With action signal.
     payload: Option<Any>,
     reason: Option<String>,
     expected_version: Option<i64>,

@@ -26,9 +26,9 @@ use crate::{
 #[serde(deny_unknown_fields)]
 pub struct GetEvents {
     workflow_id: Option<String>,
-    /// A task instead.
+    /// One task's instead.
     task_id: Option<String>,
-    /// An agent instead.
+    /// What one agent did instead.
     agent_id: Option<String>,
     /// Only events after this seq.
     after: Option<i64>,
@@ -36,7 +36,7 @@ pub struct GetEvents {
     limit: Option<u64>,
     /// The same as `after`, from `next`.
     cursor: Option<i64>,
-    /// Wait for one.
+    /// How long to wait for one.
     #[schemars(range(min = 0, max = 20_000))]
     wait_ms: Option<u64>,
 }
@@ -70,7 +70,7 @@ pub struct GetAnalytics {
     metric: MetricArgument,
     /// 90m, 24h, 7d (default 30d; success_rate 7d).
     window: Option<String>,
-    /// Default type; throughput day. agent and model with cost.
+    /// Default type (throughput: day). agent and model only with cost.
     group_by: Option<GroupArgument>,
     #[schemars(range(min = 1, max = 10_000))]
     limit: Option<u64>,

@@ -198,7 +198,7 @@ impl Access {
             return Ok(());
         }
         Err(Error::new(Code::Denied, format!("`{tool}` writes, and this server only reads"))
-            .hint("CALLBOARD_READ_ONLY=true switches writing off; the operator can unset it"))
+            .hint("CALLBOARD_READ_ONLY or `--read-only` switches writing off; only the operator can change that"))
     }
 }
 

@@ -143,3 +143,13 @@ async fn a_number_beyond_all_bounds_is_named() {
         assert_eq!(refused["message"], message);
     }
 }
+
+#[tokio::test]
+async fn a_member_of_a_sort_key_that_is_none_is_named() {
+    let board = Harness::embedded();
+    board.answer("index_documents", r#"{"index":"notes","documents":[{"n":1}]}"#).await;
+    let refused = board.refused("search_documents", r#"{"index":"notes","sort":[{"n":{"ordr":"asc"}}]}"#).await;
+    assert_eq!((&refused["argument"], &refused["did_you_mean"]), (&json!("sort"), &json!(["order"])));
+    assert_eq!(refused["message"], "`sort` does not take `ordr` for `n`");
+    assert_eq!(refused["hint"], "a key of `sort` takes order, mode, missing, unmapped_type, format, numeric_type");
+}

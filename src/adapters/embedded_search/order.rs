@@ -333,6 +333,9 @@ fn read_part(part: &Json, shards: &[Shard], keys: &mut Vec<Key>) -> Result<(), E
     }
 }
 
+/// What is said of a key.
+const SETTINGS: [&str; 6] = ["order", "mode", "missing", "unmapped_type", "format", "numeric_type"];
+
 fn read_key(name: &str, settings: Option<&Json>, shards: &[Shard]) -> Result<Key, Error> {
     let by = match name {
         "_score" => By::Score,
@@ -357,7 +360,11 @@ fn read_key(name: &str, settings: Option<&Json>, shards: &[Shard]) -> Result<Key
                     "missing" => missing = Some(value),
                     "unmapped_type" => unmapped = true,
                     "format" | "numeric_type" => {}
-                    other => return Err(wrong(&format!("does not take `{other}` for `{name}`"))),
+                    other => {
+                        return Err(wrong(&format!("does not take `{other}` for `{name}`"))
+                            .did_you_mean(names::nearest(other, SETTINGS))
+                            .hint(format!("a key of `sort` takes {}", SETTINGS.join(", "))));
+                    }
                 }
             }
         }

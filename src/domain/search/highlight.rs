@@ -16,6 +16,8 @@ pub fn read(given: Json) -> Result<Option<Json>, Error> {
     match value {
         Value::Null | Value::Bool(false) => Ok(None),
         Value::Bool(true) => Ok(Some(json::of(&true))),
+        Value::String(word) if word.trim().eq_ignore_ascii_case("true") => Ok(Some(json::of(&true))),
+        Value::String(word) if word.trim().eq_ignore_ascii_case("false") => Ok(None),
         Value::String(names) => named(names.split(',').map(|name| Value::from(name.trim())).collect()).map(Some),
         Value::Array(names) if names.is_empty() => Ok(None),
         Value::Array(names) => named(names).map(Some),
@@ -74,6 +76,8 @@ mod tests {
         for (given, kept) in [
             ("true", Some("true")),
             ("\"true\"", Some("true")),
+            ("\"True\"", Some("true")),
+            ("\" FALSE \"", None),
             ("{}", None),
             ("false", None),
             ("null", None),

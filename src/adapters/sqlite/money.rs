@@ -44,8 +44,8 @@ pub(super) fn register(connection: &Connection) -> rusqlite::Result<()> {
     ] {
         connection.create_scalar_function(name, arguments, flags, move |context| {
             let places = if arguments == 1 { Some(0) } else { context.get::<Option<i64>>(1)? };
-            let to = |number: &Decimal, places: i64| work(number, places.clamp(-1_000, 1_000));
-            Ok(places.map_or(Value::Null, |places| shortened(context.get_raw(0), |number| to(number, places))))
+            let Some(places) = places.map(|places| places.clamp(-1_000, 1_000)) else { return Ok(Value::Null) };
+            Ok(shortened(context.get_raw(0), |number| work(number, places)))
         })?;
     }
     for (name, work) in [("floor", f64::floor as fn(f64) -> f64), ("ceil", f64::ceil), ("ceiling", f64::ceil)] {

@@ -14,7 +14,7 @@ use crate::error::{Code, Error, Place};
 /// Bytes of a statement.
 const BYTES_MAX: usize = 64 * 1024;
 /// Tokens of a statement.
-const TOKENS_MAX: usize = 8_192;
+pub const TOKENS_MAX: usize = 8_192;
 
 /// Text that is one reading statement by its shape.
 #[derive(Debug, Clone)]

@@ -1,9 +1,9 @@
 //! Forms of PostgreSQL that SQLite's grammar has not, and what says the same here.
 
-use crate::domain::sql::lexer::{self, Kind};
-
-/// Tokens looked at: as many as a statement may have.
-const TOKENS_MAX: usize = 8_192;
+use crate::domain::sql::{
+    guard::TOKENS_MAX,
+    lexer::{self, Kind},
+};
 
 /// The first such form in a statement: its character from 1, and the form that works. Texts and comments are not looked into.
 pub(super) fn foreign(text: &str) -> Option<(u32, &'static str)> {

@@ -13,13 +13,12 @@ use super::{
 use crate::{
     domain::sql::{
         column_types::BaseType,
+        guard::TOKENS_MAX,
         lexer::{self, Kind, Token},
     },
     error::{Error, Place},
 };
 
-/// As many as a statement may have.
-const TOKENS_MAX: usize = 8_192;
 /// Functions whose result is a number.
 const NUMBERS: [&str; 8] = ["sum", "avg", "round", "abs", "count", "total", "length", "char_length"];
 /// Functions whose result is one of their arguments.

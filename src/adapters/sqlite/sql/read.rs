@@ -38,7 +38,7 @@ pub(super) fn query(connection: &Connection, asked: &Asked<'_>, call: &Call) -> 
     bind(&mut statement, asked.params, &operands, call)?;
     functions::begin();
     let _exactly = money::Exactly::begin(sources.scale().is_some());
-    let mut sheet = Sheet::new(&statement, asked.statement, sources.scale());
+    let mut sheet = Sheet::new(&statement, asked.statement, &sources);
     let (mut bytes, mut passed, mut truncated) = (0, 0, false);
     let mut rows = statement.raw_query();
     while let Some(row) = rows.next().map_err(wrong)? {

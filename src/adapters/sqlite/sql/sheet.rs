@@ -5,7 +5,12 @@ use std::ops::Range;
 use rusqlite::{Row, Statement, types::ValueRef};
 use serde_json::value::RawValue;
 
-use super::{declared, select_list, values};
+use super::{
+    declared,
+    select_list::{self, Expression},
+    sources::Sources,
+    values,
+};
 use crate::{
     domain::sql::{Column, Rows, column_types::ColumnType},
     error::{Code, Error},
@@ -38,16 +43,18 @@ struct Integer {
 const NUMERIC: &str = "numeric";
 
 impl Sheet {
-    /// `scale`: of the exact numbers that the statement reads, if it does.
-    pub(super) fn new(statement: &Statement<'_>, text: &str, scale: Option<u16>) -> Self {
-        let doubles = select_list::doubles(text, statement.column_count());
-        let seen = |(column, is_double): (rusqlite::Column<'_>, bool)| Seen {
+    /// Of a statement with this text that reads these columns.
+    pub(super) fn new(statement: &Statement<'_>, text: &str, sources: &Sources) -> Self {
+        let expressions = select_list::expressions(text, statement.column_count(), sources);
+        let scale = sources.scale();
+        let seen = |(column, expression): (rusqlite::Column<'_>, Expression)| Seen {
             name: column.name().to_owned(),
             declared: column.decl_type().and_then(declared::read),
-            kind: None,
-            scale: scale.filter(|_| column.decl_type().is_none() && !is_double),
+            kind: Some(NUMERIC).filter(|_| scale.is_some() && expression == Expression::Exact),
+            scale: scale.filter(|_| column.decl_type().is_none() && expression != Expression::Double),
         };
-        Self { columns: statement.columns().zip(doubles).map(seen).collect(), rows: Vec::new(), integers: Vec::new() }
+        let columns = statement.columns().zip(expressions).map(seen).collect();
+        Self { columns, rows: Vec::new(), integers: Vec::new() }
     }
 
     /// Rows so far.

@@ -21,6 +21,11 @@ impl Sources {
         Ok(Self(columns))
     }
 
+    #[cfg(test)]
+    pub(super) fn of(columns: Vec<(String, Option<ColumnType>)>) -> Self {
+        Self(columns)
+    }
+
     /// The type of a column, when every column of its name has it.
     pub(super) fn type_of(&self, name: &str) -> Option<&ColumnType> {
         let mut types = self.0.iter().filter(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, found)| found);

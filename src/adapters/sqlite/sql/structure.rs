@@ -4,13 +4,13 @@
 use crate::{
     domain::{
         json::Json,
-        sql::lexer::{self, Kind, Token},
+        sql::{
+            guard::TOKENS_MAX,
+            lexer::{self, Kind, Token},
+        },
     },
     error::Error,
 };
-
-/// More than any statement that is let through has.
-const TOKENS_MAX: usize = 100_000;
 
 /// Refuses a list or object that stands where a single value is meant.
 ///

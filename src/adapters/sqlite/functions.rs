@@ -2,6 +2,7 @@
 //! patterns and statistics are in `functions/`.
 
 mod dates;
+mod math;
 mod numbers;
 mod patterns;
 mod statistics;
@@ -22,7 +23,7 @@ use crate::{
 };
 
 /// What is known to a connection beyond SQLite's own functions.
-pub(super) const NAMES: [&str; 41] = [
+pub(super) const NAMES: [&str; 42] = [
     "now",
     "transaction_timestamp",
     "statement_timestamp",
@@ -50,6 +51,7 @@ pub(super) const NAMES: [&str; 41] = [
     "div",
     "bool_and",
     "bool_or",
+    "cbrt",
     "every",
     "ascii",
     "chr",
@@ -137,6 +139,7 @@ pub(super) fn register(connection: &Connection) -> rusqlite::Result<()> {
             function(context)
         })?;
     }
+    math::register(connection, fixed)?;
     statistics::register(connection, fixed)?;
     for name in ["bool_and", "every"] {
         connection.create_aggregate_function(name, 1, fixed, numbers::Every(true))?;

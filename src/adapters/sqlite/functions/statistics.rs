@@ -1,12 +1,12 @@
-//! Deviations and variances, which SQLite has not.
+//! Deviations, variances and percentiles, which SQLite has not or is not built with here.
 
 use rusqlite::{
     Connection,
     functions::{Aggregate, Context, FunctionFlags, WindowAggregate},
-    types::{Value, ValueRef},
+    types::Value,
 };
 
-use crate::adapters::sqlite::decimal::Decimal;
+use super::{math, wrong};
 
 /// Their names, whether they are of a sample, and whether they are deviations.
 const KINDS: [(&str, bool, bool); 6] = [
@@ -23,7 +23,52 @@ pub(super) fn register(connection: &Connection, flags: FunctionFlags) -> rusqlit
     for (name, of_sample, deviation) in KINDS {
         connection.create_window_function(name, 1, flags, Spread { of_sample, deviation })?;
     }
-    Ok(())
+    connection.create_aggregate_function("median", 1, flags, Percentile { whole: 1.0, between: true })?;
+    connection.create_aggregate_function("percentile", 2, flags, Percentile { whole: 100.0, between: true })?;
+    connection.create_aggregate_function("percentile_cont", 2, flags, Percentile { whole: 1.0, between: true })?;
+    connection.create_aggregate_function("percentile_disc", 2, flags, Percentile { whole: 1.0, between: false })
+}
+
+/// `percentile_cont(x, 0.5)` and its like.
+struct Percentile {
+    /// The fraction that stands for the largest value.
+    whole: f64,
+    /// Whether the answer may lie between two values.
+    between: bool,
+}
+
+/// Values, and the fraction of them asked for.
+struct Asked(Vec<f64>, f64);
+
+impl Aggregate<Asked, Option<f64>> for Percentile {
+    fn init(&self, _: &mut Context<'_>) -> rusqlite::Result<Asked> {
+        Ok(Asked(Vec::new(), 0.5))
+    }
+
+    fn step(&self, context: &mut Context<'_>, asked: &mut Asked) -> rusqlite::Result<()> {
+        if context.len() == 2 {
+            let fraction = math::number(context, 1).map(|fraction| fraction / self.whole);
+            let fraction = fraction.filter(|fraction| (0.0..=1.0).contains(fraction));
+            asked.1 =
+                fraction.ok_or_else(|| wrong(format!("percentile value must be between 0 and {}", self.whole)))?;
+        }
+        asked.0.extend(math::number(context, 0));
+        Ok(())
+    }
+
+    fn finalize(&self, _: &mut Context<'_>, asked: Option<Asked>) -> rusqlite::Result<Option<f64>> {
+        let Some(Asked(mut values, fraction)) = asked else { return Ok(None) };
+        values.sort_by(f64::total_cmp);
+        if !self.between {
+            let place = (fraction * values.len() as f64).ceil().max(1.0) as usize - 1;
+            return Ok(values.get(place).copied());
+        }
+        let place = fraction * values.len().saturating_sub(1) as f64;
+        let (Some(below), Some(above)) = (values.get(place.floor() as usize), values.get(place.ceil() as usize)) else {
+            return Ok(None);
+        };
+        Ok(Some(below + (above - below) * place.fract()))
+    }
 }
 
 struct Spread {
@@ -72,22 +117,13 @@ impl Spread {
     }
 }
 
-fn number(value: ValueRef<'_>) -> Option<f64> {
-    match value {
-        ValueRef::Integer(integer) => Some(integer as f64),
-        ValueRef::Real(real) => Some(real),
-        ValueRef::Text(_) => Decimal::read(value)?.text(0).parse().ok(),
-        ValueRef::Null | ValueRef::Blob(_) => None,
-    }
-}
-
 impl Aggregate<Seen, Value> for Spread {
     fn init(&self, _: &mut Context<'_>) -> rusqlite::Result<Seen> {
         Ok(Seen::default())
     }
 
     fn step(&self, context: &mut Context<'_>, seen: &mut Seen) -> rusqlite::Result<()> {
-        number(context.get_raw(0)).into_iter().for_each(|value| seen.add(value));
+        math::number(context, 0).into_iter().for_each(|value| seen.add(value));
         Ok(())
     }
 
@@ -102,7 +138,7 @@ impl WindowAggregate<Seen, Value> for Spread {
     }
 
     fn inverse(&self, context: &mut Context<'_>, seen: &mut Seen) -> rusqlite::Result<()> {
-        number(context.get_raw(0)).into_iter().for_each(|value| seen.remove(value));
+        math::number(context, 0).into_iter().for_each(|value| seen.remove(value));
         Ok(())
     }
 }
@@ -123,6 +159,12 @@ mod tests {
             ("stddev(x) from (select 7 x)", "null"),
             ("stddev_pop(x) from (select 7 x)", "0"),
             ("var_pop(x) from (select 7 x where false)", "null"),
+            ("median(x) from (select 1 x union all select 9 union all select 4)", "4"),
+            ("median(x) from (select 1 x where false)", "null"),
+            ("percentile_cont(x, 0.25) from (select 1 x union all select 9 union all select 4)", "2.5"),
+            ("percentile_disc(x, 0.5) from (select 1 x union all select 9 union all select 4 union all select 5)", "4"),
+            ("percentile(x, 100) from (select 1 x union all select 9)", "9"),
+            ("percentile_cont(x, 1.5) from (select 1 x)", "percentile value must be between 0 and 1"),
             (
                 "group_concat(v, ' ') from (select var_pop(x) over (order by x rows 1 preceding) v \
                  from (select 1 x union all select 3 union all select 7))",

@@ -226,8 +226,8 @@ fn authorize(action: AuthAction<'_>) -> Authorization {
 mod tests {
     use rusqlite::{Connection, OpenFlags};
 
-    use super::restrict;
-    use crate::adapters::sqlite::collations;
+    use super::{FUNCTIONS, restrict};
+    use crate::adapters::sqlite::{collations, functions};
 
     /// Each of these writes, reads files, or changes the connection; none may even be prepared or end well.
     const ATTACKS: [&str; 36] = [
@@ -268,6 +268,18 @@ mod tests {
         "BEGIN IMMEDIATE",
         "REINDEX t",
     ];
+
+    #[test]
+    fn every_function_that_may_be_called_is_there() {
+        let connection = Connection::open_in_memory().unwrap();
+        collations::register(&connection).unwrap();
+        let there = |name: &&str| {
+            let counted = "SELECT count(*) FROM pragma_function_list WHERE name = ?1";
+            connection.query_row(counted, [name], |row| row.get::<_, i64>(0)).unwrap() > 0
+        };
+        let missing: Vec<&str> = FUNCTIONS.into_iter().chain(functions::NAMES).filter(|name| !there(name)).collect();
+        assert_eq!(missing, [""; 0]);
+    }
 
     #[test]
     fn the_allow_list_alone_holds_against_every_attack() {

@@ -15,6 +15,8 @@ const FRACTION_DIGITS_MAX: i64 = 16_383;
 
 /// Digits that every double gives back. What has more comes from arithmetic on doubles, or is no double.
 const DOUBLE_DIGITS: usize = 15;
+/// So many zeros or nines in the fraction of what has more digits than that are where its own digits end.
+const NOISE_RUN: usize = 6;
 /// Digits that settle which double is nearest.
 const NEAREST_DIGITS: usize = 20;
 
@@ -167,9 +169,23 @@ impl Decimal {
         Self::of(self.negative, digits, self.point)
     }
 
-    /// The number that arithmetic on doubles meant: 0.3 for 0.30000000000000004. Whole numbers keep all their digits.
+    /// The number that arithmetic on doubles meant: 0.3 for 0.30000000000000004, and 0.2 for 0.19999999999998863, what 100.1 - 99.9 leaves.
+    /// Whole numbers keep all their digits.
     pub(super) fn without_noise(self) -> Self {
-        if self.is_short() { self } else { self.rounded((DOUBLE_DIGITS as i64 - self.point).max(0)) }
+        if self.is_short() {
+            return self;
+        }
+        let first = usize::try_from(self.point).unwrap_or(0).max(1);
+        let is_run =
+            |digits: &[u8]| digits.iter().all(|digit| *digit == b'0') || digits.iter().all(|digit| *digit == b'9');
+        let run = self.digits.get(first..).and_then(|rest| rest.windows(NOISE_RUN).position(is_run));
+        let digits = run.map_or(DOUBLE_DIGITS, |run| first + run);
+        self.rounded((digits as i64 - self.point).max(0))
+    }
+
+    /// Whether it has nothing before and in the first so many places after the point.
+    pub(super) fn is_below(&self, places: i64) -> bool {
+        self.point <= -places
     }
 
     /// Whether it has no more digits than every double gives back.
@@ -292,6 +308,12 @@ mod tests {
             ("2.6749999999999998", "2.675"),
             ("-3.3333333333333335", "-3.33333333333333"),
             ("99999999999999.98", "100000000000000"),
+            ("0.19999999999998863", "0.2"),
+            ("0.08000000000174623", "0.08"),
+            ("12.500000000000002", "12.5"),
+            ("1000000.0000000001", "1000000"),
+            ("9.9999999999999996", "10"),
+            ("1000000123456789.5", "1000000123456790"),
             ("1524157925011431", "1524157925011431"),
             ("123456789.12", "123456789.12"),
         ] {

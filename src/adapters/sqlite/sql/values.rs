@@ -17,6 +17,9 @@ use crate::{
 /// Integers beyond this are strings: readers of JSON make doubles of numbers.
 const SAFE_INTEGER: u64 = (1 << 53) - 1;
 
+/// Places behind those of the columns from which on a computed number is nothing.
+const REST_PLACES: i64 = 8;
+
 /// Appends one value.
 pub(super) fn render(out: &mut String, value: ValueRef<'_>, declared: Option<&ColumnType>) {
     match (value, declared) {
@@ -67,7 +70,10 @@ pub(super) fn exact(value: ValueRef<'_>, scale: u16) -> Option<String> {
         ValueRef::Text(text) => text.ends_with(MARK.to_string().as_bytes()),
         _ => false,
     };
-    Some(Decimal::meant(value).filter(|_| computed)?.text(scale.into()))
+    let number = Decimal::meant(value).filter(|_| computed)?;
+    // What is left of numbers that take each other away.
+    let is_rest = matches!(value, ValueRef::Real(_)) && number.is_below(i64::from(scale.max(2)) + REST_PLACES);
+    Some(if is_rest { Decimal::default() } else { number }.text(scale.into()))
 }
 
 /// The short type name of a value in a column without a declared type.

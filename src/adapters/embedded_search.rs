@@ -170,6 +170,11 @@ impl SearchEngine for EmbeddedSearch {
         self.derive(indices, self.time, move |place| search::count(place, &names, &query)).await
     }
 
+    async fn closed(&self, _indices: &[String]) -> Result<Vec<String>, Error> {
+        // An index cannot be closed here.
+        Ok(Vec::new())
+    }
+
     async fn export(&self, export: &Export) -> Result<Box<dyn Pages>, Error> {
         let asked = export.clone();
         let selected = self.derive(&export.indices, self.time, move |place| search::select(place, &asked)).await;

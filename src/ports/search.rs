@@ -31,9 +31,7 @@ pub trait SearchEngine: Send + Sync {
     async fn count(&self, indices: &[String], query: &Query) -> Result<u64, Error>;
 
     /// Closed indices among these names and patterns: a pattern's search passes over them.
-    async fn closed(&self, _indices: &[String]) -> Result<Vec<String>, Error> {
-        Ok(Vec::new())
-    }
+    async fn closed(&self, indices: &[String]) -> Result<Vec<String>, Error>;
 
     /// Opens a consistent view of all documents of a query.
     async fn export(&self, export: &Export) -> Result<Box<dyn Pages>, Error>;

@@ -124,6 +124,9 @@ impl SearchEngine for Scripted {
     async fn count(&self, _: &[String], _: &Query) -> Result<u64, Error> {
         never()
     }
+    async fn closed(&self, _: &[String]) -> Result<Vec<String>, Error> {
+        Ok(Vec::new())
+    }
     async fn export(&self, _: &Export) -> Result<Box<dyn Pages>, Error> {
         Ok(Box::new(ScriptedPages { given: 0, script: (self.pages, self.end.clone()), folder: self.folder.clone() }))
     }

@@ -35,7 +35,7 @@ pub(super) struct Target {
     pub(super) closed: Vec<String>,
     /// One of the closed ones was named, not only fitted by a pattern.
     pub(super) names_closed: bool,
-    /// It is a data stream.
+    /// It is a data stream, or an alias of one.
     pub(super) is_stream: bool,
 }
 
@@ -101,6 +101,11 @@ impl OneOrMany {
 }
 
 impl ResolvedAlias {
+    /// Whether it leads to a data stream: an alias of one leads to nothing else.
+    fn leads_to_stream(&self) -> bool {
+        self.indices.as_slice().iter().any(|index| access::stream_of(index).is_some())
+    }
+
     /// Whether it leads to an index of the engine's own.
     fn leads_to_system(&self) -> bool {
         self.indices.as_slice().iter().any(|index| index.starts_with('.') && !index.starts_with(".ds-"))
@@ -136,7 +141,8 @@ pub(super) async fn target_now(wire: &Wire, remembered: &Remembered, names: &[St
 }
 
 fn reached(resolved: &Resolved, names: &[String], path: &str) -> Result<Target, Error> {
-    let is_stream = resolved.data_streams.iter().any(|stream| names.contains(&stream.name));
+    let is_stream = resolved.data_streams.iter().any(|stream| names.contains(&stream.name))
+        || resolved.aliases.iter().any(|alias| names.contains(&alias.name) && alias.leads_to_stream());
     let mut target = Target { is_stream, ..Target::default() };
     let mut visible: Vec<&str> = resolved.data_streams.iter().map(|stream| stream.name.as_str()).collect();
     let mut hides = false;
@@ -387,5 +393,23 @@ async fn says_its_name(wire: &Wire) -> Result<bool, Error> {
         Ok(answer) => Ok(answer.is_elasticsearch),
         Err(error) if matches!(error.code, Code::Denied | Code::Invalid | Code::NotFound) => Ok(true),
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Resolved, reached};
+
+    #[test]
+    fn an_alias_of_a_data_stream_takes_what_the_stream_takes() {
+        for (name, indices, is_stream) in [
+            ("of-stream", r#"[".ds-logs-2026.01.01-000001",".ds-logs-2026.01.02-000002"]"#, true),
+            ("of-stream", r#"".ds-logs-000001""#, true),
+            ("of-index", r#"["logs"]"#, false),
+        ] {
+            let answer = format!(r#"{{"aliases":[{{"name":"{name}","indices":{indices}}}]}}"#);
+            let resolved: Resolved = serde_json::from_str(&answer).unwrap();
+            assert_eq!(reached(&resolved, &[name.to_owned()], name).unwrap().is_stream, is_stream, "{answer}");
+        }
     }
 }

@@ -12,8 +12,8 @@ use super::{
 use crate::{
     config::Limits,
     domain::search::{
-        Export, ExportedDocument,
-        export::{Columns, inline_bytes, ndjson_line},
+        Export, ExportedDocument, Mapping,
+        export::{Columns, inline_bytes, ndjson_line, sources},
     },
     error::{Code, Error},
     ids,
@@ -128,9 +128,15 @@ impl Exports {
         };
         let time = self.limits.work_time();
         let mut paced = Paced { report, last: None };
-        let work = self.run(&export, request.format, request.destination, &mut paced);
+        let work = async {
+            let asked = self.asked(export.clone(), request.format).await?;
+            self.run(&asked, request.format, request.destination, &mut paced).await
+        };
         match tokio::time::timeout(time, work).await {
-            Ok(exported) => Ok(Exported { note: self.search.closed_note(&export.indices).await, ..exported? }),
+            Ok(exported) => {
+                let exported = exported.map_err(|error| self.search.visible(error))?;
+                Ok(Exported { note: self.search.closed_note(&export.indices).await, ..exported })
+            }
             Err(_elapsed) => Err(Error::new(
                 Code::Timeout,
                 format!("the export did not finish within {} s and was discarded", time.as_secs()),
@@ -139,14 +145,24 @@ impl Exports {
         }
     }
 
+    /// A table has what a column stands for: the field behind an alias, the one that has a multi-field.
+    async fn asked(&self, mut export: Export, format: Format) -> Result<Asked, Error> {
+        let fields = export.fields.clone();
+        if format == Format::Csv && !fields.is_empty() {
+            let sources = sources(&self.mappings(&export).await?, &fields);
+            export.fields.extend(sources);
+        }
+        Ok(Asked { export, fields })
+    }
+
     async fn run(
         &self,
-        export: &Export,
+        asked: &Asked,
         format: Format,
         destination: Destination,
         report: &mut Paced<'_>,
     ) -> Result<Exported, Error> {
-        let mut source = Source::open(self.engine.as_ref(), export).await?;
+        let mut source = Source::open(self.engine.as_ref(), &asked.export).await?;
         let (rows_max, bytes_max) = match destination {
             Destination::Auto => (self.limits.rows(None, "limit")?, self.limits.bytes(None)?),
             Destination::Inline => (self.limits.rows_max, self.limits.bytes_max),
@@ -158,7 +174,7 @@ impl Exports {
         while small {
             let page = source.next(report).await?;
             if page.is_empty() {
-                return self.inline(export, format, documents).await;
+                return self.inline(asked, format, documents).await;
             }
             bytes += page.iter().map(inline_bytes).sum::<usize>();
             documents.extend(page);
@@ -182,16 +198,11 @@ impl Exports {
                 let written = self.write(source, documents, "ndjson", Vec::new(), line, report).await?;
                 written.ok_or_else(|| Error::new(Code::Internal, "the export file could not be written"))
             }
-            Format::Csv => self.csv_file(export, source, documents, report).await,
+            Format::Csv => self.csv_file(asked, source, documents, report).await,
         }
     }
 
-    async fn inline(
-        &self,
-        export: &Export,
-        format: Format,
-        documents: Vec<ExportedDocument>,
-    ) -> Result<Exported, Error> {
+    async fn inline(&self, asked: &Asked, format: Format, documents: Vec<ExportedDocument>) -> Result<Exported, Error> {
         let mut exported = Exported {
             id: ids::new(ids::Kind::Export),
             format,
@@ -204,7 +215,7 @@ impl Exports {
         match format {
             Format::Ndjson => exported.documents = Some(documents),
             Format::Csv => {
-                let columns = self.columns(export).await?;
+                let columns = self.columns(asked).await?;
                 exported.csv = match table(&columns, &documents) {
                     Some(text) => Some(text),
                     None => table(&columns.with_extra(), &documents),
@@ -217,21 +228,21 @@ impl Exports {
     /// The header stands before the rows, so whether a column `_extra` is needed shows only on the way. Then it is all done again, with it.
     async fn csv_file(
         &self,
-        export: &Export,
+        asked: &Asked,
         source: Source,
         first: Vec<ExportedDocument>,
         report: &mut Paced<'_>,
     ) -> Result<Exported, Error> {
-        let columns = self.columns(export).await?;
+        let columns = self.columns(asked).await?;
         let head = header(&columns);
         let row = |document: &ExportedDocument, out: &mut Vec<u8>| columns.row(document, out);
         if let Some(exported) = self.write(source, first, "csv", head, row, report).await? {
             return Ok(exported);
         }
-        let columns = self.columns(export).await?.with_extra();
+        let columns = self.columns(asked).await?.with_extra();
         let head = header(&columns);
         let row = |document: &ExportedDocument, out: &mut Vec<u8>| columns.row(document, out);
-        let source = Source::open(self.engine.as_ref(), export).await?;
+        let source = Source::open(self.engine.as_ref(), &asked.export).await?;
         let written = self.write(source, Vec::new(), "csv", head, row, report).await?;
         written.ok_or_else(|| Error::new(Code::Internal, "the export file could not be written"))
     }
@@ -271,7 +282,11 @@ impl Exports {
         Ok(Some(Exported { id, format, count: source.read, file: Some(file), documents: None, csv: None, note: None }))
     }
 
-    async fn columns(&self, export: &Export) -> Result<Columns, Error> {
+    async fn columns(&self, asked: &Asked) -> Result<Columns, Error> {
+        Ok(Columns::new(&self.mappings(&asked.export).await?, &asked.fields))
+    }
+
+    async fn mappings(&self, export: &Export) -> Result<Vec<Mapping>, Error> {
         let mut mappings = Vec::new();
         for name in &export.indices {
             if name.contains('*') {
@@ -283,7 +298,7 @@ impl Exports {
                 mappings.push(self.engine.mapping(name).await?);
             }
         }
-        Ok(Columns::new(&mappings, &export.fields))
+        Ok(mappings)
     }
 
     /// A part of an exported file. `None` when there is no such export.
@@ -395,6 +410,12 @@ impl Paced<'_> {
             self.report.report(done, Some(total), "exporting documents").await;
         }
     }
+}
+
+/// An export, and the columns of its table.
+struct Asked {
+    export: Export,
+    fields: Vec<String>,
 }
 
 fn check_fields(fields: &[String]) -> Result<(), Error> {

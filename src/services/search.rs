@@ -217,7 +217,7 @@ impl SearchService {
             Start::Run(attempt) => attempt,
         };
         documents.made_from = port(&attempt).map(|attempt| attempt.id().to_owned());
-        let done = self.engine.index(&documents).await;
+        let done = self.engine.index(&documents).await.map_err(|error| self.visible(error));
         self.idempotency.end(attempt, done).await
     }
 

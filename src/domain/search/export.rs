@@ -8,6 +8,7 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use self::asked::Asked;
+pub use self::asked::sources;
 use super::{ExportedDocument, Mapping, access::matches};
 use crate::domain::json;
 

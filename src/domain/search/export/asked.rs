@@ -16,7 +16,8 @@ const DEPTH_MAX: usize = 64;
 /// The columns asked for, in their order.
 pub(super) struct Asked {
     pub(super) names: Vec<String>,
-    places: HashMap<String, usize>,
+    /// Which columns take what stands at a path.
+    places: HashMap<String, Vec<usize>>,
     /// Every path that has columns below it.
     parents: HashSet<String>,
     /// A pattern can keep what the mappings don't know.
@@ -61,20 +62,20 @@ impl Asked {
             if field.contains('*') {
                 let pattern = std::slice::from_ref(field);
                 let leaves = mappings.iter().flat_map(leaves).filter(|path| keeps(pattern, path));
-                leaves.for_each(|path| asked.add(path));
+                leaves.for_each(|path| asked.add(path, path));
             } else if field != "_id" && field != "_index" {
-                asked.add(field);
+                asked.add(field, source(mappings, field).unwrap_or(field));
             }
         }
         asked
     }
 
-    fn add(&mut self, path: &str) {
-        if self.places.contains_key(path) {
+    fn add(&mut self, name: &str, path: &str) {
+        if self.names.iter().any(|known| known == name) {
             return;
         }
-        self.places.insert(path.to_owned(), self.names.len());
-        self.names.push(path.to_owned());
+        self.places.entry(path.to_owned()).or_default().push(self.names.len());
+        self.names.push(name.to_owned());
         self.parents.extend(path.match_indices('.').filter_map(|(at, _)| path.get(..at)).map(str::to_owned));
     }
 
@@ -107,11 +108,13 @@ impl Asked {
 
     fn sort_out<'a>(&self, name: &str, value: &'a RawValue, at: Position<'_>, row: &mut Gathered<'a>) {
         let path = if at.path.is_empty() { name.to_owned() } else { format!("{}.{name}", at.path) };
-        let cell = self.places.get(&path).and_then(|place| row.cells.get_mut(*place));
-        let covered = at.covered || cell.is_some();
-        if let Some(cell) = cell {
-            cell.texts.push(value.get());
-            cell.listed |= at.listed;
+        let places = self.places.get(&path).map_or(&[][..], Vec::as_slice);
+        let covered = at.covered || !places.is_empty();
+        for place in places {
+            if let Some(cell) = row.cells.get_mut(*place) {
+                cell.texts.push(value.get());
+                cell.listed |= at.listed;
+            }
         }
         let here = Position { path: &path, covered, ..at };
         if self.parents.contains(&path) {
@@ -149,6 +152,29 @@ impl<'a> Values<'a> {
             }
         }
     }
+}
+
+/// What the documents have to hold beside the fields asked for, which stand for it.
+pub fn sources(mappings: &[Mapping], fields: &[String]) -> Vec<String> {
+    fields.iter().filter_map(|field| source(mappings, field)).map(str::to_owned).collect()
+}
+
+/// The field whose value another one shows: that behind an alias, or that which has it as a multi-field. `None` where it has its own.
+fn source<'m>(mappings: &'m [Mapping], path: &str) -> Option<&'m str> {
+    let all = || mappings.iter().flat_map(|mapping| &mapping.fields);
+    if all().any(|field| field.path == path && field.target.is_none()) {
+        return None;
+    }
+    if let Some(target) = all().find(|field| field.path == path).and_then(|field| field.target.as_deref()) {
+        return Some(parent(mappings, target).unwrap_or(target));
+    }
+    parent(mappings, path)
+}
+
+/// The field that has this one as a multi-field.
+fn parent<'m>(mappings: &'m [Mapping], path: &str) -> Option<&'m str> {
+    let mut all = mappings.iter().flat_map(|mapping| &mapping.fields);
+    all.find(|field| field.multi_fields.iter().any(|of_it| of_it == path)).map(|field| field.path.as_str())
 }
 
 /// The paths of a mapping that hold values and have no fields below. An alias field has no value of its own in a document.

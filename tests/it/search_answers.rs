@@ -87,16 +87,49 @@ async fn a_csv_has_the_columns_asked_for_in_that_order() {
             for destination in ["inline", "file"] {
                 let asked = json!({"index": index, "format": "csv", "fields": fields, "destination": destination});
                 let answer = board.answer("bulk_export", &asked.to_string()).await;
-                let text = match answer["path"].as_str() {
-                    Some(path) => std::fs::read_to_string(path).unwrap(),
-                    None => answer["csv"].as_str().unwrap().to_owned(),
-                };
-                let mut lines: Vec<&str> = text.split_terminator("\r\n").collect();
-                lines[1..].sort_unstable();
-                assert_eq!(lines, wanted, "{engine} {destination} {fields}");
+                assert_eq!(table(&answer), wanted, "{engine} {destination} {fields}");
             }
         }
     }
+}
+
+#[tokio::test]
+async fn a_column_shows_what_its_field_stands_for() {
+    let mapping = r#"{"mappings":{"properties":{"title":{"type":"text","fields":{"keyword":{"type":"keyword"}}},"total":{"type":"long"},"sum":{"type":"alias","path":"total"},"name":{"type":"alias","path":"title.keyword"}}}}"#;
+    let written = r#"[{"id":"a","title":"Mouse","total":5},{"id":"b"}]"#;
+    let fields = json!(["sum", "title.keyword", "name", "total"]);
+    for kind in Kind::ALL {
+        let server = server(kind).await;
+        let board = Harness::search(server.config());
+        let index = server.index("stand-ins", mapping);
+        let documents = format!(r#"{{"index":"{index}","documents":{written},"id_field":"id"}}"#);
+        board.answer("index_documents", &documents).await;
+        for destination in ["inline", "file"] {
+            let asked = json!({"index": index, "format": "csv", "fields": fields, "destination": destination});
+            assert_eq!(
+                table(&board.answer("bulk_export", &asked.to_string()).await),
+                ["_id,sum,title.keyword,name,total", "a,5,Mouse,Mouse,5", "b,,,,"],
+                "{kind:?} {destination}"
+            );
+        }
+    }
+    let (board, index) = embedded().await;
+    let asked = json!({"index": index, "format": "csv", "fields": ["customer.name.keyword", "title"]});
+    assert_eq!(
+        table(&board.answer("bulk_export", &asked.to_string()).await),
+        ["_id,customer.name.keyword,title", "a,Ann,Wireless Mouse", "b,Bob,", r#"c,"[""Cy"",""Di""]","#]
+    );
+}
+
+/// The lines of a CSV export, those of the documents in order.
+fn table(answer: &Value) -> Vec<String> {
+    let text = match answer["path"].as_str() {
+        Some(path) => std::fs::read_to_string(path).unwrap(),
+        None => answer["csv"].as_str().unwrap().to_owned(),
+    };
+    let mut lines: Vec<String> = text.split_terminator("\r\n").map(str::to_owned).collect();
+    lines[1..].sort_unstable();
+    lines
 }
 
 #[tokio::test]
@@ -157,6 +190,8 @@ async fn highlight_is_taken_in_every_form_by_every_engine() {
             (json!({"fields": {"title": {}}}), &title),
             (json!({"fields": ["title"]}), &title),
             (json!({"fields": [{"title": {}}]}), &title),
+            (json!({"title": {}}), &title),
+            (json!({"note": {}, "title": {"number_of_fragments": 0}}), &both),
             (json!({"number_of_fragments": 0}), &both),
             (json!(false), &Value::Null),
         ] {

@@ -36,6 +36,7 @@ fn with_fields(given: Json, mut settings: Map<String, Value>) -> Result<Json, Er
     let fields = match settings.get("fields") {
         Some(Value::Object(_)) => return Ok(given),
         Some(Value::Array(list)) if !list.is_empty() && list.iter().all(Value::is_object) => return Ok(given),
+        None if names_fields(&settings) => std::mem::take(&mut settings).into(),
         None | Some(Value::Null) => fields(vec![Value::from("*")])?,
         Some(Value::Array(names)) => fields(names.clone())?,
         Some(name @ Value::String(_)) => fields(vec![name.clone()])?,
@@ -43,6 +44,11 @@ fn with_fields(given: Json, mut settings: Map<String, Value>) -> Result<Json, Er
     };
     settings.insert("fields".to_owned(), fields);
     Ok(json::of(&settings))
+}
+
+/// Whether an object is that of the fields: of the settings, none but these are objects.
+fn names_fields(settings: &Map<String, Value>) -> bool {
+    settings.iter().all(|(name, value)| value.is_object() && name != "highlight_query" && name != "options")
 }
 
 /// Names, or objects by name, as Elasticsearch's list of objects, which keeps the order.
@@ -88,6 +94,9 @@ mod tests {
             (r#"{"fields": {"a":{}}}"#, Some(r#"{"fields": {"a":{}}}"#)),
             (r#"{"fields":["a"]}"#, Some(r#"{"fields":[{"a":{}}]}"#)),
             (r#"{"fields":"a"}"#, Some(r#"{"fields":[{"a":{}}]}"#)),
+            (r#"{"a":{}}"#, Some(r#"{"fields":{"a":{}}}"#)),
+            (r#"{"a":{"fragment_size":9},"b.c":{}}"#, Some(r#"{"fields":{"a":{"fragment_size":9},"b.c":{}}}"#)),
+            (r#"{"highlight_query":{}}"#, Some(r#"{"fields":[{"*":{}}],"highlight_query":{}}"#)),
             (r#"{"pre_tags":["<"]}"#, Some(r#"{"fields":[{"*":{}}],"pre_tags":["<"]}"#)),
         ] {
             assert_eq!(read(given), Ok(kept.map(str::to_owned)), "{given}");

@@ -157,3 +157,43 @@ async fn values_of_the_callers_own_go_on_behind_all_that_have_them() {
         assert_eq!((&refused["code"], &refused["argument"]), (&json!("invalid"), &json!("search_after")), "{kind:?}");
     }
 }
+
+#[tokio::test]
+async fn values_that_fit_no_key_of_the_sort_are_refused() {
+    let mut boards = vec![(Harness::embedded(), "pages".to_owned(), "status.keyword", "embedded".to_owned())];
+    write(&boards[0].0, "pages").await;
+    for kind in Kind::ALL {
+        let server = server(kind).await;
+        let board = Harness::search(server.config());
+        let index = server.index("unfit", &format!(r#"{{"mappings":{{"properties":{MAPPING}}}}}"#));
+        write(&board, &index).await;
+        boards.push((board, index, "status", format!("{kind:?}")));
+    }
+    for (board, index, keyword, engine) in boards {
+        for (sort, after) in [
+            (json!("_score"), json!(["x"])),
+            (json!("_score"), json!([null])),
+            (json!("_doc"), json!(["x"])),
+            (json!([{"big": "asc"}]), json!(["x"])),
+            (json!([{"big": "asc"}]), json!([true])),
+            (json!([{"big": "asc"}]), json!([null])),
+            (json!([{keyword: "asc"}, {"ratio": "asc"}]), json!(["open", "x"])),
+        ] {
+            let asked = json!({"index": index, "sort": sort, "search_after": after});
+            let refused = board.refused("search_documents", &asked.to_string()).await;
+            assert_eq!(
+                (&refused["code"], &refused["argument"]),
+                (&json!("invalid"), &json!("search_after")),
+                "{engine} {asked} {refused}"
+            );
+        }
+        for (sort, after, wanted) in [
+            (json!([{keyword: "asc"}]), json!(["ope"]), DOCUMENTS),
+            (json!([{keyword: "asc"}]), json!(["open"]), 0),
+            (json!([{"ratio": "asc"}]), json!(["0.25"]), DOCUMENTS - 67),
+        ] {
+            let asked = json!({"index": index, "sort": sort, "search_after": after, "size": 100, "fields": ["id"]});
+            assert_eq!(follow(&board, asked.clone()).await.len(), wanted, "{engine} {asked}");
+        }
+    }
+}

@@ -5,7 +5,10 @@ use std::{error::Error as StdError, time::Duration};
 use serde::Deserialize;
 
 use super::lines::{self, Part};
-use crate::error::{Code, Error, Place};
+use crate::{
+    domain::search::after,
+    error::{Code, Error, Place},
+};
 
 /// What engines say of an index that was closed.
 const CLOSED: &str = "index_closed_exception";
@@ -268,6 +271,7 @@ pub(super) fn refused(status: u16, body: &[u8], parts: &[Part], is_elasticsearch
         Some(((argument, _), _)) => error.argument(argument).place(place),
         // Only where a query meets its index do engines tell no line.
         None if words.contains("failed to create query") => error.argument("query").place(place),
+        None if words.contains("search_after") => error.argument("search_after").hint(after::HINT).place(place),
         None => error.place(place),
     }
 }

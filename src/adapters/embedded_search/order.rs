@@ -222,25 +222,14 @@ impl Order {
                 self.keys.len()
             )));
         }
-        let read = |(value, key): (&Json, &Key)| match value {
-            Json::Null => Some(None),
-            Json::String(text) if key.kind == Some(Kind::Date) => {
-                let moment = super::dates::parse(text).or_else(|| text.parse().ok())?;
-                Some(Some(Value::Integer(moment)))
-            }
-            Json::String(text) => Some(Some(Value::Text(Arc::from(text.as_str())))),
-            // Scores are single precision, and shown by their shortest digits.
-            Json::Number(number) if key.by == By::Score => {
-                Some(Some(Value::Number(f64::from(number.as_f64()? as f32))))
-            }
-            Json::Number(number) => {
-                Some(Some(number.as_i64().map(Value::Integer).or_else(|| number.as_f64().map(Value::Number))?))
-            }
-            Json::Bool(flag) => Some(Some(Value::Integer(i64::from(*flag)))),
-            Json::Array(_) | Json::Object(_) => None,
-        };
-        let place = values.iter().zip(&self.keys).map(read).collect::<Option<Place>>();
-        place.ok_or_else(|| refuse("`search_after` holds a value that does not fit the sort".to_owned()))
+        let mut place = Vec::with_capacity(values.len());
+        for (value, key) in values.iter().zip(&self.keys) {
+            let read = key.read_after(value);
+            place.push(
+                read.ok_or_else(|| refuse(format!("`search_after` holds `{value}`, which does not fit the sort")))?,
+            );
+        }
+        Ok(place)
     }
 
     /// The same without the values that only break ties.
@@ -276,6 +265,39 @@ impl Key {
             missing: Missing::Last,
             kind: None,
         }
+    }
+
+    /// A sort value as it was shown, or as a caller may write it; `None` when it is none of this key's.
+    fn read_after(&self, value: &Json) -> Option<Option<Value>> {
+        let written = match value {
+            Json::Null if matches!(self.by, By::Field(_)) => return Some(None),
+            Json::Null | Json::Array(_) | Json::Object(_) => return None,
+            Json::String(text) => text.clone(),
+            Json::Bool(_) | Json::Number(_) => value.to_string(),
+        };
+        let number = || {
+            let whole = written.parse().ok().map(Value::Integer);
+            whole.or_else(|| written.parse().ok().filter(|number: &f64| number.is_finite()).map(Value::Number))
+        };
+        Some(Some(match (&self.by, self.kind) {
+            // Scores are single precision, and shown by their shortest digits.
+            (By::Score, _) => Value::Number(f64::from(number()?.number()? as f32)),
+            (By::Doc, _) => number()?,
+            (By::Id | By::Index, _) | (By::Field(_), Some(Kind::Keyword | Kind::Text)) => {
+                Value::Text(Arc::from(written.as_str()))
+            }
+            (By::Field(_), Some(Kind::Date)) if value.is_string() => {
+                super::dates::parse(&written).map(Value::Integer).or_else(number)?
+            }
+            (By::Field(_), Some(Kind::Boolean)) => match written.as_str() {
+                "true" | "1" => Value::Integer(1),
+                "false" | "0" => Value::Integer(0),
+                _ => return None,
+            },
+            (By::Field(_), Some(_)) => number()?,
+            // No document has a value.
+            (By::Field(_), None) => Value::Text(Arc::from(written.as_str())),
+        }))
     }
 
     fn pick(&self, mut values: Vec<Value>) -> Option<Value> {
@@ -360,6 +382,12 @@ fn read_key(name: &str, settings: Option<&Json>, shards: &[Shard]) -> Result<Key
                     "missing" => missing = Some(value),
                     "unmapped_type" => unmapped = true,
                     "format" | "numeric_type" => {}
+                    "nested" | "nested_path" | "nested_filter" => {
+                        return Err(wrong(&format!(
+                            "does not take `{setting}` for `{name}`: the embedded search engine has no nested fields"
+                        ))
+                        .hint("leave it out: the values of all objects in a list count"));
+                    }
                     other => {
                         return Err(wrong(&format!("does not take `{other}` for `{name}`"))
                             .did_you_mean(names::nearest(other, SETTINGS))

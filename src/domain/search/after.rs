@@ -47,7 +47,8 @@ impl Place {
     /// `question` is what decides the order; a place of another question is refused.
     pub fn encode(&self, question: &str) -> String {
         let place = json::of(self);
-        format!("{MARK}{}", URL_SAFE_NO_PAD.encode(format!("{}.{}", page::fingerprint(question), place.get())))
+        let (of, sum) = (page::fingerprint(question), page::fingerprint(place.get()));
+        format!("{MARK}{}", URL_SAFE_NO_PAD.encode(format!("{of}.{sum}.{}", place.get())))
     }
 
     fn decode(text: &str, question: &str) -> Result<Self, Error> {
@@ -59,11 +60,28 @@ impl Place {
         if of != page::fingerprint(question) {
             return Err(refuse("`search_after` comes from a search of another index or with another sort"));
         }
+        let (sum, place) = place.split_once('.').ok_or_else(broken)?;
+        if sum != page::fingerprint(place) {
+            return Err(broken());
+        }
         serde_json::from_str(place).map_err(|error| broken().cause(error))
+    }
+
+    /// Whether a text is what is left of one for the wire that lost its beginning. As a value of the caller's own it would find nothing.
+    fn is_left_in(text: &str) -> bool {
+        const MEMBER: &[u8] = b"\"given\":[";
+        let text = text.rsplit('.').next().unwrap_or_default();
+        let begins = 0..4.min(text.len());
+        begins.filter_map(|skipped| text.get(skipped..)).any(|rest| {
+            let whole = rest.get(..rest.len() / 4 * 4).unwrap_or_default();
+            let bytes = URL_SAFE_NO_PAD.decode(whole).unwrap_or_default();
+            bytes.windows(MEMBER.len()).any(|window| window == MEMBER)
+        })
     }
 }
 
-const HINT: &str = "pass `next.search_after` exactly as the previous answer gave it, with `index`, `query` and `sort` unchanged; \
+/// What to do about a place that is none.
+pub const HINT: &str = "pass `next.search_after` exactly as the previous answer gave it, with `index`, `query` and `sort` unchanged; \
                     or a list with one value for each key of `sort`";
 
 /// Reads `search_after`: what an answer gave, as its list, the text in it or the whole `next`; or a list of the caller's own values.
@@ -87,13 +105,18 @@ pub fn read(given: &Json, question: &str) -> Result<After, Error> {
         Ok(single) => Some(single),
         Err(_) => match serde_json::from_str::<Vec<Json>>(text).map_err(|error| refuse().cause(error))?.as_slice() {
             [] => return Err(refuse()),
+            values if values.iter().any(|value| value.get() == "null") => {
+                return Err(
+                    Error::invalid("search_after", "`search_after` holds null, which no value follows").hint(HINT)
+                );
+            }
             [only] => serde_json::from_str::<String>(only.get()).ok(),
             _ => None,
         },
     };
-    match single.as_deref().map(|single| single.strip_prefix(MARK)) {
-        Some(Some(place)) => Ok(After::Hit(Place::decode(place, question)?)),
-        Some(None) if text.starts_with('"') => Err(refuse()),
+    match single.as_deref().map(str::trim).map(|single| (single.strip_prefix(MARK), single)) {
+        Some((Some(place), _)) => Ok(After::Hit(Place::decode(place, question)?)),
+        Some((None, single)) if text.starts_with('"') || Place::is_left_in(single) => Err(refuse()),
         _ => Ok(After::Values(given.clone())),
     }
 }
@@ -125,15 +148,18 @@ mod tests {
     #[test]
     fn what_is_no_place_of_this_question_is_refused_and_a_callers_own_values_are_taken() {
         let text = Place { sort: raw("[1]"), given: Vec::new() }.encode("q");
-        let cut = text.split_at(text.len() - 3).0;
-        for wrong in
-            [format!("[\"{cut}\"]"), "\"after.\"".to_owned(), "\"p-1\"".to_owned(), "[]".to_owned(), "7".to_owned()]
-        {
+        // Cut at its end or beginning, or with one letter changed.
+        let mut mangled = vec![text.split_at(text.len() - 3).0.to_owned()];
+        mangled.extend((1..9).map(|cut| text.split_at(cut).1.to_owned()));
+        mangled.push(text.replacen(text.get(40..41).unwrap(), "_", 1));
+        let mut wrongs: Vec<String> = mangled.iter().map(|mangled| format!("[\"{mangled}\"]")).collect();
+        wrongs.extend(["\"after.\"", "\"p-1\"", "[]", "7", "[null]", "[1,null]"].map(str::to_owned));
+        for wrong in wrongs {
             let refused = read(&raw(&wrong), "q").unwrap_err();
             assert_eq!(refused.argument.as_deref(), Some("search_after"), "{wrong}");
         }
         assert!(read(&raw(&format!("[\"{text}\"]")), "another").unwrap_err().message.contains("another sort"));
-        for own in ["[1.5,\"p-1\"]", "[\"p-1\"]", "[null]", "[12]"] {
+        for own in ["[1.5,\"p-1\"]", "[\"p-1\"]", "[12]"] {
             assert!(matches!(read(&raw(own), "q"), Ok(After::Values(values)) if values.get() == own), "{own}");
         }
     }

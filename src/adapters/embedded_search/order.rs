@@ -404,23 +404,7 @@ fn read_key(name: &str, settings: Option<&Json>, shards: &[Shard]) -> Result<Key
         Some("desc") => true,
         Some(other) => return Err(wrong(&format!("takes `asc` or `desc` for `{name}`, not `{other}`"))),
     };
-    let mode = match mode {
-        None => {
-            if descending {
-                Mode::Max
-            } else {
-                Mode::Min
-            }
-        }
-        Some("min") => Mode::Min,
-        Some("max") => Mode::Max,
-        Some("sum") => Mode::Sum,
-        Some("avg") => Mode::Average,
-        Some("median") => Mode::Median,
-        Some(other) => {
-            return Err(wrong(&format!("takes min, max, sum, avg or median as mode of `{name}`, not `{other}`")));
-        }
-    };
+    let mode = read_mode(mode.unwrap_or(if descending { "max" } else { "min" }), name)?;
     let field = match &by {
         By::Field(path) => sortable(path, shards, unmapped)?,
         _ => None,
@@ -435,6 +419,17 @@ fn read_key(name: &str, settings: Option<&Json>, shards: &[Shard]) -> Result<Key
         ),
     };
     Ok(Key { by, descending, mode, missing, kind: field.map(|field| field.kind) })
+}
+
+fn read_mode(mode: &str, name: &str) -> Result<Mode, Error> {
+    Ok(match mode {
+        "min" => Mode::Min,
+        "max" => Mode::Max,
+        "sum" => Mode::Sum,
+        "avg" => Mode::Average,
+        "median" => Mode::Median,
+        other => return Err(wrong(&format!("takes min, max, sum, avg or median as mode of `{name}`, not `{other}`"))),
+    })
 }
 
 fn stand_in(value: &Json, field: Option<&Field>) -> Option<Value> {

@@ -355,8 +355,17 @@ fn read_part(part: &Json, shards: &[Shard], keys: &mut Vec<Key>) -> Result<(), E
     }
 }
 
-/// What is said of a key.
-const SETTINGS: [&str; 6] = ["order", "mode", "missing", "unmapped_type", "format", "numeric_type"];
+fn no_setting(given: &str, name: &str) -> Error {
+    const SETTINGS: [&str; 6] = ["order", "mode", "missing", "unmapped_type", "format", "numeric_type"];
+    let not_taken = format!("does not take `{given}` for `{name}`");
+    if given.starts_with("nested") {
+        return wrong(&format!("{not_taken}: the embedded search engine has no nested fields"))
+            .hint("leave it out: the values of all objects in a list count");
+    }
+    wrong(&not_taken)
+        .did_you_mean(names::nearest(given, SETTINGS))
+        .hint(format!("a key of `sort` takes {}", SETTINGS.join(", ")))
+}
 
 fn read_key(name: &str, settings: Option<&Json>, shards: &[Shard]) -> Result<Key, Error> {
     let by = match name {
@@ -382,17 +391,7 @@ fn read_key(name: &str, settings: Option<&Json>, shards: &[Shard]) -> Result<Key
                     "missing" => missing = Some(value),
                     "unmapped_type" => unmapped = true,
                     "format" | "numeric_type" => {}
-                    "nested" | "nested_path" | "nested_filter" => {
-                        return Err(wrong(&format!(
-                            "does not take `{setting}` for `{name}`: the embedded search engine has no nested fields"
-                        ))
-                        .hint("leave it out: the values of all objects in a list count"));
-                    }
-                    other => {
-                        return Err(wrong(&format!("does not take `{other}` for `{name}`"))
-                            .did_you_mean(names::nearest(other, SETTINGS))
-                            .hint(format!("a key of `sort` takes {}", SETTINGS.join(", "))));
-                    }
+                    other => return Err(no_setting(other, name)),
                 }
             }
         }

@@ -62,7 +62,7 @@ impl<T: JsonSchema> JsonSchema for Parameters<T> {
     }
 }
 
-impl<S, T: DeserializeOwned> FromContextPart<ToolCallContext<'_, S>> for Parameters<T> {
+impl<S, T: DeserializeOwned + JsonSchema> FromContextPart<ToolCallContext<'_, S>> for Parameters<T> {
     fn from_context_part(context: &mut ToolCallContext<'_, S>) -> Result<Self, ErrorData> {
         // The choke point has left them there.
         let raw = context.request_context.extensions.get::<RawArguments>();
@@ -77,7 +77,7 @@ impl<S, T: DeserializeOwned> FromContextPart<ToolCallContext<'_, S>> for Paramet
 ///
 /// # Errors
 /// `invalid` naming the argument, near names, and what is accepted.
-pub fn read<T: DeserializeOwned>(text: &str) -> Result<T, Error> {
+pub fn read<T: DeserializeOwned + JsonSchema>(text: &str) -> Result<T, Error> {
     let text = tidy::whole_text(text);
     if !text.starts_with('{') {
         // The parser would take a list for the members in their order.
@@ -86,6 +86,7 @@ pub fn read<T: DeserializeOwned>(text: &str) -> Result<T, Error> {
     serde_json::from_str(&text).or_else(|_| {
         // Read again, slowly, to learn which argument it was.
         let mut deserializer = serde_json::Deserializer::from_str(&text);
-        serde_path_to_error::deserialize(&mut deserializer).map_err(|error| explanation::explain(&error))
+        serde_path_to_error::deserialize(&mut deserializer)
+            .map_err(|error| explanation::explain(&error, &super::schema::aliases::<T>()))
     })
 }

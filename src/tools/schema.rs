@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use rmcp::model::{JsonObject, Tool};
+use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
 /// Levels of references within references.
@@ -14,6 +15,24 @@ pub const KEEPS: &str = "x-keeps";
 pub const ALIASES: &str = "x-aliases";
 /// Says that a text is a value of an object as it stands. Only this server reads it.
 pub const TAKES_TEXT: &str = "x-takes-text";
+
+/// Older names inside of the arguments of a tool.
+pub fn aliases<T: JsonSchema>() -> Vec<String> {
+    fn collect(part: &Value, found: &mut Vec<String>) {
+        match part {
+            Value::Object(members) => {
+                let names = members.get(ALIASES).and_then(Value::as_array).into_iter().flatten();
+                found.extend(names.filter_map(Value::as_str).map(str::to_owned));
+                members.values().for_each(|part| collect(part, found));
+            }
+            Value::Array(items) => items.iter().for_each(|part| collect(part, found)),
+            _ => {}
+        }
+    }
+    let mut found = Vec::new();
+    collect(SchemaGenerator::default().into_root_schema_for::<T>().as_value(), &mut found);
+    found
+}
 
 /// Arguments whose names say all: the instructions tell of them once for all tools.
 const KNOWN: [&str; 3] = ["idempotency_key", "cursor", "database"];

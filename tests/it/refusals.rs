@@ -153,3 +153,31 @@ async fn a_member_of_a_sort_key_that_is_none_is_named() {
     assert_eq!(refused["message"], "`sort` does not take `ordr` for `n`");
     assert_eq!(refused["hint"], "a key of `sort` takes order, mode, missing, unmapped_type, format, numeric_type");
 }
+
+#[tokio::test]
+async fn older_names_are_taken_and_not_listed() {
+    let board = Harness::embedded();
+    for (tool, arguments, hint) in [
+        (
+            "register_agent",
+            r#"{"role":"r","rule":1}"#,
+            "the arguments are: role, agent_id, capabilities, metadata, status, agent_token, idempotency_key",
+        ),
+        (
+            "enqueue_tasks",
+            r#"{"tasks":[{"color":1}]}"#,
+            "the members are: key, title, description, queue, priority, depends_on, required_capabilities, input, delay_ms, run_at, max_attempts, max_runtime_ms, on_dependency_failure",
+        ),
+        (
+            "create_workflow",
+            r#"{"name":"w","color":1}"#,
+            "the arguments are: name, type, tasks, input, deadline_ms, budget_usd, on_task_failure, parent_id, webhook_url, idempotency_key",
+        ),
+    ] {
+        assert_eq!(board.refused(tool, arguments).await["hint"], hint);
+    }
+    let part = board.refused("get_orchestration_status", r#"{"include":["everything"]}"#).await;
+    assert_eq!(part["message"], "`include[0]` is `everything`; it takes tasks, events, results");
+    board.answer("register_agent", r#"{"agent_type":"r","config":{"a":1}}"#).await;
+    board.answer("get_orchestration_status", r#"{"include":["task","history"]}"#).await;
+}

@@ -35,8 +35,8 @@ fn other_word(given: &str, accepted: &[&str]) -> Option<&'static str> {
     meant.find(|meant| accepted.contains(meant))
 }
 
-/// Names the argument, what is wrong with it, and what is accepted.
-pub(super) fn explain(error: &serde_path_to_error::Error<serde_json::Error>) -> Error {
+/// Names the argument, what is wrong with it, and what is accepted. Older names are accepted, too, and not listed.
+pub(super) fn explain(error: &serde_path_to_error::Error<serde_json::Error>, older: &[String]) -> Error {
     let message = error.inner().to_string();
     let sentence = message.split(" at line ").next().unwrap_or(&message);
     let (within, sentence) = within(sentence);
@@ -45,9 +45,9 @@ pub(super) fn explain(error: &serde_path_to_error::Error<serde_json::Error>) -> 
     let inside = joined(path.trim_end_matches('.'), within);
     let top = inside.split(['.', '[']).next().filter(|top| !top.is_empty()).unwrap_or("arguments").to_owned();
     let Some(first) = quoted.first().copied() else { return other(top, &inside, sentence) };
+    let known = quoted.iter().skip(1).copied();
+    let accepted: Vec<&str> = known.clone().filter(|name| !older.iter().any(|older| older == name)).collect();
     if sentence.starts_with("unknown field") {
-        let known = quoted.iter().skip(1).copied();
-        let accepted: Vec<&str> = known.clone().collect();
         let (argument, kind) =
             if inside.ends_with(first) && inside != first { (top, "member") } else { (first.to_owned(), "argument") };
         let unknown = if within.is_empty() { first } else { inside.as_str() };
@@ -63,8 +63,6 @@ pub(super) fn explain(error: &serde_path_to_error::Error<serde_json::Error>) -> 
         };
     }
     if sentence.starts_with("unknown variant") {
-        let known = quoted.iter().skip(1).copied();
-        let accepted: Vec<&str> = known.clone().collect();
         return Error::invalid(top, format!("`{inside}` is `{first}`; it takes {}", accepted.join(", ")))
             .did_you_mean(nearest(first, known));
     }

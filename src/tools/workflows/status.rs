@@ -47,7 +47,7 @@ pub struct GetStatus {
 
 #[derive(Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-#[schemars(inline)]
+#[schemars(inline, extend("x-aliases" = ["task", "event", "history", "result", "input"]))]
 enum Part {
     #[serde(alias = "task")]
     Tasks,

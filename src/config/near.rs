@@ -44,17 +44,39 @@ const OTHER_PROGRAMS: &[&str] = &[
     "ES_HOME",
 ];
 
+/// Each of them leads to a PostgreSQL.
+const ADDRESSES: [&str; 4] = ["DATABASE_URL", "PGHOST", "PGDATABASE", "POSTGRES_HOST"];
+
 /// Letters of the shortest name that can be misspelt; shorter ones are near too much.
 const LETTERS_LEAST: usize = 6;
 
 /// A sentence for each variable that is nearly a setting.
 pub fn warnings<'a>(variables: impl Iterator<Item = &'a str>, sources: &Sources) -> Vec<String> {
     let is_set = |name: &str| table::find(name).is_some_and(|setting| sources.get(setting).is_some());
+    let has_address = ADDRESSES.iter().any(|name| is_set(name));
     let told = |name: &'a str| {
+        if name == "PGSERVICE" && !has_address {
+            return Some(
+                "`PGSERVICE` is set, but no service file is read; write the address into `DATABASE_URL`".to_owned(),
+            );
+        }
         let meant = meant(name, &is_set)?;
         Some(format!("`{name}` is set, but no setting has that name; did you mean `{meant}`?"))
     };
-    variables.filter_map(told).collect()
+    variables.filter_map(told).chain(without_host(sources)).collect()
+}
+
+/// Parts of an address that a file for containers sets for the database beside this server, and that say nothing without its host.
+fn without_host(sources: &Sources) -> Option<String> {
+    let get = |name: &&str| table::find(name).and_then(|setting| sources.get(setting));
+    if ADDRESSES.iter().find_map(get).is_some() {
+        return None;
+    }
+    let part = ["POSTGRES_DATABASE", "POSTGRES_USER", "POSTGRES_PASSWORD"].iter().find_map(get)?;
+    Some(format!(
+        "`{}` is set, but PostgreSQL is used only where `POSTGRES_HOST` or `DATABASE_URL` is set too",
+        part.name
+    ))
 }
 
 /// The setting that a name stands for which is not one.

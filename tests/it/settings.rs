@@ -285,6 +285,21 @@ fn psql_and_container_variables_work() {
 }
 
 #[test]
+fn parts_of_an_address_without_a_host_are_told() {
+    let told = "is set, but PostgreSQL is used only where `POSTGRES_HOST` or `DATABASE_URL` is set too";
+    for name in ["POSTGRES_DB", "POSTGRES_DATABASE", "POSTGRES_USER", "POSTGRES_PASSWORD"] {
+        assert_eq!(Place::new(&[(name, "x")]).load().warnings, [format!("`{name}` {told}")]);
+        for address in [("DATABASE_URL", "postgres://h/d"), ("POSTGRES_HOST", "h"), ("PGHOST", "h")] {
+            let loaded = Place::new(&[(name, "x"), address]).load();
+            assert!(loaded.warnings.is_empty(), "{name} {address:?} {:?}", loaded.warnings);
+        }
+    }
+    let service = "`PGSERVICE` is set, but no service file is read; write the address into `DATABASE_URL`";
+    assert_eq!(Place::new(&[("PGSERVICE", "mine")]).load().warnings, [service]);
+    assert!(Place::new(&[("PGSERVICE", "mine"), ("DATABASE_URL", "postgres://h/d")]).load().warnings.is_empty());
+}
+
+#[test]
 fn a_password_file_is_read_as_psql_reads_it() {
     let mut place =
         Place::new(&[("DATABASE_URL", "postgres://u@h/x")]).file("home/.pgpass", "h:5432:x:u:from\\:home\n");

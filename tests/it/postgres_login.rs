@@ -4,7 +4,7 @@ use std::{path::PathBuf, process::Command};
 
 use rcgen::{
     BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384,
-    PKCS_RSA_SHA256, PKCS_RSA_SHA384, PKCS_RSA_SHA512, SignatureAlgorithm,
+    PKCS_ED25519, PKCS_RSA_SHA256, PKCS_RSA_SHA384, PKCS_RSA_SHA512, SignatureAlgorithm,
 };
 use serde_json::{Value, json};
 
@@ -17,8 +17,11 @@ use crate::support::{
 const ONE: &str = r#"{"query":"select 1"}"#;
 /// Nothing else is protected by it: certificates of tests are signed with it, because the library that makes them makes no keys of RSA.
 const RSA_KEY: &str = include_str!("postgres_login/rsa.key");
+/// The library writes keys of Ed25519 in a form that OpenSSL does not read.
+const ED25519_KEY: &str = include_str!("postgres_login/ed25519.key");
 const ROLES: &str = "CREATE ROLE reader LOGIN PASSWORD 'word'; CREATE ROLE sealed LOGIN PASSWORD 'word'; CREATE ROLE certified LOGIN;
-    CREATE ROLE idle NOLOGIN; CREATE ROLE few LOGIN CONNECTION LIMIT 0; CREATE ROLE identified LOGIN; CREATE ROLE stranger LOGIN";
+    CREATE ROLE idle NOLOGIN; CREATE ROLE few LOGIN CONNECTION LIMIT 0; CREATE ROLE identified LOGIN; CREATE ROLE stranger LOGIN;
+    SET password_encryption = 'md5'; CREATE ROLE old LOGIN PASSWORD 'word'";
 const LINES: &str = "host all postgres 127.0.0.1/32 trust
 host all reader 127.0.0.1/32 scram-sha-256
 hostssl all sealed 127.0.0.1/32 scram-sha-256
@@ -27,16 +30,17 @@ host all ghost 127.0.0.1/32 trust
 host all idle 127.0.0.1/32 trust
 host all few 127.0.0.1/32 trust
 host all identified 127.0.0.1/32 ident
+host all old 127.0.0.1/32 md5
 ";
 
 /// A server with a certificate for `localhost` that is signed by `algorithm`.
 fn signed_by(bin: PathBuf, algorithm: &'static SignatureAlgorithm) -> PostgresServer {
     let dir = Guarded::directory("login");
-    let own_key =
-        || match *algorithm == PKCS_RSA_SHA256 || *algorithm == PKCS_RSA_SHA384 || *algorithm == PKCS_RSA_SHA512 {
-            true => KeyPair::from_pem_and_sign_algo(RSA_KEY, algorithm).unwrap(),
-            false => KeyPair::generate_for(algorithm).unwrap(),
-        };
+    let own_key = || match [&PKCS_RSA_SHA256, &PKCS_RSA_SHA384, &PKCS_RSA_SHA512].contains(&algorithm) {
+        true => KeyPair::from_pem_and_sign_algo(RSA_KEY, algorithm).unwrap(),
+        false if *algorithm == PKCS_ED25519 => KeyPair::from_pem_and_sign_algo(ED25519_KEY, algorithm).unwrap(),
+        false => KeyPair::generate_for(algorithm).unwrap(),
+    };
     let mut authority = CertificateParams::new(Vec::new()).unwrap();
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let key = own_key();
@@ -90,6 +94,26 @@ async fn a_login_is_tied_to_its_connection_whatever_signed_the_certificate() {
         [&PKCS_RSA_SHA256, &PKCS_RSA_SHA384, &PKCS_RSA_SHA512, &PKCS_ECDSA_P256_SHA256, &PKCS_ECDSA_P384_SHA384]
     {
         tied(algorithm).await;
+    }
+}
+
+/// RFC 5929 knows no hash of a certificate that Ed25519 signed, and MD5 has nothing to tie.
+#[tokio::test]
+async fn a_login_that_cannot_be_tied_is_made_unless_it_has_to_be() {
+    for (algorithm, login) in [(&PKCS_ED25519, "reader:word"), (&PKCS_ECDSA_P256_SHA256, "old:word")] {
+        let server = signed_by(postgres::own_bin(), algorithm);
+        for rest in [
+            "sslmode=require",
+            "sslmode=require&channel_binding=prefer",
+            "sslmode=require&channel_binding=disable",
+            "sslmode=prefer",
+            "",
+        ] {
+            let answer = at(&server, login, rest).answer("execute_query", ONE).await;
+            assert_eq!(answer["rows"], json!([[1]]), "{login} {rest}");
+        }
+        let refused = at(&server, login, "sslmode=require&channel_binding=require").refused("execute_query", ONE).await;
+        assert_eq!((&refused["message"], &refused["hint"]), (&json!(NOT_TIED), &json!(NEEDS)), "{login}");
     }
 }
 

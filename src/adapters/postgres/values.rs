@@ -122,11 +122,12 @@ impl Rendering {
     }
 }
 
-/// The short name of a type, as answers show it: `varchar`, `int4`, `text[]`.
+/// The short name of a type, as answers show it: `varchar`, `int4`, `text[]`. The server names a domain as the type behind it, so an array of
+/// one is named in the same way.
 pub fn short_name(of: &Type) -> String {
-    match (of.kind(), of.name().strip_prefix('_')) {
-        (Kind::Array(_), Some(element)) => format!("{element}[]"),
-        (Kind::Array(element), None) => format!("{}[]", element.name()),
+    let of = behind_domains(of);
+    match of.kind() {
+        Kind::Array(element) => format!("{}[]", short_name(element)),
         _ => of.name().to_owned(),
     }
 }

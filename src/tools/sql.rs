@@ -177,8 +177,15 @@ struct ColumnSchemaView {
 
 #[derive(Serialize, JsonSchema)]
 struct FieldView {
+    /// `address`, and of a composite in it `address.city`.
     name: String,
     r#type: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    enum_labels: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    base_type: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    checks: Vec<DefinitionView>,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -342,6 +349,17 @@ impl From<Asked<Vec<sql::TableSummary>>> for TablesAnswer {
 
 impl From<sql::table::TableSchema> for SchemaAnswer {
     fn from(schema: sql::table::TableSchema) -> Self {
+        let checks = |checks: Vec<sql::table::Check>| -> Vec<DefinitionView> {
+            let view = |check: sql::table::Check| DefinitionView { name: check.name, definition: check.definition };
+            checks.into_iter().map(view).collect()
+        };
+        let field = |field: sql::table::Field| FieldView {
+            name: field.name,
+            r#type: field.type_name,
+            enum_labels: field.enum_labels,
+            base_type: field.base_type,
+            checks: checks(field.checks),
+        };
         let column = |column: sql::table::ColumnSchema| ColumnSchemaView {
             name: column.name,
             r#type: column.type_name,
@@ -352,16 +370,8 @@ impl From<sql::table::TableSchema> for SchemaAnswer {
             comment: column.comment,
             enum_labels: column.enum_labels,
             base_type: column.base_type,
-            checks: column
-                .checks
-                .into_iter()
-                .map(|check| DefinitionView { name: check.name, definition: check.definition })
-                .collect(),
-            fields: column
-                .fields
-                .into_iter()
-                .map(|field| FieldView { name: field.name, r#type: field.type_name })
-                .collect(),
+            checks: checks(column.checks),
+            fields: column.fields.into_iter().map(field).collect(),
         };
         let reference = |key: sql::table::ForeignKey| ForeignKeyView {
             name: key.name,
@@ -382,11 +392,7 @@ impl From<sql::table::TableSchema> for SchemaAnswer {
                 .into_iter()
                 .map(|index| DefinitionView { name: index.name, definition: index.definition })
                 .collect(),
-            checks: schema
-                .checks
-                .into_iter()
-                .map(|check| DefinitionView { name: check.name, definition: check.definition })
-                .collect(),
+            checks: checks(schema.checks),
             definition: schema.definition,
             partitioning: schema.partitioning,
             partitions: schema.partitions,

@@ -22,9 +22,10 @@ const TYPES: &str = "
     CREATE DOMAIN scores AS small[];
     CREATE DOMAIN blob AS bytea;
     CREATE TYPE item AS (n posint, at moment);
+    CREATE TYPE parcel AS (feelings feeling[], price amount, items item[]);
     CREATE TYPE posrange AS RANGE (subtype = posint);
     CREATE TABLE made (id int PRIMARY KEY, n posint, ns posint[], ats moment[], docs doc[], amounts amount[], price amount, words word[],
-        feelings feeling[], moods mood[], lists tags[], big bigs, scores scores, item item, items item[]);
+        feelings feeling[], moods mood[], lists tags[], big bigs, scores scores, item item, items item[], parcels parcel[]);
 ";
 
 fn board() -> Harness {
@@ -117,7 +118,19 @@ async fn a_schema_shows_what_types_are_made_of() {
         .collect();
     let positive = json!({"name": "posint_check", "definition": "VALUE > 0"});
     let small = json!({"name": "is_small", "definition": "VALUE::integer < 100"});
-    let fields = json!([{"name": "n", "type": "posint"}, {"name": "at", "type": "moment"}]);
+    let item = |before: &str| {
+        [
+            json!({"name": format!("{before}n"), "type": "posint", "base_type": "integer", "checks": [positive]}),
+            json!({"name": format!("{before}at"), "type": "moment", "base_type": "timestamp with time zone"}),
+        ]
+    };
+    let fields = item("");
+    let mut of_parcel = vec![
+        json!({"name": "feelings", "type": "feeling[]", "enum_labels": ["sad", "happy"], "base_type": "mood[]"}),
+        json!({"name": "price", "type": "amount", "base_type": "numeric(10,2)"}),
+        json!({"name": "items", "type": "item[]"}),
+    ];
+    of_parcel.extend(item("items."));
     let column = |name: &str, of: &str, more: Value| {
         let mut column = json!({"name": name, "type": of, "nullable": true, "default": null});
         column.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -141,6 +154,7 @@ async fn a_schema_shows_what_types_are_made_of() {
             column("scores", "scores", json!({"base_type": "integer[]", "checks": [small, positive]})),
             column("item", "item", json!({"fields": fields})),
             column("items", "item[]", json!({"fields": fields})),
+            column("parcels", "parcel[]", json!({"fields": of_parcel})),
         ]
     );
 }

@@ -140,13 +140,19 @@ pub struct ColumnSchema {
     pub fields: Vec<Field>,
 }
 
-/// A field of a composite type.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A field of a composite type, described as a column is.
+#[derive(Debug, Clone)]
 pub struct Field {
-    /// Name, exactly.
+    /// Name, exactly; of a field in a field with the names before it: `address.city`.
     pub name: String,
     /// The full type.
     pub type_name: String,
+    /// The labels when the type is an enum (or an array of one).
+    pub enum_labels: Vec<String>,
+    /// The type behind domains.
+    pub base_type: Option<String>,
+    /// What those domains ask of a value.
+    pub checks: Vec<Check>,
 }
 
 /// A reference to another table.

@@ -19,18 +19,10 @@ use crate::{
     error::Error,
 };
 
-const STATEMENT_TIME: Duration = Duration::from_secs(10);
-
-const COLUMNS: &str = "-- column_details
-SELECT a.attname::text,
-       CASE WHEN a.attgenerated = '' THEN pg_catalog.pg_get_expr(d.adbin, d.adrelid) END,
-       CASE WHEN a.attgenerated <> '' THEN pg_catalog.pg_get_expr(d.adbin, d.adrelid) END,
-       pg_catalog.col_description(a.attrelid, a.attnum),
-       made.*
-FROM pg_catalog.pg_attribute a
-LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
--- What the type is made of, through domains and arrays down to the type that is neither.
-CROSS JOIN LATERAL (
+/// What the type of `a` is made of, through domains and arrays down to the type that is neither.
+macro_rules! made {
+    () => {
+        "CROSS JOIN LATERAL (
     WITH RECURSIVE behind (type, modifier, place, arrays, domain) AS (
         SELECT a.atttypid, a.atttypmod, 0, 0, false
         UNION ALL
@@ -55,11 +47,45 @@ CROSS JOIN LATERAL (
         (SELECT pg_catalog.array_agg(f.attname::text ORDER BY f.attnum)
          FROM base b JOIN pg_catalog.pg_type t ON t.oid = b.type AND t.typtype = 'c'
          JOIN pg_catalog.pg_attribute f ON f.attrelid = t.typrelid AND f.attnum > 0 AND NOT f.attisdropped),
-        (SELECT pg_catalog.array_agg(pg_catalog.format_type(f.atttypid, f.atttypmod) ORDER BY f.attnum)
+        (SELECT pg_catalog.array_agg(f.atttypid ORDER BY f.attnum)
+         FROM base b JOIN pg_catalog.pg_type t ON t.oid = b.type AND t.typtype = 'c'
+         JOIN pg_catalog.pg_attribute f ON f.attrelid = t.typrelid AND f.attnum > 0 AND NOT f.attisdropped),
+        (SELECT pg_catalog.array_agg(f.atttypmod ORDER BY f.attnum)
          FROM base b JOIN pg_catalog.pg_type t ON t.oid = b.type AND t.typtype = 'c'
          JOIN pg_catalog.pg_attribute f ON f.attrelid = t.typrelid AND f.attnum > 0 AND NOT f.attisdropped)
-) AS made (labels, base_type, check_names, checks, refuses_null, usual, field_names, field_types)
-WHERE a.attrelid = $1 /* table */ AND a.attnum > 0 AND NOT a.attisdropped";
+) AS made (labels, base_type, check_names, checks, refuses_null, usual, field_names, field_types, field_modifiers)"
+    };
+}
+
+const STATEMENT_TIME: Duration = Duration::from_secs(10);
+/// Composites inside of composites that are followed.
+const LEVELS_MAX: usize = 8;
+
+const COLUMNS: &str = concat!(
+    "-- column_details
+SELECT a.attname::text,
+       CASE WHEN a.attgenerated = '' THEN pg_catalog.pg_get_expr(d.adbin, d.adrelid) END,
+       CASE WHEN a.attgenerated <> '' THEN pg_catalog.pg_get_expr(d.adbin, d.adrelid) END,
+       pg_catalog.col_description(a.attrelid, a.attnum),
+       made.*
+FROM pg_catalog.pg_attribute a
+LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+",
+    made!(),
+    "
+WHERE a.attrelid = $1 /* table */ AND a.attnum > 0 AND NOT a.attisdropped"
+);
+
+const FIELDS: &str = concat!(
+    "-- field_details
+SELECT pg_catalog.format_type(a.atttypid, a.atttypmod), made.*
+FROM ROWS FROM (pg_catalog.unnest($1 /* types */::pg_catalog.oid[]), pg_catalog.unnest($2 /* modifiers */::pg_catalog.int4[]))
+    WITH ORDINALITY AS a (atttypid, atttypmod, place)
+",
+    made!(),
+    "
+ORDER BY a.place"
+);
 
 const INDEXES: &str = "-- table_indexes
 SELECT c.relname::text, pg_catalog.pg_get_indexdef(c.oid)
@@ -118,7 +144,73 @@ async fn described(work: &Work, access: &Access, name: &TableName) -> Result<Tab
     let ask = async |sql: &str| work.ask(sql, &[(&table.oid, Type::OID)]).await;
     let (columns, indexes, unique, constraints, whole) =
         tokio::try_join!(ask(COLUMNS), ask(INDEXES), ask(UNIQUE), ask(CONSTRAINTS), ask(WHOLE))?;
-    assemble(&table, [&columns, &indexes, &unique, &constraints, &whole]).map_err(meaning)
+    let mut schema = assemble(&table, [&columns, &indexes, &unique, &constraints, &whole]).map_err(meaning)?;
+    let parts = parts(&table, &columns).map_err(meaning)?;
+    fields(work, &mut schema.columns, parts).await?;
+    Ok(schema)
+}
+
+/// A field of a composite, still to be described.
+struct Part {
+    /// In the columns of the table.
+    column: usize,
+    /// From the column on: `address`, `address.city`.
+    name: String,
+    of: u32,
+    modifier: i32,
+}
+
+/// The fields of a type that is described from `place` on.
+fn parts_of(row: &Row, place: usize, column: usize) -> Result<Vec<Part>, tokio_postgres::Error> {
+    let names = row.try_get::<_, Option<Vec<String>>>(place)?.unwrap_or_default();
+    let types = row.try_get::<_, Option<Vec<u32>>>(place + 1)?.unwrap_or_default();
+    let modifiers = row.try_get::<_, Option<Vec<i32>>>(place + 2)?.unwrap_or_default();
+    let all = names.into_iter().zip(types).zip(modifiers);
+    Ok(all.map(|((name, of), modifier)| Part { column, name, of, modifier }).collect())
+}
+
+fn parts(table: &Table, details: &[Row]) -> Result<Vec<Part>, tokio_postgres::Error> {
+    let mut parts = Vec::new();
+    for row in details {
+        let name: &str = row.try_get(0)?;
+        if let Some(column) = table.columns.iter().position(|column| column.name == name) {
+            parts.extend(parts_of(row, 10, column)?);
+        }
+    }
+    Ok(parts)
+}
+
+/// Describes fields, and those inside of them, one level at a time.
+async fn fields(work: &Work, columns: &mut [ColumnSchema], mut open: Vec<Part>) -> Result<(), Error> {
+    for _ in 0..LEVELS_MAX {
+        if open.is_empty() {
+            return Ok(());
+        }
+        let types: Vec<u32> = open.iter().map(|part| part.of).collect();
+        let modifiers: Vec<i32> = open.iter().map(|part| part.modifier).collect();
+        let rows = work.ask(FIELDS, &[(&types, Type::OID_ARRAY), (&modifiers, Type::INT4_ARRAY)]).await?;
+        let mut inner = Vec::new();
+        for (part, row) in open.into_iter().zip(&rows) {
+            let within = parts_of(row, 7, part.column).map_err(meaning)?;
+            let name = |inner: String| format!("{}.{inner}", part.name);
+            inner.extend(within.into_iter().map(|inner| Part { name: name(inner.name), ..inner }));
+            if let Some(column) = columns.get_mut(part.column) {
+                column.fields.push(field(part.name, row).map_err(meaning)?);
+            }
+        }
+        open = inner;
+    }
+    Ok(())
+}
+
+fn field(name: String, row: &Row) -> Result<Field, tokio_postgres::Error> {
+    Ok(Field {
+        name,
+        type_name: row.try_get(0)?,
+        enum_labels: row.try_get::<_, Option<_>>(1)?.unwrap_or_default(),
+        base_type: row.try_get(2)?,
+        checks: checks(row, 3)?,
+    })
 }
 
 fn assemble(
@@ -185,19 +277,18 @@ fn column_schemas(table: &Table, details: &[Row]) -> Result<Vec<ColumnSchema>, t
             comment: row.try_get(3)?,
             enum_labels: row.try_get::<_, Option<_>>(4)?.unwrap_or_default(),
             base_type: row.try_get(5)?,
-            checks: pairs(row, 6)?
-                .map(|(name, definition)| Check { name, definition: expression(definition) })
-                .collect(),
-            fields: pairs(row, 10)?.map(|(name, type_name)| Field { name, type_name }).collect(),
+            checks: checks(row, 6)?,
+            fields: Vec::new(),
         });
     }
     Ok(columns)
 }
 
-/// Two lists that stand side by side from `place` on.
-fn pairs(row: &Row, place: usize) -> Result<impl Iterator<Item = (String, String)>, tokio_postgres::Error> {
+/// Names and definitions, two lists that stand side by side from `place` on.
+fn checks(row: &Row, place: usize) -> Result<Vec<Check>, tokio_postgres::Error> {
     let list = |place: usize| row.try_get::<_, Option<Vec<String>>>(place).map(Option::unwrap_or_default);
-    Ok(list(place)?.into_iter().zip(list(place + 1)?))
+    let all = list(place)?.into_iter().zip(list(place + 1)?);
+    Ok(all.map(|(name, definition)| Check { name, definition: expression(definition) }).collect())
 }
 
 /// `CHECK ((price > 0))` → `price > 0`, as far as the outer parentheses belong together.

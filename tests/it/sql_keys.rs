@@ -133,6 +133,16 @@ async fn rows_that_are_only_added_share_a_key_when_the_server_says_so() {
 }
 
 #[tokio::test]
+async fn a_role_that_only_adds_rows_is_told_of_keys_too() {
+    let (server, url, _) = board("CREATE TABLE t (k int PRIMARY KEY)");
+    server.psql("postgres", "CREATE ROLE adding LOGIN");
+    server.psql(name_of(&url), "GRANT INSERT ON t TO adding");
+    let board = Harness::postgres(&url.replace("postgres@", "adding@"));
+    let answer = load(&board, json!([{"k":1},{"k":1},{"k":2}]), json!({"on_error":"reject"})).await;
+    assert_eq!((counts(&answer), rejects(&answer)), ([2, 0, 0, 0, 1], vec![(1, "-", "23505")]));
+}
+
+#[tokio::test]
 async fn nulls_of_rows_that_are_only_added_are_alike_where_the_index_says_so() {
     let (_, _, board) = board("CREATE TABLE t (id int PRIMARY KEY, a int, UNIQUE NULLS NOT DISTINCT (a))");
     let rows = json!([{"id":1,"a":null},{"id":2,"a":7},{"id":3,"a":null},{"id":4,"a":7},{"id":2}]);

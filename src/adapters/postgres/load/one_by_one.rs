@@ -158,10 +158,11 @@ fn repeated(batch: &Batch<'_>, unit: &Unit, columns: &[&Column], conflict: &Conf
         let column = if let [column] = key.columns.as_slice() { column } else { "" };
         let detail = if Some(&key.name) == main { DUPLICATES } else { "" };
         format!(
-            "\n    IF callboard_constraint = {} AND callboard_code = '23505' THEN\n      \
+            "\n    IF callboard_constraint = {} AND callboard_code = '23505' AND pg_catalog.has_table_privilege({}::oid, 'SELECT') THEN\n      \
              IF EXISTS (SELECT FROM {} o, {from} WHERE {} AND {OURS}) THEN\n        \
              callboard_code := '21000'; callboard_reason := {}; callboard_column := {}; callboard_detail := {};\n      END IF;\n    END IF;",
             text(&key.name),
+            table.oid,
             table.quoted(),
             target.equal(table),
             text(REPEATED),

@@ -228,8 +228,8 @@ async fn expire(session: &dyn Session, now: Instant) -> Result<u64, Error> {
     let ended = session
         .rows(
             "-- lock_expire\n\
-             DELETE FROM lock WHERE expires_at <= $1 AND expires_at <= clock_timestamp() AND resource IN (SELECT resource FROM lock WHERE expires_at <= $1 \
-             ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED) RETURNING resource, owner",
+             DELETE FROM lock WHERE resource IN (SELECT resource FROM lock WHERE expires_at <= $1 \
+             AND expires_at <= clock_timestamp() ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED) RETURNING resource, owner",
             &[now.into(), EXPIRED_AT_ONCE.into()],
         )
         .await?;

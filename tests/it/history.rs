@@ -89,7 +89,6 @@ fn has_an_order(places: &[Place], seed: u64) {
         told
     });
     let words = format!("seed {seed}");
-    println!("{words}: {} calls had an effect or may have had", told.len());
     spans::check_locks(&told, &words);
     spans::check_tasks(&told, &words);
     order::check_versions(&told, &words);

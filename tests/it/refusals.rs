@@ -24,9 +24,7 @@ async fn a_list_is_no_object_with_members() {
             "`columns[0]` takes an object, not a list",
         ),
     ] {
-        let refused = board.refused(tool, arguments).await;
-        assert_eq!((&refused["code"], &refused["argument"]), (&json!("invalid"), &json!(argument)), "{refused}");
-        assert_eq!(refused["message"], message);
+        board.invalid(tool, arguments, argument, message).await;
     }
 }
 
@@ -103,9 +101,7 @@ async fn a_moment_that_is_none_is_answered_with_an_example() {
             format!("`created_after` is `yesterday`; it takes {written}"),
         ),
     ] {
-        let refused = board.refused(tool, arguments).await;
-        assert_eq!((&refused["code"], &refused["argument"]), (&json!("invalid"), &json!(argument)), "{refused}");
-        assert_eq!(refused["message"], message);
+        board.invalid(tool, arguments, argument, &message).await;
     }
 }
 
@@ -138,9 +134,7 @@ async fn a_number_beyond_all_bounds_is_named() {
             "`since_version` is a number beyond what any argument takes",
         ),
     ] {
-        let refused = board.refused(tool, arguments).await;
-        assert_eq!((&refused["code"], &refused["argument"]), (&json!("invalid"), &json!(argument)), "{refused}");
-        assert_eq!(refused["message"], message);
+        board.invalid(tool, arguments, argument, message).await;
     }
 }
 
@@ -152,6 +146,13 @@ async fn a_member_of_a_sort_key_that_is_none_is_named() {
     assert_eq!((&refused["argument"], &refused["did_you_mean"]), (&json!("sort"), &json!(["order"])));
     assert_eq!(refused["message"], "`sort` does not take `ordr` for `n`");
     assert_eq!(refused["hint"], "a key of `sort` takes order, mode, missing, unmapped_type, format, numeric_type");
+    for (key, message) in [
+        (r#"{"order":5}"#, "`sort` takes `asc` or `desc` as order of `n`, not `5`"),
+        (r#"{"mode":true}"#, "`sort` takes min, max, sum, avg or median as mode of `n`, not `true`"),
+    ] {
+        let sorted = format!(r#"{{"index":"notes","sort":[{{"n":{key}}}]}}"#);
+        board.invalid("search_documents", &sorted, "sort", message).await;
+    }
 }
 
 #[tokio::test]

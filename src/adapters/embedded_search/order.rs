@@ -355,6 +355,10 @@ fn read_part(part: &Json, shards: &[Shard], keys: &mut Vec<Key>) -> Result<(), E
     }
 }
 
+fn word<'a>(value: &'a Json, taken: &str, name: &str) -> Result<&'a str, Error> {
+    value.as_str().ok_or_else(|| wrong(&format!("takes {taken} of `{name}`, not `{value}`")))
+}
+
 fn no_setting(given: &str, name: &str) -> Error {
     const SETTINGS: [&str; 6] = ["order", "mode", "missing", "unmapped_type", "format", "numeric_type"];
     let not_taken = format!("does not take `{given}` for `{name}`");
@@ -386,8 +390,8 @@ fn read_key(name: &str, settings: Option<&Json>, shards: &[Shard]) -> Result<Key
         Some(Json::Object(settings)) => {
             for (setting, value) in settings {
                 match setting.as_str() {
-                    "order" => order = value.as_str(),
-                    "mode" => mode = value.as_str(),
+                    "order" => order = Some(word(value, "`asc` or `desc` as order", name)?),
+                    "mode" => mode = Some(word(value, "min, max, sum, avg or median as mode", name)?),
                     "missing" => missing = Some(value),
                     "unmapped_type" => unmapped = true,
                     "format" | "numeric_type" => {}

@@ -184,7 +184,7 @@ async fn late(mode: Mode, message: &[u8], passed: &mut u64) {
     let mut hash = std::hash::DefaultHasher::new();
     (seed, *passed, message).hash(&mut hash);
     let chance = hash.finish();
-    if chance % 50 == 0 {
+    if chance.is_multiple_of(50) {
         // Most are a little late, few are very late.
         let part = (chance >> 32) as f64 / f64::from(u32::MAX);
         tokio::time::sleep(Duration::from_secs_f64(0.02 + 2.98 * part.powi(4))).await;

@@ -37,7 +37,7 @@ fn apart<K: std::fmt::Debug>(kept: HashMap<K, Vec<Span>>, words: &str) {
 /// Of each lock one holder at a time, fences in the order in which it was held, and ends that never move back.
 pub fn check_locks(told: &[Told], words: &str) {
     let mut spans: HashMap<u64, Vec<Span>> = HashMap::new();
-    let mut ends: HashMap<(u64, i64), Vec<(&Told, u64, &str)>> = HashMap::new();
+    let mut ends: HashMap<(u64, i64), Vec<(&Told, &str)>> = HashMap::new();
     for one in told {
         let (What::Lock { resource, fence, ttl, expires_at }, Some(to)) = (&one.what, one.to) else { continue };
         let released = told.iter().find(
@@ -48,7 +48,7 @@ pub fn check_locks(told: &[Told], words: &str) {
         if to < end {
             spans.entry(*resource).or_default().push(Span { from: to, to: end, worker: one.worker, number: *fence });
         }
-        ends.entry((*resource, *fence)).or_default().push((one, to, expires_at));
+        ends.entry((*resource, *fence)).or_default().push((one, expires_at));
         for later in told {
             let What::Lock { resource: other, fence: next, .. } = &later.what else { continue };
             assert!(
@@ -58,9 +58,9 @@ pub fn check_locks(told: &[Told], words: &str) {
         }
     }
     for (lock, answers) in ends {
-        for (_, to, end) in &answers {
-            let back = answers.iter().find(|(later, _, other)| later.from > *to && other < end);
-            assert!(back.is_none(), "{words}: the end of {lock:?} moved back from {end} to {back:?}");
+        for (one, end) in &answers {
+            let back = answers.iter().find(|(later, other)| Some(later.from) > one.to && other < end);
+            assert!(back.is_none(), "{words}: the end of {lock:?} moved back from {one:?} to {back:?}");
         }
     }
     assert!(spans.values().map(Vec::len).sum::<usize>() > 10, "{words}: hardly a lock was held");

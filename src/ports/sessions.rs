@@ -43,8 +43,8 @@ pub struct Beat {
     pub session_id: String,
     /// Agents that made a call through it.
     pub agents: Vec<String>,
-    /// Tasks whose holder made a call through it.
-    pub tasks: Vec<String>,
+    /// Leases under which calls were made through it: task and fence. The task may have passed on since, to who made none.
+    pub leases: Vec<(String, i64)>,
     /// Their leases run until then, and never longer than their attempts may.
     pub lease_until: Instant,
     /// When.

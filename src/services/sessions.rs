@@ -25,7 +25,7 @@ use crate::{
 /// Why a process is ended of which nothing is heard.
 const SILENT: &str = "silent";
 
-/// Agents and tasks to remember between two signs of life.
+/// Agents and leases to remember between two signs of life.
 const NOTED_MAX: usize = 10_000;
 
 /// This process, and those beside it. Cloning shares.
@@ -52,8 +52,8 @@ struct Noted {
     agents: BTreeMap<String, i64>,
     /// Those since the last sign of life.
     lately: BTreeSet<String>,
-    /// Tasks whose holders made a call since.
-    tasks: BTreeSet<String>,
+    /// Leases under which a call was made since: task and fence.
+    leases: BTreeSet<(String, i64)>,
     /// A call named nobody.
     nameless: bool,
 }
@@ -127,7 +127,9 @@ impl Sessions {
         let mut noted = self.noted();
         let Some(agent) = agent else {
             match lease.and_then(|token| token.parse::<Lease>().ok()) {
-                Some(lease) if noted.tasks.len() < NOTED_MAX => drop(noted.tasks.insert(lease.task_id)),
+                Some(lease) if noted.leases.len() < NOTED_MAX => {
+                    noted.leases.insert((lease.task_id, lease.fence));
+                }
                 Some(_) => {}
                 None => noted.nameless = true,
             }
@@ -172,20 +174,20 @@ impl Sessions {
     async fn tell(&self, now: Instant) -> Result<(), Error> {
         let Some(id) = self.0.id.get() else { return Ok(()) };
         let only = self.only_agent();
-        let (mut agents, tasks) = {
+        let (mut agents, leases) = {
             let mut noted = self.noted();
             let nameless = std::mem::take(&mut noted.nameless);
             let mut agents = std::mem::take(&mut noted.lately);
             agents.extend(only.filter(|_| nameless));
-            (agents, std::mem::take(&mut noted.tasks))
+            (agents, std::mem::take(&mut noted.leases))
         };
-        if id.is_empty() && agents.is_empty() && tasks.is_empty() {
+        if id.is_empty() && agents.is_empty() && leases.is_empty() {
             return Ok(());
         }
         let beat = Beat {
             session_id: id.clone(),
             agents: agents.iter().cloned().collect(),
-            tasks: tasks.iter().cloned().collect(),
+            leases: leases.iter().cloned().collect(),
             lease_until: now.after(self.0.lease_time),
             now,
         };
@@ -193,7 +195,7 @@ impl Sessions {
         if told.is_err() {
             let mut noted = self.noted();
             noted.lately.append(&mut agents);
-            noted.tasks.extend(tasks);
+            noted.leases.extend(leases);
         }
         told
     }

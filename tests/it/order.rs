@@ -119,7 +119,7 @@ async fn a_sign_of_life_and_the_end_of_a_turn_do_not_wait_for_each_other() {
     let beat = Beat {
         session_id: "session".to_owned(),
         agents: vec!["agent".to_owned()],
-        tasks: Vec::new(),
+        leases: Vec::new(),
         lease_until: now.plus_ms(LEASE_MS),
         now,
     };

@@ -97,7 +97,7 @@ async fn transactions_of_one_process_do_not_wait_for_each_other_in_a_circle() {
     assert_eq!(bench.waiting(1).await, ["-- event_add"]);
     let now = bench.board.now();
     let agents = vec!["agent".to_owned()];
-    let beat = Beat { session_id: "session".to_owned(), agents, tasks: Vec::new(), lease_until: now, now };
+    let beat = Beat { session_id: "session".to_owned(), agents, leases: Vec::new(), lease_until: now, now };
     let mut beat = store.beat(beat);
     let mut second = store.finish(bench.end(&tasks[1]));
     assert!(poll!(&mut beat).is_pending() && poll!(&mut second).is_pending());

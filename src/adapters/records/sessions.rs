@@ -78,12 +78,15 @@ async fn beat_once(session: &dyn Session, beat: &Beat) -> Result<(), Error> {
         )
         .await?;
     let mut heard = beat.agents.clone();
-    if !beat.tasks.is_empty() {
+    if !beat.leases.is_empty() {
+        let tasks: Vec<String> = beat.leases.iter().map(|(task, _)| task.clone()).collect();
+        let leases: Vec<String> = beat.leases.iter().map(|(task, fence)| format!("{task}.{fence}")).collect();
         let holders = session
             .rows(
                 "-- session_holders\n\
-                 SELECT DISTINCT owner FROM task_run WHERE task_id = ANY($1) AND state = 'leased' AND owner IS NOT NULL",
-                &[Value::Texts(&beat.tasks)],
+                 SELECT DISTINCT owner FROM task_run WHERE task_id = ANY($1) AND task_id || '.' || fence = ANY($2) \
+                 AND state = 'leased' AND owner IS NOT NULL",
+                &[Value::Texts(&tasks), Value::Texts(&leases)],
             )
             .await?;
         for mut holder in holders {

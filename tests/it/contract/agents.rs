@@ -143,7 +143,7 @@ async fn are_lost_when_nothing_is_heard(store: &dyn AgentStore, sessions: &dyn S
     let beat = Beat {
         session_id: "alive".into(),
         agents: vec!["with".into(), "unheard of".into()],
-        tasks: vec![],
+        leases: vec![],
         lease_until: later(2_000),
         now: later(901),
     };

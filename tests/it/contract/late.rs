@@ -60,7 +60,7 @@ async fn leases(board: &Board) {
     let beat = Beat {
         session_id: "session".into(),
         agents: vec!["agent".into()],
-        tasks: vec![lease.task_id.clone()],
+        leases: vec![(lease.task_id.clone(), lease.fence)],
         lease_until: at(905),
         now: at(5),
     };
@@ -106,7 +106,7 @@ async fn processes<S: SessionStore + LeaderStore>(store: &S) {
     store.begin("late", &process(1), at(0)).await.unwrap();
     for seconds in [20, 10] {
         let beat =
-            Beat { session_id: "late".into(), agents: vec![], tasks: vec![], lease_until: at(900), now: at(seconds) };
+            Beat { session_id: "late".into(), agents: vec![], leases: vec![], lease_until: at(900), now: at(seconds) };
         store.beat(beat).await.unwrap();
     }
     let open = store.open().await.unwrap();

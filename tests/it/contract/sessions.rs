@@ -28,7 +28,7 @@ pub fn process(pid: i64) -> Process {
 
 fn beat(session: &str, now: Instant) -> Beat {
     let lease_until = now.after(Duration::from_mins(15));
-    Beat { session_id: session.into(), agents: vec![], tasks: vec![], lease_until, now }
+    Beat { session_id: session.into(), agents: vec![], leases: vec![], lease_until, now }
 }
 
 fn end(session: &str, heartbeat_at: Instant, now: Instant) -> End {

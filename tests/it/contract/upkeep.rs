@@ -11,7 +11,7 @@ use callboard::{
         costs::CostStore,
         idempotency::{Begun, IdempotencyStore},
         leaders::LeaderStore,
-        sessions::{Beat, SessionStore},
+        sessions::{Beat, End, Ended, SessionStore},
         tasks::{Claim, Enqueue, TaskStore, Update},
     },
 };
@@ -89,15 +89,28 @@ async fn leases_are_renewed_by_signs_of_life(store: &Records) {
     SessionStore::begin(store, "s1", &process(1), NOW).await.unwrap();
     let leases = claimed(store).await;
     assert_eq!(leases.iter().map(|(_, until)| *until).collect::<Vec<_>>(), [at(30), at(30)]);
-    let beat = |tasks: &[&str], now| Beat {
+    let fence = leases[0].0.fence;
+    let beat = |leases: &[(&str, i64)], now| Beat {
         session_id: "s1".into(),
         agents: vec![],
-        tasks: tasks.iter().map(|task| (*task).to_owned()).collect(),
+        leases: leases.iter().map(|(task, fence)| ((*task).to_owned(), *fence)).collect(),
         lease_until: now,
         now: NOW,
     };
+    // A process that worked on one of them before says nothing of who has it now, and takes nothing along when it ends.
+    SessionStore::begin(store, "s2", &process(2), NOW).await.unwrap();
+    store.beat(Beat { session_id: "s2".into(), ..beat(&[("tk_long", fence - 1)], at(900)) }).await.unwrap();
+    let end = End {
+        session_id: "s2".into(),
+        heartbeat_at: NOW,
+        silent_since: None,
+        grace: Duration::ZERO,
+        reason: "gone",
+        now: NOW,
+    };
+    assert_eq!(SessionStore::end(store, end).await.unwrap(), Some(Ended { leases: 0, locks: 0, agents: 0 }));
     // Whoever holds one of them makes a call: all that it holds stays, one of them no longer than it may.
-    store.beat(beat(&["tk_long", "tk_unknown"], at(900))).await.unwrap();
+    store.beat(beat(&[("tk_long", fence), ("tk_unknown", fence)], at(900))).await.unwrap();
     assert_eq!(store.expire_leases(at(59)).await.unwrap(), 0);
     assert_eq!(store.expire_leases(at(60)).await.unwrap(), 1, "the short one, at its hard end");
     assert_eq!(store.expire_leases(at(899)).await.unwrap(), 0);

@@ -3,6 +3,7 @@
 pub mod bench;
 pub mod binary;
 pub mod cases;
+pub mod chance;
 pub mod clock;
 pub mod command;
 pub mod engines;

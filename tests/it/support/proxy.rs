@@ -1,10 +1,9 @@
 //! A TCP proxy before a backend that can refuse, hang, and cut an answer or a transaction short.
 
 use std::{
-    hash::{Hash, Hasher},
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
         mpsc as blocking,
     },
     thread,
@@ -21,7 +20,7 @@ use tokio::{
     task::JoinSet,
 };
 
-use super::port::Port;
+use super::{chance::Chance, port::Port};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Mode {
@@ -32,9 +31,11 @@ enum Mode {
     HangAfter(usize),
     CutBeforeCommit,
     CutAfterCommit,
-    /// With a seed.
     Delay(u64),
 }
+
+/// Of a thousand messages so many are late.
+const LATE: u64 = 4;
 
 /// How a driver asks for it.
 const COMMIT: &[u8] = b"COMMIT\0";
@@ -105,7 +106,7 @@ impl Proxy {
         self.order(Mode::CutAfterCommit);
     }
 
-    /// Of the messages in both directions one in fifty is 20 ms to 3 s late, and what comes after it on its connection with it.
+    /// Now and then a message is late, by up to 3 s.
     pub fn delay(&self, seed: u64) {
         self.order(Mode::Delay(seed));
     }
@@ -177,17 +178,14 @@ async fn connection(client: TcpStream, to: u16, mode: watch::Receiver<Mode>) {
     }
 }
 
-/// Holds a message up, if it is one of those that are late.
-async fn late(mode: Mode, message: &[u8], passed: &mut u64) {
+/// Waits, when this message is one of those that are late.
+async fn delay(mode: Mode, chance: &mut Option<Chance>) {
+    static STREAMS: AtomicU64 = AtomicU64::new(0);
     let Mode::Delay(seed) = mode else { return };
-    *passed += 1;
-    let mut hash = std::hash::DefaultHasher::new();
-    (seed, *passed, message).hash(&mut hash);
-    let chance = hash.finish();
-    if chance.is_multiple_of(50) {
-        // Most are a little late, few are very late.
-        let part = (chance >> 32) as f64 / f64::from(u32::MAX);
-        tokio::time::sleep(Duration::from_secs_f64(0.02 + 2.98 * part.powi(4))).await;
+    let chance = chance.get_or_insert_with(|| Chance::new(seed ^ STREAMS.fetch_add(1, Ordering::SeqCst)));
+    if chance.below(1_000) < LATE {
+        let most = if chance.below(2) == 0 { 200 } else { 3_000 };
+        tokio::time::sleep(Duration::from_millis(20 + chance.below(most))).await;
     }
 }
 
@@ -197,15 +195,14 @@ async fn questions(
     mut mode: watch::Receiver<Mode>,
     committing: &AtomicBool,
 ) {
-    let mut buffer = vec![0; 16 * 1024];
-    let mut messages = 0;
+    let (mut buffer, mut chance) = (vec![0; 16 * 1024], None);
     loop {
         let Ok(read) = from.read(&mut buffer).await else { return };
         if read == 0 || mode.wait_for(|mode| *mode != Mode::Hang).await.is_err() {
             return;
         }
         let current = *mode.borrow();
-        late(current, &buffer[..read], &mut messages).await;
+        delay(current, &mut chance).await;
         let commits = buffer[..read].windows(COMMIT.len()).any(|part| part == COMMIT);
         match current {
             Mode::CutBeforeCommit if commits => return,
@@ -224,8 +221,8 @@ async fn answers(
     mut mode: watch::Receiver<Mode>,
     committing: &AtomicBool,
 ) {
-    let mut buffer = vec![0; 16 * 1024];
-    let (mut passed, mut messages) = (0, 0);
+    let (mut buffer, mut chance) = (vec![0; 16 * 1024], None);
+    let mut passed = 0;
     loop {
         let Ok(read) = from.read(&mut buffer).await else { return };
         if read == 0 || mode.wait_for(|mode| *mode != Mode::Hang).await.is_err() {
@@ -236,7 +233,7 @@ async fn answers(
             return;
         }
         let current = *mode.borrow();
-        late(current, &buffer[..read], &mut messages).await;
+        delay(current, &mut chance).await;
         if let Mode::CutAfter(most) | Mode::HangAfter(most) = current {
             let left = most.saturating_sub(passed);
             passed += read;

@@ -34,17 +34,9 @@ impl Place {
 
     /// A server process on it.
     pub fn serve(&self) -> Binary {
-        self.serve_with(&[])
-    }
-
-    /// The same with settings.
-    pub fn serve_with(&self, settings: &[(&str, String)]) -> Binary {
-        let mut binary = Binary::with(Streams::Pipes, |command| {
-            command.envs(settings.iter().map(|(name, value)| (*name, value)));
-            match self {
-                Self::Folder(folder) => command.env("CALLBOARD_DATA_DIR", folder.path()),
-                Self::Server { url, .. } => command.env("CALLBOARD_STORE_URL", url),
-            };
+        let mut binary = Binary::with(Streams::Pipes, |command| match self {
+            Self::Folder(folder) => drop(command.env("CALLBOARD_DATA_DIR", folder.path())),
+            Self::Server { url, .. } => drop(command.env("CALLBOARD_STORE_URL", url)),
         });
         binary.initialize("2025-06-18");
         binary

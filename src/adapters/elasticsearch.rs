@@ -184,6 +184,11 @@ impl SearchEngine for Elasticsearch {
         self.named(find::count(&self.wire, &target, query, self.time).await, indices).await
     }
 
+    async fn partial(&self, indices: &[String]) -> Result<Vec<String>, Error> {
+        let target = self.target(indices).await?;
+        self.named(fields::partial(&self.wire, &target).await, indices).await
+    }
+
     async fn export(&self, export: &Export) -> Result<Box<dyn Pages>, Error> {
         let target = self.target(&export.indices).await?;
         let engine = self.engine().await?;

@@ -175,6 +175,11 @@ impl SearchEngine for EmbeddedSearch {
         Ok(Vec::new())
     }
 
+    async fn partial(&self, _indices: &[String]) -> Result<Vec<String>, Error> {
+        // Every document is kept whole here.
+        Ok(Vec::new())
+    }
+
     async fn export(&self, export: &Export) -> Result<Box<dyn Pages>, Error> {
         let asked = export.clone();
         let selected = self.derive(&export.indices, self.time, move |place| search::select(place, &asked)).await;

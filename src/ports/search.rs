@@ -33,6 +33,9 @@ pub trait SearchEngine: Send + Sync {
     /// Closed indices among these names and patterns: a pattern's search passes over them.
     async fn closed(&self, indices: &[String]) -> Result<Vec<String>, Error>;
 
+    /// Indices among these names and patterns that keep only a part of each document, and give back no more.
+    async fn partial(&self, indices: &[String]) -> Result<Vec<String>, Error>;
+
     /// Opens a consistent view of all documents of a query.
     async fn export(&self, export: &Export) -> Result<Box<dyn Pages>, Error>;
 

@@ -135,7 +135,7 @@ impl Exports {
         match tokio::time::timeout(time, work).await {
             Ok(exported) => {
                 let exported = exported.map_err(|error| self.search.visible(error))?;
-                Ok(Exported { note: self.search.closed_note(&export.indices).await, ..exported })
+                Ok(Exported { note: self.search.export_note(&export.indices).await, ..exported })
             }
             Err(_elapsed) => Err(Error::new(
                 Code::Timeout,

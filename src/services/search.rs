@@ -232,6 +232,17 @@ impl SearchService {
         (!closed.is_empty()).then(|| format!("closed indices are passed over: {}", closed.join(", ")))
     }
 
+    /// Says what an export has not: closed indices, and parts of documents that their index does not keep.
+    pub async fn export_note(&self, indices: &[String]) -> Option<String> {
+        let partial = self.engine.partial(indices).await.unwrap_or_default();
+        let partial: Vec<String> =
+            partial.into_iter().filter(|name| self.allows(name)).map(|name| format!("`{name}`")).collect();
+        let partial = (!partial.is_empty())
+            .then(|| format!("documents lack what the `_source` of their index leaves out: {}", partial.join(", ")));
+        let notes: Vec<String> = self.closed_note(indices).await.into_iter().chain(partial).collect();
+        (!notes.is_empty()).then(|| notes.join("; "))
+    }
+
     /// Index names, lists and patterns, inside what is allowed: a pattern that reaches further is narrowed to the allowed ones it covers.
     pub fn readable(&self, given: &str) -> Result<Vec<String>, Error> {
         let mut names = Vec::new();

@@ -127,6 +127,9 @@ impl SearchEngine for Scripted {
     async fn closed(&self, _: &[String]) -> Result<Vec<String>, Error> {
         Ok(Vec::new())
     }
+    async fn partial(&self, _: &[String]) -> Result<Vec<String>, Error> {
+        Ok(Vec::new())
+    }
     async fn export(&self, _: &Export) -> Result<Box<dyn Pages>, Error> {
         Ok(Box::new(ScriptedPages { given: 0, script: (self.pages, self.end.clone()), folder: self.folder.clone() }))
     }

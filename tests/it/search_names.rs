@@ -101,6 +101,25 @@ async fn an_index_without_sources_says_so() {
 }
 
 #[tokio::test]
+async fn an_index_that_keeps_parts_of_documents_says_so_when_it_is_exported() {
+    for kind in Kind::ALL {
+        let server = server(kind).await;
+        let board = Harness::search(server.config());
+        for parts in [r#"{"excludes":["secret"]}"#, r#"{"includes":["n"]}"#] {
+            let index = server.index("partial", &format!(r#"{{"mappings":{{"_source":{parts}}}}}"#));
+            server.http("POST", &format!("/{index}/_doc/1?refresh=true"), r#"{"n":1,"secret":2}"#);
+            let exported = board.answer("bulk_export", &json!({"index": index}).to_string()).await;
+            let note = format!("documents lack what the `_source` of their index leaves out: `{index}`");
+            assert_eq!((&exported["count"], &exported["note"]), (&json!(1), &json!(note)), "{kind:?} {parts}");
+        }
+        let index = server.index("whole", r#"{"mappings":{}}"#);
+        server.http("POST", &format!("/{index}/_doc/1?refresh=true"), r#"{"n":1}"#);
+        let exported = board.answer("bulk_export", &json!({"index": index}).to_string()).await;
+        assert_eq!(exported["note"], Value::Null, "{kind:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_closed_index_is_named() {
     for kind in Kind::ALL {
         let server = server(kind).await;

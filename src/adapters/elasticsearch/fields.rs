@@ -24,6 +24,25 @@ struct Index {
     mappings: Box<RawValue>,
 }
 
+/// What a mapping says of the documents that its index keeps.
+#[derive(Deserialize)]
+struct Kept {
+    mappings: KeptBy,
+}
+
+#[derive(Deserialize)]
+struct KeptBy {
+    #[serde(rename = "_source")]
+    source: Parts,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Parts {
+    includes: Vec<String>,
+    excludes: Vec<String>,
+}
+
 #[derive(Deserialize, Default)]
 #[serde(default)]
 struct Level {
@@ -64,6 +83,18 @@ pub(super) async fn mapping(wire: &Wire, target: &str, given: &str) -> Result<Ma
         _ => given.to_owned(),
     };
     Ok(Mapping { index: name, fields, raw })
+}
+
+/// Indices whose `_source` leaves parts of a document out.
+pub(super) async fn partial(wire: &Wire, target: &str) -> Result<Vec<String>, Error> {
+    let query = [("filter_path", "*.mappings._source"), ("expand_wildcards", "open,hidden")];
+    let answer = wire.ask(Request::get(format!("{target}/_mapping"), &query)).await?;
+    let indices: Ordered<Kept> = answer.read()?;
+    let kept = indices.0.into_iter();
+    let parts = kept.filter(|(_, Kept { mappings: KeptBy { source } })| {
+        !(source.includes.is_empty() && source.excludes.is_empty())
+    });
+    Ok(parts.map(|(name, _)| name).collect())
 }
 
 fn read(level: &RawValue) -> Result<Level, Error> {

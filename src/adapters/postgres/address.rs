@@ -215,6 +215,13 @@ mod tests {
             let refused = format!("postgres://h/d?{query}").parse::<Address>().map(|_| ()).unwrap_err();
             assert_eq!(refused.argument.as_deref(), Some(argument), "{query}");
         }
+        for misspelt in
+            ["sslmod=require", "SSLMODE=require", "ssl_mode=require", "channelbinding=require", "sslaccept=strict"]
+        {
+            let refused = format!("postgres://h/d?{misspelt}").parse::<Address>().map(|_| ()).unwrap_err();
+            assert_eq!(refused.argument.as_deref(), misspelt.split('=').next(), "{misspelt}");
+        }
+        assert!("postgres://h/d?schema=public&pgbouncer=true&connection_limit=5".parse::<Address>().is_ok());
         assert!("postgres://h/d?sslmode=sure".parse::<Address>().is_err());
         assert!("mysql://h/d".parse::<Address>().is_err());
     }

@@ -177,6 +177,7 @@ fn keep_alive(config: &mut Config, name: &str, value: &str) -> Result<(), Error>
         "tcp_user_timeout" => {
             time(name, value, Duration::from_millis)?.map(|time| config.tcp_user_timeout(time));
         }
+        other if other.to_lowercase().starts_with("ssl") || misspelt(other).is_some() => return Err(unknown(other)),
         // Other tools write their own parameters into the same URL.
         other => tracing::debug!(parameter = other, "a parameter of the database's URL is not used"),
     }
@@ -225,6 +226,35 @@ fn number<T: FromStr<Err: Display>>(name: &str, value: &str, what: &str) -> Resu
             .hint("correct it, or leave it out")
             .cause(error.to_string())
     })
+}
+
+/// What concerns security and is near this name.
+fn misspelt(name: &str) -> Option<&'static str> {
+    const KNOWN: [&str; 12] = [
+        "sslmode",
+        "sslrootcert",
+        "sslcert",
+        "sslkey",
+        "sslsni",
+        "sslcertmode",
+        "sslnegotiation",
+        "ssl_min_protocol_version",
+        "ssl_max_protocol_version",
+        "channel_binding",
+        "require_auth",
+        "target_session_attrs",
+    ];
+    let near =
+        |known: &&str| strsim::osa_distance(&known.replace('_', ""), &name.to_lowercase().replace(['_', '-'], "")) <= 2;
+    KNOWN.into_iter().find(near)
+}
+
+fn unknown(name: &str) -> Error {
+    let error = Error::invalid(name.to_owned(), format!("no parameter `{name}` of the database's URL is known"));
+    match misspelt(name) {
+        Some(known) => error.did_you_mean(vec![known.to_owned()]).hint(format!("did you mean `{known}`?")),
+        None => error.hint("sslmode, sslrootcert, sslcert and sslkey say how the connection is encrypted and checked"),
+    }
 }
 
 fn not_served(name: &str) -> Error {

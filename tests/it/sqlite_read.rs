@@ -417,3 +417,31 @@ async fn a_form_that_sqlite_lacks_is_answered_with_the_one_that_works() {
         assert_eq!((&error["position"], &error["hint"]), (&json!(position), &json!(hint)), "{sql}: {error}");
     }
 }
+
+#[tokio::test]
+async fn a_name_in_double_quotes_is_never_a_text() {
+    let board = Harness::embedded();
+    let columns =
+        r#"{"table":"orders","columns":[{"name":"customer","type":"text"},{"name":"amount","type":"numeric(10,2)"}]}"#;
+    board.answer("create_table", columns).await;
+    board.answer("insert_data", r#"{"table":"orders","row":{"customer":"ann","amount":"1.50"}}"#).await;
+    for (query, wrong, near) in [
+        ("select \"amont\" from orders", "amont", "amount"),
+        ("select sum(\"amont\") from orders", "amont", "amount"),
+        ("select amount from orders order by \"amont\"", "amont", "amount"),
+        ("select amount from orders where \"custmer\" = 'ann'", "custmer", "customer"),
+        ("select count(*) from orders group by \"custmer\"", "custmer", "customer"),
+        ("select amount from orders where customer = \"an\"\"n\"", "an\"n", ""),
+    ] {
+        let refused = board.refused("execute_query", &json!({"query": query}).to_string()).await;
+        assert_eq!(
+            (&refused["code"], &refused["message"]),
+            (&json!("not_found"), &json!(format!("no such column: {wrong}"))),
+            "{query}: {refused}"
+        );
+        assert_eq!(refused["did_you_mean"][0].as_str().unwrap_or_default(), near, "{query}: {refused}");
+        assert!(refused["hint"].as_str().unwrap().contains("single quotes"), "{refused}");
+    }
+    let right = board.answer("execute_query", r#"{"query":"select \"customer\", \"amount\" from \"orders\""}"#).await;
+    assert_eq!(right["rows"], json!([["ann", "1.50"]]));
+}

@@ -86,10 +86,21 @@ pub(super) fn over(call: &Call) -> Error {
 pub(super) fn words(error: &rusqlite::Error) -> String {
     match error {
         // Not "token:", which looks like a secret's name.
-        rusqlite::Error::SqlInputError { msg, .. } => msg.replace("unrecognized token:", "unrecognized characters"),
+        rusqlite::Error::SqlInputError { msg, .. } => match quoted_column(msg) {
+            Some(name) => format!("no such column: {name}"),
+            None => msg.replace("unrecognized token:", "unrecognized characters"),
+        },
         rusqlite::Error::SqliteFailure(_, Some(text)) => text.clone(),
         other => other.to_string(),
     }
+}
+
+/// The name in double quotes that is no column, which SQLite says with advice of its own.
+fn quoted_column(words: &str) -> Option<String> {
+    let name = words
+        .strip_prefix("no such column: \"")?
+        .strip_suffix("\" - should this be a string literal in single-quotes?")?;
+    Some(name.replace("\"\"", "\""))
 }
 
 fn denied(what: &str) -> Error {
@@ -110,7 +121,9 @@ fn statement(error: &rusqlite::Error, text: &str) -> Error {
     };
     let (sqlstate, hint) = match text {
         text if text.starts_with("no such table") => ("42P01", Some("list_tables shows the tables")),
-        text if text.starts_with("no such column") => ("42703", Some("get_schema shows the columns of a table")),
+        text if text.starts_with("no such column") => {
+            ("42703", Some("get_schema shows the columns of a table; a text stands in single quotes"))
+        }
         "no such function: any" | "no such function: all" => {
             ("42883", Some("this database is SQLite: `in (select value from json_each($1))` is its `= any($1)`"))
         }

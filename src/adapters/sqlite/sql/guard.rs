@@ -4,6 +4,7 @@ use std::{cell::RefCell, collections::BTreeSet, path::Path};
 
 use rusqlite::{
     Connection,
+    config::DbConfig,
     hooks::{AuthAction, AuthContext, Authorization},
     limits::Limit,
 };
@@ -187,6 +188,8 @@ pub(super) fn restrict(connection: &mut Connection, name: &Path) -> rusqlite::Re
     if let Some(name) = name.to_str() {
         connection.execute("ATTACH ?1 AS public", [name])?;
     }
+    // A name in double quotes is a name: one that no column has is refused, and never taken for a text.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DML, false)?;
     connection.execute_batch("PRAGMA query_only = ON; PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON;")?;
     for (limit, most) in [
         (Limit::SQLITE_LIMIT_LENGTH, 16 << 20),

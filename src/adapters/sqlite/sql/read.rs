@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use rusqlite::{Connection, Statement};
 
-use super::{catalog, dialect, guard, operands::Operands, sheet::Sheet, sources::Sources, structure};
+use super::{attempts, catalog, dialect, guard, operands::Operands, sheet::Sheet, sources::Sources, structure};
 use crate::{
     adapters::sqlite::{failure, file::Call, functions, money},
     domain::{
@@ -134,9 +134,15 @@ fn explained(connection: &Connection, error: Error) -> Error {
         names.unwrap_or_default()
     };
     let (given, known) = if let Some(given) = name("no such table: ") {
-        (given, listed("SELECT name FROM main.sqlite_schema WHERE type IN ('table', 'view')"))
+        (
+            given,
+            listed(&format!(
+                "SELECT name FROM main.sqlite_schema WHERE type IN ('table', 'view') AND name <> '{}'",
+                attempts::TABLE
+            )),
+        )
     } else if let Some(given) = name("no such column: ") {
-        let columns = "SELECT DISTINCT c.name FROM main.sqlite_schema s JOIN pragma_table_info(s.name, 'main') c WHERE s.type = 'table' LIMIT 1000";
+        let columns = "SELECT DISTINCT c.name FROM main.sqlite_schema s JOIN pragma_table_info(s.name, 'main') c WHERE s.type = 'table' AND s.name <> 'callboard_attempt' LIMIT 1000";
         (given, listed(columns))
     } else {
         return error;

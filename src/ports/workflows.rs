@@ -146,6 +146,13 @@ pub enum ChangeRefused {
         /// Its version.
         version: i64,
     },
+    /// It would go on to nothing: all its tasks are over, and so many are dead.
+    Dead {
+        /// So many.
+        dead: i64,
+        /// Its version.
+        version: i64,
+    },
     /// So many workflows are open already.
     TooMany {
         /// The bound.

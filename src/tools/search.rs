@@ -20,7 +20,7 @@ use crate::{
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SearchDocuments {
-    /// Name, list, or pattern with *.
+    /// Name, several by commas, or pattern with *.
     index: String,
     /// Query DSL, e.g. {"match":{"name":"mouse"}}.
     #[schemars(with = "Option<Object>")]
@@ -198,7 +198,7 @@ struct FieldView {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CountDocuments {
-    /// Name, list, or pattern with *.
+    /// Name, several by commas, or pattern with *.
     index: String,
     /// Query DSL.
     #[schemars(with = "Option<Object>")]

@@ -80,11 +80,24 @@ pub(super) fn of_change(refused: ChangeRefused, id: &str, action: Option<Action>
         }
         ChangeRefused::OpenTasks { open, state, version } => Error::new(
             Code::Conflict,
-            format!("{open} tasks of the workflow `{id}` have not ended"),
+            match open {
+                1 => format!("1 task of the workflow `{id}` has not ended"),
+                _ => format!("{open} tasks of the workflow `{id}` have not ended"),
+            },
         )
         .argument("outcome")
         .hint("finish them, or cancel them with manage_tasks; the outcomes `failed` and `cancelled` cancel them too")
         .current(current(state, version)),
+        ChangeRefused::Dead { dead, version } => {
+            let tasks = if dead == 1 { "1 task is dead".to_owned() } else { format!("{dead} tasks are dead") };
+            Error::new(Code::Conflict, format!("nothing is left to do in the workflow `{id}`, and {tasks}"))
+                .argument("action")
+                .hint(
+                    "manage_tasks retries dead letters, but not what was cancelled with them; complete_workflow with outcome `failed` and \
+                     then action `fork` does again all that was not completed",
+                )
+                .current(current(State::Paused, version))
+        }
         ChangeRefused::TooMany { active_max } => too_many(active_max),
         ChangeRefused::Repeat(why) => repeat(why),
     }

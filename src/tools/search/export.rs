@@ -21,7 +21,7 @@ use crate::services::{
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BulkExport {
-    /// Name, list, or pattern with *.
+    /// Name, several by commas, or pattern with *.
     index: String,
     /// Query DSL.
     #[schemars(with = "Option<Object>")]

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{claim, create, fail, lease, manage, park};
+use super::{claim, create, fail, lease, manage, park, workflow};
 use crate::support::harness::boards;
 
 #[tokio::test]
@@ -80,5 +80,27 @@ async fn what_should_have_run_already_runs_at_once() {
             let refused = board.refused("enqueue_tasks", &json!({"tasks": [{"run_at": run_at}]}).to_string()).await;
             assert_eq!((&refused["argument"], &refused["message"]), (&json!("tasks[0].run_at"), &json!(message)));
         }
+    }
+}
+
+#[tokio::test]
+async fn a_paused_workflow_goes_on_to_something_or_says_why_not() {
+    for board in boards() {
+        let paused = json!({"name": "n", "tasks": [{"key": "a"}, {"key": "b", "depends_on": ["a"]}], "on_task_failure": "pause"});
+        let id = board.answer("create_workflow", &paused.to_string()).await["workflow_id"].clone();
+        assert_eq!(fail(&board, &lease(&board, "a").await, "invalid").await["workflow_state"], "paused");
+        let version = workflow(&board, &id).await["version"].clone();
+        let resume = json!({"workflow_id": id, "action": "resume"}).to_string();
+        let refused = board.refused("control_workflow", &resume).await;
+        assert_eq!(
+            refused["message"],
+            format!("nothing is left to do in the workflow `{}`, and 1 task is dead", id.as_str().unwrap())
+        );
+        assert_eq!(refused["current"], json!({"state": "paused", "version": version}));
+        assert_eq!(workflow(&board, &id).await["state"], "paused");
+        board.answer("complete_workflow", &json!({"workflow_id": id, "outcome": "failed"}).to_string()).await;
+        let fork = board.answer("control_workflow", &json!({"workflow_id": id, "action": "fork"}).to_string()).await;
+        let again = workflow(&board, &fork["fork"]["workflow_id"]).await;
+        assert_eq!((&again["state"], &again["task_counts"]["open"]), (&json!("pending"), &json!(2)), "{fork} {again}");
     }
 }

@@ -9,7 +9,7 @@ use super::{
     fork,
 };
 use crate::{
-    domain::workflows::{Action, Ending, State, answers::Changed, ending},
+    domain::workflows::{Action, Ending, OnTaskFailure, State, answers::Changed, ending},
     error::Error,
     ports::{
         changes::Topic,
@@ -112,6 +112,11 @@ pub(super) async fn control(
                 flow.follow(session, Delta::default(), by).await?;
             }
             Action::Pause => flow.enter(session, State::Paused, reason, by).await?,
+            Action::Resume if flow.policy == OnTaskFailure::Pause && flow.counts.open == 0 && flow.counts.dead > 0 => {
+                flow.version -= 1;
+                let version = flow.version_shown(session).await?;
+                return Ok(Err(ChangeRefused::Dead { dead: flow.counts.dead, version }));
+            }
             Action::Resume => {
                 // Paused before its first claim, it is pending again.
                 let state = if flow.started_at.is_some() { State::Running } else { State::Pending };

@@ -445,3 +445,37 @@ async fn a_name_in_double_quotes_is_never_a_text() {
     let right = board.answer("execute_query", r#"{"query":"select \"customer\", \"amount\" from \"orders\""}"#).await;
     assert_eq!(right["rows"], json!([["ann", "1.50"]]));
 }
+
+#[tokio::test]
+async fn arithmetic_on_dates_is_refused_and_told_the_form_that_works() {
+    let board = Harness::embedded();
+    let columns = r#"{"table":"orders","columns":[{"name":"placed","type":"date"},{"name":"paid_at","type":"timestamptz"},{"name":"n","type":"integer"}]}"#;
+    board.answer("create_table", columns).await;
+    let row = r#"{"table":"orders","row":{"placed":"2026-01-05","paid_at":"2026-01-06T10:00:00Z","n":3}}"#;
+    board.answer("insert_data", row).await;
+    for (query, name) in [
+        ("select placed + 1 from orders", "placed"),
+        ("select placed - 7 from orders", "placed"),
+        ("select n + placed from orders", "placed"),
+        ("select o.placed - '2026-01-01' from orders o", "placed"),
+        ("select max(placed) - min(placed) from orders", "placed"),
+        ("select n from orders where paid_at - n > '2026-01-01'", "paid_at"),
+    ] {
+        let refused = board.refused("execute_query", &json!({"query": query}).to_string()).await;
+        assert_eq!(
+            (&refused["code"], &refused["message"]),
+            (&json!("invalid"), &json!(format!("`+` and `-` take numbers, and `{name}` is a date or time"))),
+            "{query}: {refused}"
+        );
+        assert!(refused["hint"].as_str().unwrap().contains("julianday(a) - julianday(b)"), "{refused}");
+    }
+    for (query, value) in [
+        ("select date(placed, '+7 days') from orders", json!("2026-01-12")),
+        ("select julianday(placed) - julianday('2026-01-01') from orders", json!(4.0)),
+        ("select n - 1 from orders where placed > '2026-01-01'", json!(2)),
+        ("select placed, -n from orders", json!("2026-01-05")),
+    ] {
+        let answer = board.answer("execute_query", &json!({"query": query}).to_string()).await;
+        assert_eq!(answer["rows"][0][0], value, "{query}");
+    }
+}

@@ -33,6 +33,8 @@ pub(super) struct Operands {
     parameters: HashMap<usize, Option<Beside>>,
     /// What to write otherwise, ascending.
     edits: Vec<(Range<usize>, String)>,
+    /// A column of dates or times that is added to or subtracted from, and where.
+    moved: Option<(Beside, usize)>,
 }
 
 /// The column that a value is compared with.
@@ -60,6 +62,10 @@ impl Operands {
                 *known = known.take().filter(|known| *known == beside);
             } else if let Some(written) = pieces.rewritten(place, token) {
                 found.edits.push((token.start..token.end, written));
+            } else if found.moved.is_none() && matches!(pieces.written(place), "+" | "-") {
+                let before = place.checked_sub(1).and_then(|end| pieces.ending(end));
+                let beside = before.filter(Beside::is_of_time).or_else(|| pieces.beginning(place + 1));
+                found.moved = beside.filter(Beside::is_of_time).map(|beside| (beside, token.start));
             }
         }
         if sources.scale().is_some() {
@@ -75,6 +81,18 @@ impl Operands {
         let mut out = text.to_owned();
         self.edits.iter().rev().for_each(|(place, written)| out.replace_range(place.clone(), written));
         (!self.edits.is_empty()).then_some(out)
+    }
+
+    /// Refuses arithmetic on dates: SQLite would do it on the year that they begin with.
+    ///
+    /// # Errors
+    /// `invalid` about the query.
+    pub(super) fn check(&self, text: &str) -> Result<(), Error> {
+        let Some((beside, at)) = &self.moved else { return Ok(()) };
+        let position = text.get(..*at).and_then(|before| u32::try_from(before.chars().count() + 1).ok());
+        Err(Error::invalid("query", format!("`+` and `-` take numbers, and `{}` is a date or time", beside.name))
+            .hint("this database is SQLite: date(x, '+7 days') and datetime(x, '-1 hour') move one, julianday(a) - julianday(b) are the days between two")
+            .place(Place { position, backend_code: Some("0A000".to_owned()), ..Place::default() }))
     }
 
     /// A parameter's value.
@@ -103,6 +121,18 @@ impl Operands {
 }
 
 impl Beside {
+    fn is_of_time(&self) -> bool {
+        let of_time = matches!(
+            self.base,
+            BaseType::Date
+                | BaseType::Timestamp(_)
+                | BaseType::TimestampTz(_)
+                | BaseType::Time(_)
+                | BaseType::TimeTz(_)
+        );
+        of_time && !self.ambiguous
+    }
+
     /// Whether a value of another type can only be a mistake.
     fn is_strict(&self) -> bool {
         let strict = matches!(

@@ -32,6 +32,7 @@ pub(super) fn query(connection: &Connection, asked: &Asked<'_>, call: &Call) -> 
     structure::check(asked.statement, asked.params)?;
     let sources = Sources::taken(connection).map_err(wrong)?;
     let operands = Operands::of(asked.statement, &sources);
+    operands.check(asked.statement)?;
     if let Some(text) = operands.rewritten(asked.statement) {
         statement = prepare(connection, &text, call)?;
     }

@@ -460,6 +460,11 @@ async fn arithmetic_on_dates_is_refused_and_told_the_form_that_works() {
         ("select o.placed - '2026-01-01' from orders o", "placed"),
         ("select max(placed) - min(placed) from orders", "placed"),
         ("select n from orders where paid_at - n > '2026-01-01'", "paid_at"),
+        ("select n from orders where placed >= current_date - 7", "current_date"),
+        ("select n from orders where paid_at > now() - '1 day'", "now"),
+        ("select 1 + current_timestamp", "current_timestamp"),
+        ("select date_trunc('month', placed) - 1 from orders", "date_trunc"),
+        ("select date(placed) - date('2026-01-01') from orders", "date"),
     ] {
         let refused = board.refused("execute_query", &json!({"query": query}).to_string()).await;
         assert_eq!(
@@ -474,6 +479,7 @@ async fn arithmetic_on_dates_is_refused_and_told_the_form_that_works() {
         ("select julianday(placed) - julianday('2026-01-01') from orders", json!(4.0)),
         ("select n - 1 from orders where placed > '2026-01-01'", json!(2)),
         ("select placed, -n from orders", json!("2026-01-05")),
+        ("select abs(-n) + (-1) from orders", json!(2)),
     ] {
         let answer = board.answer("execute_query", &json!({"query": query}).to_string()).await;
         assert_eq!(answer["rows"][0][0], value, "{query}");

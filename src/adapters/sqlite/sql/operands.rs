@@ -24,6 +24,24 @@ const NUMBERS: [&str; 8] = ["sum", "avg", "round", "abs", "count", "total", "len
 /// Functions whose result is one of their arguments.
 const CHOICES: [&str; 5] = ["coalesce", "ifnull", "nullif", "min", "max"];
 
+/// Words and functions that are a date or time.
+const TIMES: [&str; 14] = [
+    "current_date",
+    "current_time",
+    "current_timestamp",
+    "localtimestamp",
+    "now",
+    "clock_timestamp",
+    "statement_timestamp",
+    "transaction_timestamp",
+    "date_trunc",
+    "to_timestamp",
+    "make_date",
+    "date",
+    "time",
+    "datetime",
+];
+
 const INTEGERS: [&str; 7] = ["int", "int2", "int4", "int8", "integer", "bigint", "smallint"];
 
 /// What stands beside columns in a statement.
@@ -33,8 +51,8 @@ pub(super) struct Operands {
     parameters: HashMap<usize, Option<Beside>>,
     /// What to write otherwise, ascending.
     edits: Vec<(Range<usize>, String)>,
-    /// A column of dates or times that is added to or subtracted from, and where.
-    moved: Option<(Beside, usize)>,
+    /// What is a date or time and is added to or subtracted from, and where.
+    moved: Option<(String, usize)>,
 }
 
 /// The column that a value is compared with.
@@ -63,9 +81,7 @@ impl Operands {
             } else if let Some(written) = pieces.rewritten(place, token) {
                 found.edits.push((token.start..token.end, written));
             } else if found.moved.is_none() && matches!(pieces.written(place), "+" | "-") {
-                let before = place.checked_sub(1).and_then(|end| pieces.ending(end));
-                let beside = before.filter(Beside::is_of_time).or_else(|| pieces.beginning(place + 1));
-                found.moved = beside.filter(Beside::is_of_time).map(|beside| (beside, token.start));
+                found.moved = pieces.moved(place).map(|name| (name, token.start));
             }
         }
         if sources.scale().is_some() {
@@ -88,9 +104,9 @@ impl Operands {
     /// # Errors
     /// `invalid` about the query.
     pub(super) fn check(&self, text: &str) -> Result<(), Error> {
-        let Some((beside, at)) = &self.moved else { return Ok(()) };
+        let Some((name, at)) = &self.moved else { return Ok(()) };
         let position = text.get(..*at).and_then(|before| u32::try_from(before.chars().count() + 1).ok());
-        Err(Error::invalid("query", format!("`+` and `-` take numbers, and `{}` is a date or time", beside.name))
+        Err(Error::invalid("query", format!("`+` and `-` take numbers, and `{name}` is a date or time"))
             .hint("this database is SQLite: date(x, '+7 days') and datetime(x, '-1 hour') move one, julianday(a) - julianday(b) are the days between two")
             .place(Place { position, backend_code: Some("0A000".to_owned()), ..Place::default() }))
     }
@@ -234,13 +250,32 @@ impl Pieces<'_> {
         if !self.is_symbol(at, ')') {
             return self.column(at);
         }
-        let mut open = 0_usize;
+        self.call(self.opening(at)?.checked_sub(1)?)
+    }
+
+    /// Where the parenthesis opens that closes at `at`.
+    fn opening(&self, at: usize) -> Option<usize> {
+        let mut open = 0_i64;
         let start = (0..=at).rev().find(|at| {
-            open += usize::from(self.is_symbol(*at, ')'));
-            open -= usize::from(self.is_symbol(*at, '('));
-            open == 0
-        })?;
-        self.call(start.checked_sub(1)?)
+            open += i64::from(self.is_symbol(*at, ')')) - i64::from(self.is_symbol(*at, '('));
+            open <= 0
+        });
+        start.filter(|_| self.is_symbol(at, ')'))
+    }
+
+    /// What is a date or time beside the sign at `place`.
+    fn moved(&self, place: usize) -> Option<String> {
+        let before = place.checked_sub(1)?;
+        let of_time = |beside: Option<Beside>| beside.filter(Beside::is_of_time).map(|beside| beside.name);
+        let known = |at: usize, is_call: bool| {
+            let name = self.name(at).filter(|name| TIMES.contains(name) && (is_call || name.starts_with("current_")));
+            name.map(str::to_owned)
+        };
+        let called = self.opening(before).and_then(|open| open.checked_sub(1));
+        of_time(self.ending(before))
+            .or_else(|| called.map_or_else(|| known(before, false), |name| known(name, true)))
+            .or_else(|| of_time(self.beginning(place + 1)))
+            .or_else(|| known(place + 1, self.is_symbol(place + 2, '(')))
     }
 
     /// The same of one that begins at `at`.

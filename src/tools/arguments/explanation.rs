@@ -106,5 +106,11 @@ fn other(top: String, inside: &str, sentence: &str) -> Error {
         "unit value" => "null",
         other => other,
     };
-    Error::invalid(top, format!("`{inside}` takes {accepted}, not {given}"))
+    let error = Error::invalid(top, format!("`{inside}` takes {accepted}, not {given}"));
+    match given.strip_prefix("string ") {
+        Some(text) if accepted == "a list" && text != "\"\"" => {
+            error.hint(format!("a list of one is written [{text}]"))
+        }
+        _ => error,
+    }
 }

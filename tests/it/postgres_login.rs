@@ -1,10 +1,13 @@
 //! Logging in to PostgreSQL: what is tied to TLS, and what each refusal says.
 
-use std::{path::PathBuf, process::Command};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use rcgen::{
-    BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384,
-    PKCS_ED25519, PKCS_RSA_SHA256, PKCS_RSA_SHA384, PKCS_RSA_SHA512, SignatureAlgorithm,
+    BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256,
+    PKCS_ECDSA_P384_SHA384, PKCS_ED25519, PKCS_RSA_SHA256, PKCS_RSA_SHA384, PKCS_RSA_SHA512, SignatureAlgorithm,
 };
 use serde_json::{Value, json};
 
@@ -49,11 +52,16 @@ fn signed_by(bin: PathBuf, algorithm: &'static SignatureAlgorithm) -> PostgresSe
     let key = own_key();
     let leaf = CertificateParams::new(vec!["localhost".to_owned()]).unwrap().signed_by(&key, &issuer).unwrap();
     std::fs::write(dir.join("server.pem"), leaf.pem()).unwrap();
+    serving(&bin, &dir, &key)
+}
+
+/// A server with the certificates in `dir`, and the key of its own.
+fn serving(bin: &Path, dir: &Path, key: &KeyPair) -> PostgresServer {
     std::fs::write(dir.join("server.key"), key.serialize_pem()).unwrap();
     std::fs::write(dir.join("hba"), LINES).unwrap();
     run(Command::new("chmod").arg("600").arg(dir.join("server.key")));
     if rustix::process::geteuid().is_root() {
-        run(Command::new("chown").arg("-R").arg("postgres").arg(&dir));
+        run(Command::new("chown").arg("-R").arg("postgres").arg(dir));
     }
     let file = |name: &str| dir.join(name).display().to_string();
     let options = format!(
@@ -63,7 +71,7 @@ fn signed_by(bin: PathBuf, algorithm: &'static SignatureAlgorithm) -> PostgresSe
         file("server.key"),
         file("hba")
     );
-    let server = PostgresServer::start(&bin, &options);
+    let server = PostgresServer::start(bin, &options);
     server.psql("postgres", ROLES);
     server
 }
@@ -123,6 +131,102 @@ async fn tls_may_begin_at_once() {
     let server = signed_by(home.join("bin"), &PKCS_ECDSA_P256_SHA256);
     let rest = "sslmode=require&sslnegotiation=direct&channel_binding=require";
     assert_eq!(at(&server, "reader:word", rest).answer("execute_query", ONE).await["rows"], json!([[1]]));
+}
+
+/// As `openssl req -x509` makes one: an authority, that signed itself, without subjectAltName unless `names` are given.
+fn of_its_own(names: &[&str], common: &str) -> CertificateParams {
+    let mut own = CertificateParams::new(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).unwrap();
+    own.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    own.distinguished_name.push(DnType::CommonName, common);
+    own
+}
+
+/// What logins by each `sslmode` and host answer where `sslrootcert` names the certificate that the server presents.
+async fn answers_by_its_own(own: CertificateParams, asked: &[(&str, &str, &str)]) {
+    let dir = Guarded::directory("own");
+    let key = KeyPair::generate().unwrap();
+    let stranger = of_its_own(&["localhost"], "localhost").self_signed(&KeyPair::generate().unwrap()).unwrap();
+    std::fs::write(dir.join("stranger.pem"), stranger.pem()).unwrap();
+    let pem = own.self_signed(&key).unwrap().pem();
+    std::fs::write(dir.join("server.pem"), &pem).unwrap();
+    std::fs::write(dir.join("ca.pem"), pem).unwrap();
+    let server = serving(&postgres::own_bin(), &dir, &key);
+    for (host, rest, wrong) in asked {
+        let rest = rest.replace("DIR", &dir.display().to_string());
+        let harness = Harness::postgres(&format!("postgres://reader:word@{host}:{}/postgres?{rest}", server.port));
+        if wrong.is_empty() {
+            assert_eq!(harness.answer("execute_query", ONE).await["rows"], json!([[1]]), "{host} {rest}");
+            continue;
+        }
+        let refused = harness.refused("execute_query", ONE).await;
+        let message = refused["message"].as_str().unwrap();
+        let begins = format!("the database cannot be reached: TLS failed (invalid peer certificate: {wrong}");
+        assert!(message.starts_with(&begins), "{host} {rest}: {message}");
+        assert_eq!(refused["code"], json!("unavailable"));
+    }
+}
+
+#[tokio::test]
+async fn a_server_is_trusted_by_its_own_certificate() {
+    let own = of_its_own(&["localhost"], "elsewhere");
+    answers_by_its_own(
+        own,
+        &[
+            ("localhost", "sslmode=verify-full&sslrootcert=DIR/ca.pem", ""),
+            ("127.0.0.1", "sslmode=verify-ca&sslrootcert=DIR/ca.pem", ""),
+            ("127.0.0.1", "sslmode=require&sslrootcert=DIR/ca.pem", ""),
+            ("localhost", "sslmode=verify-full&sslrootcert=DIR/ca.pem&ssl_max_protocol_version=TLSv1.2", ""),
+            (
+                "127.0.0.1",
+                "sslmode=verify-full&sslrootcert=DIR/ca.pem",
+                "certificate not valid for name \"127.0.0.1\"; certificate is only valid for DnsName(\"localhost\")",
+            ),
+            ("localhost", "sslmode=verify-full&sslrootcert=DIR/stranger.pem", "Other(OtherError(CaUsedAsEndEntity))"),
+            ("localhost", "sslmode=verify-ca&sslrootcert=DIR/stranger.pem", "Other(OtherError(CaUsedAsEndEntity))"),
+            ("localhost", "sslmode=require&sslrootcert=DIR/stranger.pem", "Other(OtherError(CaUsedAsEndEntity))"),
+        ],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_certificate_of_a_server_alone_may_name_it_by_common_name() {
+    answers_by_its_own(
+        of_its_own(&[], "LOCALHOST"),
+        &[
+            ("localhost", "sslmode=verify-full&sslrootcert=DIR/ca.pem", ""),
+            ("127.0.0.1", "sslmode=verify-ca&sslrootcert=DIR/ca.pem", ""),
+            (
+                "127.0.0.1",
+                "sslmode=verify-full&sslrootcert=DIR/ca.pem",
+                "certificate not valid for name \"127.0.0.1\"; certificate is not valid for any names",
+            ),
+        ],
+    )
+    .await;
+    let named_otherwise = of_its_own(&["elsewhere"], "localhost");
+    let wrong = "certificate not valid for name \"localhost\"; certificate is only valid for DnsName(\"elsewhere\")";
+    answers_by_its_own(named_otherwise, &[("localhost", "sslmode=verify-full&sslrootcert=DIR/ca.pem", wrong)]).await;
+}
+
+#[tokio::test]
+async fn a_certificate_that_cannot_serve_is_refused_even_where_it_is_named() {
+    let mut expired = of_its_own(&["localhost"], "localhost");
+    expired.not_after = rcgen::date_time_ymd(2020, 1, 1);
+    let mut early = of_its_own(&["localhost"], "localhost");
+    early.not_before = rcgen::date_time_ymd(2090, 1, 1);
+    let mut signs_only = of_its_own(&["localhost"], "localhost");
+    signs_only.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    for (own, wrong) in [
+        (expired, "certificate expired: verification time "),
+        (early, "certificate not valid yet: verification time "),
+        (signs_only, "Other(OtherError(CaUsedAsEndEntity))"),
+    ] {
+        let asked =
+            ["verify-full", "verify-ca", "require"].map(|mode| format!("sslmode={mode}&sslrootcert=DIR/ca.pem"));
+        let asked: Vec<_> = asked.iter().map(|rest| ("localhost", rest.as_str(), wrong)).collect();
+        answers_by_its_own(own, &asked).await;
+    }
 }
 
 const NOT_TIED: &str = "`channel_binding=require` cannot be met: the login is not tied to an encrypted connection";

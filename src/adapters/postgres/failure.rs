@@ -107,10 +107,11 @@ pub fn no_connection(error: tokio_postgres::Error) -> Error {
     }
     let words = error.to_string();
     let cause = error.source().map(ToString::to_string).unwrap_or_default();
-    if let Some((why, hint)) = login::not_made(&cause) {
+    let of_tls = words.contains("TLS") || cause.contains("fatal alert");
+    if let Some((why, hint)) = login::not_made(&cause).filter(|_| !of_tls) {
         return Error::new(Code::Unavailable, why).hint(hint).cause(error);
     }
-    if words.contains("TLS") || cause.contains("fatal alert") {
+    if of_tls {
         return unreachable_because(&format!("TLS failed ({cause})"))
             .hint("in DATABASE_URL, sslmode and sslrootcert say how the server's certificate is checked, sslcert and sslkey name the client's own")
             .cause(error);

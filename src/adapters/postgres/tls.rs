@@ -2,7 +2,9 @@
 //! named; `verify-ca` asks who signed the certificate, `verify-full` also for whom.
 
 mod connector;
+mod der;
 mod end_point;
+mod own;
 
 use std::{
     path::{Path, PathBuf},
@@ -10,17 +12,18 @@ use std::{
 };
 
 use rustls::{
-    ClientConfig, DigitallySignedStruct, Error as TlsError, RootCertStore, SignatureScheme, SupportedProtocolVersion,
+    CertificateError, ClientConfig, DigitallySignedStruct, Error as TlsError, RootCertStore, SignatureScheme,
+    SupportedProtocolVersion,
     client::{
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-        verify_server_cert_signed_by_trust_anchor,
+        verify_server_cert_signed_by_trust_anchor, verify_server_name,
     },
     crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature},
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime},
     server::ParsedCertificate,
 };
 
-use self::connector::Rustls;
+use self::{connector::Rustls, own::Own};
 use crate::error::{Code, Error};
 
 /// How a connection is encrypted.
@@ -80,17 +83,12 @@ impl Tls {
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(versions)
             .map_err(|error| Error::new(Code::Internal, "TLS cannot be set up").cause(error))?;
-        let builder = match trust {
-            Trust::Host => builder.with_root_certificates(roots(authorities)?),
-            Trust::Authority => {
-                let verifier = Arc::new(Signed { roots: Some(roots(authorities)?), provider });
-                builder.dangerous().with_custom_certificate_verifier(verifier)
-            }
-            Trust::Anyone => {
-                let verifier = Arc::new(Signed { roots: None, provider });
-                builder.dangerous().with_custom_certificate_verifier(verifier)
-            }
+        let known = match trust {
+            Trust::Anyone => None,
+            Trust::Authority | Trust::Host => Some(Known::read(authorities)?),
         };
+        let verifier = Arc::new(Verifier { known, of_host: trust == Trust::Host, provider });
+        let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
         let mut config = match identity {
             None => builder.with_no_client_auth(),
             Some(identity) => {
@@ -127,45 +125,80 @@ impl Identity {
     }
 }
 
-fn roots(authorities: Option<&Path>) -> Result<RootCertStore, Error> {
-    let mut roots = RootCertStore::empty();
-    let Some(path) = authorities else {
-        let native = rustls_native_certs::load_native_certs();
-        roots.add_parsable_certificates(native.certs);
-        return Ok(roots);
-    };
-    let refuse = || Error::invalid("sslrootcert", "`sslrootcert` names a file that holds no certificate in PEM form");
-    let file = std::fs::read(path).map_err(|error| refuse().cause(error))?;
-    for certificate in rustls_pemfile::certs(&mut file.as_slice()) {
-        let certificate = certificate.map_err(|error| refuse().cause(error))?;
-        roots.add(certificate).map_err(|error| refuse().cause(error))?;
-    }
-    if roots.is_empty() {
-        return Err(refuse());
-    }
-    Ok(roots)
+/// Authorities.
+#[derive(Debug)]
+struct Known {
+    roots: RootCertStore,
+    /// Those of `sslrootcert`, as they are written there.
+    named: Vec<CertificateDer<'static>>,
 }
 
-/// Asks who signed the certificate, or nothing, but never for whom.
+impl Known {
+    fn read(authorities: Option<&Path>) -> Result<Self, Error> {
+        let mut roots = RootCertStore::empty();
+        let mut named = Vec::new();
+        let Some(path) = authorities else {
+            let native = rustls_native_certs::load_native_certs();
+            roots.add_parsable_certificates(native.certs);
+            return Ok(Self { roots, named });
+        };
+        let refuse =
+            || Error::invalid("sslrootcert", "`sslrootcert` names a file that holds no certificate in PEM form");
+        let file = std::fs::read(path).map_err(|error| refuse().cause(error))?;
+        for certificate in rustls_pemfile::certs(&mut file.as_slice()) {
+            let certificate = certificate.map_err(|error| refuse().cause(error))?;
+            roots.add(certificate.clone()).map_err(|error| refuse().cause(error))?;
+            named.push(certificate);
+        }
+        if roots.is_empty() {
+            return Err(refuse());
+        }
+        Ok(Self { roots, named })
+    }
+
+    /// The server's certificate where it is itself among those that are named, and signs itself.
+    fn own<'a>(&self, certificate: &'a CertificateDer<'_>) -> Option<Own<'a>> {
+        let is_named = self.named.iter().any(|named| named.as_ref() == certificate.as_ref());
+        is_named.then(|| Own::read(certificate))?.filter(Own::may_serve)
+    }
+}
+
+/// `openssl req -x509` makes an authority of every certificate, also of a server's own. webpki says so of one whose time it found good.
+fn is_only_an_authority(error: &TlsError) -> bool {
+    match error {
+        TlsError::InvalidCertificate(CertificateError::Other(other)) => other.0.to_string() == "CaUsedAsEndEntity",
+        _ => false,
+    }
+}
+
+/// Asks who signed the certificate and for whom, or less.
 #[derive(Debug)]
-struct Signed {
-    roots: Option<RootCertStore>,
+struct Verifier {
+    /// None where anyone is trusted.
+    known: Option<Known>,
+    of_host: bool,
     provider: Arc<CryptoProvider>,
 }
 
-impl ServerCertVerifier for Signed {
+impl ServerCertVerifier for Verifier {
     fn verify_server_cert(
         &self,
         certificate: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
-        _server: &ServerName<'_>,
+        server: &ServerName<'_>,
         _ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, TlsError> {
-        if let Some(roots) = &self.roots {
-            let certificate = ParsedCertificate::try_from(certificate)?;
-            let algorithms = self.provider.signature_verification_algorithms.all;
-            verify_server_cert_signed_by_trust_anchor(&certificate, roots, intermediates, now, algorithms)?;
+        let Some(known) = &self.known else { return Ok(ServerCertVerified::assertion()) };
+        let parsed = ParsedCertificate::try_from(certificate)?;
+        let own = known.own(certificate);
+        let algorithms = self.provider.signature_verification_algorithms.all;
+        match verify_server_cert_signed_by_trust_anchor(&parsed, &known.roots, intermediates, now, algorithms) {
+            Err(error) if own.is_some() && is_only_an_authority(&error) => {}
+            signed => signed?,
+        }
+        if self.of_host && !own.is_some_and(|own| own.is_commonly(&server.to_str())) {
+            verify_server_name(&parsed, server)?;
         }
         Ok(ServerCertVerified::assertion())
     }

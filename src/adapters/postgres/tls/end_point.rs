@@ -2,8 +2,8 @@
 
 use sha2::{Digest, Sha224, Sha256, Sha384, Sha512};
 
-const SEQUENCE: u8 = 0x30;
-const OBJECT_IDENTIFIER: u8 = 0x06;
+use super::der::{OBJECT_IDENTIFIER, SEQUENCE, element};
+
 /// `[0] EXPLICIT`: the hash function among the parameters of RSASSA-PSS.
 const FIRST_PARAMETER: u8 = 0xa0;
 
@@ -81,20 +81,4 @@ fn of_pss(parameters: &[u8]) -> Option<Hash> {
         [4] => Some(Hash::Sha224),
         _ => None,
     }
-}
-
-/// The content of the element of DER that `bytes` begin with, where it is a `tag`, and what follows it.
-fn element(tag: u8, bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (found, rest) = bytes.split_first()?;
-    let (first, rest) = rest.split_first()?;
-    let (length, rest) = match first {
-        0..=0x7f => (usize::from(*first), rest),
-        // So many bytes hold the length; a certificate has less than 2^32.
-        0x81..=0x84 => {
-            let (length, rest) = rest.split_at_checked(usize::from(first & 0x7f))?;
-            (length.iter().fold(0_usize, |sum, byte| (sum << 8) | usize::from(*byte)), rest)
-        }
-        _ => return None,
-    };
-    (*found == tag).then(|| rest.split_at_checked(length))?
 }

@@ -7,6 +7,44 @@ use crate::support::{
     postgres::{self, name_of},
 };
 
+#[tokio::test]
+async fn a_temporal_key_is_no_key_to_find_rows_by_and_that_is_said() {
+    let server = postgres::version(18);
+    let url = server.database();
+    server.psql(
+        name_of(&url),
+        "CREATE EXTENSION btree_gist;
+         CREATE TABLE t (id int, r daterange, n int, CONSTRAINT t_key PRIMARY KEY (id, r WITHOUT OVERLAPS))",
+    );
+    let board = Harness::postgres(&url);
+    let row = json!({"id":1,"r":"[2026-01-01,2026-02-01)","n":1});
+    let inserted = board.answer("insert_data", &json!({"table":"t","row":row}).to_string()).await;
+    assert_eq!(inserted["row"], json!({"id":1,"r":"[2026-01-01,2026-02-01)"}));
+    for (columns, asked) in
+        [(json!(["id", "r"]), "`id, r` of `public.t`"), (json!([]), "the primary key of `public.t`")]
+    {
+        let load = json!({"table":"t","rows":[row],"on_conflict":"update","conflict_columns":columns});
+        let refused = board.refused("bulk_insert", &load.to_string()).await;
+        assert_eq!(
+            (&refused["code"], &refused["argument"], &refused["message"], &refused["hint"]),
+            (
+                &json!("invalid"),
+                &json!("conflict_columns"),
+                &json!(format!(
+                    "existing rows cannot be found by {asked}: `t_key` is an exclusion constraint, and rows are found by unique indexes only"
+                )),
+                &json!(
+                    "it has no unique index that tells all rows apart, so existing rows cannot be found; on_conflict `error` adds every row as a new one"
+                ),
+            )
+        );
+    }
+    let overlapping = json!({"id":1,"r":"[2026-01-15,2026-03-01)","n":2});
+    let load = json!({"table":"t","rows":[overlapping, {"id":2,"r":"[2026-01-15,2026-03-01)"}],"on_conflict":"ignore"});
+    let answer = board.answer("bulk_insert", &load.to_string()).await;
+    assert_eq!((&answer["inserted"], &answer["unchanged"]), (&json!(1), &json!(1)), "{answer}");
+}
+
 async fn pass(major: u32) {
     let server = postgres::version(major);
     let url = server.database();

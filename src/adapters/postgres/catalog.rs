@@ -85,6 +85,8 @@ pub struct Key {
     pub folding: Vec<Option<String>>,
     /// Two NULLs are alike (PostgreSQL 15).
     pub nulls_equal: bool,
+    /// It is WITHOUT OVERLAPS (PostgreSQL 18): kept as an exclusion constraint is, and no target of ON CONFLICT.
+    pub temporal: bool,
 }
 
 impl Table {
@@ -162,7 +164,8 @@ FROM (
                     FROM pg_catalog.pg_collation o JOIN pg_catalog.pg_namespace s ON s.oid = o.collnamespace
                     WHERE o.oid = p.number AND NOT o.collisdeterministic) ORDER BY p.place)
                 FROM pg_catalog.unnest(i.indcollation::oid[]) WITH ORDINALITY AS p (number, place)),
-                COALESCE(pg_catalog.to_jsonb(i) ->> 'indnullsnotdistinct', 'false')::bool) ORDER BY i.indisprimary DESC, k.relname)
+                COALESCE(pg_catalog.to_jsonb(i) ->> 'indnullsnotdistinct', 'false')::bool,
+                i.indisexclusion) ORDER BY i.indisprimary DESC, k.relname)
          FROM pg_catalog.pg_index i
          JOIN pg_catalog.pg_class k ON k.oid = i.indexrelid
          WHERE i.indrelid = c.oid AND i.indisunique AND i.indisvalid AND i.indimmediate

@@ -47,7 +47,7 @@ pub(super) fn conflict(table: &Table, asked: &OnConflict) -> Result<Conflict, Er
         OnConflict::Error => return Ok(Conflict::Error),
         OnConflict::Ignore => return Ok(Conflict::Ignore),
         OnConflict::Update(names) if names.is_empty() => {
-            let primary = table.keys.iter().find(|key| key.primary);
+            let primary = serving(table).find(|key| key.primary);
             return primary.map(|key| Conflict::Update(Target::of(table, key))).ok_or_else(|| {
                 let message = format!("`{}` has no primary key to find existing rows by", table.shown());
                 Error::invalid("conflict_columns", message).hint(unique_sets(table))
@@ -56,13 +56,13 @@ pub(super) fn conflict(table: &Table, asked: &OnConflict) -> Result<Conflict, Er
         OnConflict::Update(names) => names,
     };
     let wanted = wanted(table, names)?;
-    let mut same: Vec<&Key> = table.keys.iter().filter(|key| is_same(&key.columns, &wanted)).collect();
+    let mut same: Vec<&Key> = serving(table).filter(|key| is_same(&key.columns, &wanted)).collect();
     // The one by which more rows are alike.
     same.sort_by_key(|key| (key.folding.iter().all(Option::is_none), !key.nulls_equal));
     if let Some(key) = same.first() {
         return Ok(Conflict::Update(Target::of(table, key)));
     }
-    let sets: Vec<String> = table.keys.iter().map(|key| key.columns.join(", ")).collect();
+    let sets: Vec<String> = serving(table).map(|key| key.columns.join(", ")).collect();
     let message = format!("no unique index of `{}` is on exactly `{}`", table.shown(), names.join(", "));
     Err(Error::invalid("conflict_columns", message)
         .did_you_mean(nearest(&names.join(", "), sets.iter().map(String::as_str)))
@@ -85,13 +85,17 @@ fn is_same(columns: &[String], wanted: &[String]) -> bool {
     columns.len() == wanted.len() && columns.iter().all(|column| wanted.contains(column))
 }
 
+fn serving(table: &Table) -> impl Iterator<Item = &Key> {
+    table.keys.iter().filter(|key| !key.temporal)
+}
+
 fn unique_sets(table: &Table) -> String {
-    if table.keys.is_empty() {
+    if serving(table).next().is_none() {
         return "it has no unique index that tells all rows apart, so existing rows cannot be found; on_conflict `error` adds every row as a \
                 new one"
             .to_owned();
     }
-    let sets: Vec<String> = table.keys.iter().map(|key| format!("`{}`", key.columns.join(", "))).collect();
+    let sets: Vec<String> = serving(table).map(|key| format!("`{}`", key.columns.join(", "))).collect();
     format!("its unique column sets are: {}", sets.join("; "))
 }
 
@@ -187,6 +191,7 @@ pub(super) async fn other(client: &Work, table: &Table, load: &Load, refused: Er
             folding: vec![None; index.columns.len()],
             columns: index.columns.clone(),
             nulls_equal: index.nulls_equal,
+            temporal: false,
         };
         let target = Target { predicate: index.predicate.clone(), strict: true, ..Target::of(table, &key) };
         return Ok(Conflict::Update(target));

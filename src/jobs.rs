@@ -153,8 +153,22 @@ struct Shared {
     changes: Arc<Changes>,
     beside: Beside,
     failing: Mutex<BTreeSet<&'static str>>,
+    /// Held while the store is told, so that this process never leads after its end.
+    leading: tokio::sync::Mutex<Leading>,
     /// When each job is due again, by its place.
     due: Mutex<Vec<Option<time::Instant>>>,
+}
+
+/// What this process has said of itself.
+#[derive(Default, PartialEq, Eq)]
+enum Leading {
+    /// Nothing.
+    #[default]
+    Never,
+    /// That it leads.
+    Once,
+    /// That it ends.
+    Over,
 }
 
 /// How long to rest beyond the shortest pause: not at all while something happens, or somebody waits for what time brings about.
@@ -173,7 +187,8 @@ impl Jobs {
     ) -> Self {
         let due = Mutex::new(vec![None; jobs.len()]);
         let name = ids::new(ids::Kind::Session);
-        Self(Arc::new(Shared { jobs, leaders, name, clock, changes, beside, failing: Mutex::default(), due }))
+        let (failing, leading) = Default::default();
+        Self(Arc::new(Shared { jobs, leaders, name, clock, changes, beside, failing, leading, due }))
     }
 
     /// Starts the rounds; when nothing is known to be kept, with the first change.
@@ -244,10 +259,8 @@ impl Jobs {
         let mut changed = self.each(&own, now).await;
         if !of_all.is_empty() && self.may_lead(now).await {
             let done = self.each(&of_all, now).await;
-            if done > 0
-                && let Err(error) = self.0.leaders.lead(LEADER, &self.0.name, now, now.after(LEADS)).await
-            {
-                tracing::debug!("this process could not announce that it leads: {error}");
+            if done > 0 {
+                self.lead(now).await;
             }
             changed += done;
         }
@@ -288,6 +301,26 @@ impl Jobs {
 
     fn noted(&self) -> MutexGuard<'_, BTreeSet<&'static str>> {
         self.0.failing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn lead(&self, now: Instant) {
+        let mut leading = self.0.leading.lock().await;
+        if *leading == Leading::Over {
+            return;
+        }
+        *leading = Leading::Once;
+        if let Err(error) = self.0.leaders.lead(LEADER, &self.0.name, now, now.after(LEADS)).await {
+            tracing::debug!("this process could not announce that it leads: {error}");
+        }
+    }
+
+    /// Gives up the lead at a clean end: the next process need not wait until it runs out.
+    ///
+    /// # Errors
+    /// When the store cannot be told; then it runs out.
+    pub async fn end(&self) -> Result<(), Error> {
+        let said = std::mem::replace(&mut *self.0.leading.lock().await, Leading::Over);
+        if said == Leading::Once { self.0.leaders.step_down(LEADER, &self.0.name).await } else { Ok(()) }
     }
 
     async fn may_lead(&self, now: Instant) -> bool {

@@ -24,10 +24,14 @@ pub fn run(config: Config) -> Result<u8, Error> {
     let served = runtime.block_on(async {
         let app = App::new(config)?;
         tracing::info!("{choice}");
-        let (background, sessions) = (app.background.clone(), app.sessions.clone());
-        app.jobs.start();
+        let (background, sessions, jobs) = (app.background.clone(), app.sessions.clone(), app.jobs.clone());
+        jobs.start();
         let served = stdio::serve(Server::new(app)).await;
-        match tokio::time::timeout(FAREWELL, sessions.end()).await {
+        let farewell = async {
+            sessions.end().await?;
+            jobs.end().await
+        };
+        match tokio::time::timeout(FAREWELL, farewell).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::warn!("the end of this process was not recorded: {error}"),
             Err(_elapsed) => tracing::warn!("the end of this process was not recorded in time"),

@@ -10,4 +10,7 @@ pub trait LeaderStore: Send + Sync {
 
     /// Leads until then, unless somebody else does.
     async fn lead(&self, name: &str, holder: &str, now: Instant, until: Instant) -> Result<bool, Error>;
+
+    /// Leads no longer, if it did: somebody else may at once.
+    async fn step_down(&self, name: &str, holder: &str) -> Result<(), Error>;
 }

@@ -472,4 +472,9 @@ async fn one_process_leads_and_another_takes_over_when_it_stops() {
     left.store(100, Ordering::SeqCst);
     one.run_once().await;
     assert_eq!(by_one.load(Ordering::SeqCst), 6);
+    // At a clean end the other one takes over at once, also when a round was still running.
+    one.end().await.unwrap();
+    one.run_once().await;
+    two.run_once().await;
+    assert_eq!((by_one.load(Ordering::SeqCst), by_two.load(Ordering::SeqCst)), (7, 2));
 }

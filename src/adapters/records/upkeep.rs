@@ -51,6 +51,16 @@ impl LeaderStore for Records {
         })
         .await
     }
+
+    async fn step_down(&self, name: &str, holder: &str) -> Result<(), Error> {
+        self.transact((name.to_owned(), holder.to_owned()), |session, (name, holder)| {
+            Box::pin(async move {
+                let sql = "-- leader_step_down\nDELETE FROM leader WHERE name = $1 AND holder = $2";
+                session.change(sql, &[name.into(), holder.into()]).await.map(drop)
+            })
+        })
+        .await
+    }
 }
 
 #[async_trait::async_trait]

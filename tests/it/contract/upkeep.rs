@@ -37,6 +37,12 @@ async fn one_leads_at_a_time(store: &Records, other: &Records) {
     assert_eq!(store.leader("n", at(19)).await.unwrap(), None);
     assert!(other.lead("n", follower, at(19), at(29)).await.unwrap());
     assert!(other.lead("m", leader, at(19), at(29)).await.unwrap(), "of another name");
+    // Who does not lead gives nothing up; who does, at once, and only under this name.
+    store.step_down("n", leader).await.unwrap();
+    assert_eq!(store.leader("n", at(20)).await.unwrap().as_deref(), Some(follower));
+    store.step_down("n", follower).await.unwrap();
+    assert!(store.lead("n", leader, at(20), at(30)).await.unwrap());
+    assert_eq!(store.leader("m", at(20)).await.unwrap().as_deref(), Some(leader));
 }
 
 async fn keys_are_forgotten_in_time(store: &Records) {

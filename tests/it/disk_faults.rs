@@ -235,6 +235,24 @@ fn a_log_that_cannot_be_read_is_not_passed_over() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn no_table_is_made_on_a_disk_that_only_reads() {
+    let shell = filled(true);
+    let made = call("made", "create_table", r#"{"table":"u","columns":[{"name":"a","type":"integer"}]}"#);
+    run(&shell, mounting(), &format!("{COPY}\nmount -o remount,ro \"$HOME/small\"\n{made}"));
+    let failure = read(&shell, "made");
+    let path = shell.path("small").join("data.db").display().to_string();
+    assert_eq!(
+        [&failure["code"], &failure["message"], &failure["hint"]],
+        [
+            "unavailable",
+            &format!("`{path}` cannot be written: Read-only file system"),
+            "mount the disk for writing, or set CALLBOARD_DATA_DIR to another directory"
+        ]
+    );
+}
+
+#[test]
 fn files_that_others_could_read_are_narrowed() {
     let shell = filled(true);
     let script = r#"

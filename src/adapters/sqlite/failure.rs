@@ -72,6 +72,15 @@ pub(super) fn is_busy(error: &rusqlite::Error) -> bool {
     matches!(code_of(error), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
 }
 
+/// Whether it is the statement that cannot be run, and not its time, the file or the disk.
+pub(super) fn is_of_statement(error: &rusqlite::Error) -> bool {
+    use ErrorCode::{AuthorizationForStatementDenied, ConstraintViolation, TooBig, TypeMismatch, Unknown};
+    matches!(
+        code_of(error),
+        Some(Unknown | TooBig | TypeMismatch | ConstraintViolation | AuthorizationForStatementDenied)
+    )
+}
+
 /// The call ended before its work.
 pub(super) fn over(call: &Call) -> Error {
     if call.is_cancelled() {

@@ -185,6 +185,9 @@ pub(super) fn create(
         Err(_) => {}
     }
     transaction.execute_batch(&format!("-- create_table\n{}", statement.text)).map_err(|error| {
+        if !failure::is_of_statement(&error) {
+            return wrong(error);
+        }
         let words = failure::words(&error);
         Error::invalid("columns", format!("the table cannot be created: {words}")).cause(error)
     })?;

@@ -210,7 +210,7 @@ pub struct ManageAnswer {
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<Any>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    hint: Option<&'static str>,
+    hint: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tasks: Option<Vec<TaskRow>>,
 }
@@ -429,7 +429,7 @@ const CUT: &str = "get_orchestration_status with a task_id shows one task with a
 impl ManageAnswer {
     fn listed(tasks: Vec<TaskRow>, next: Option<String>) -> Self {
         let next = Any(crate::domain::json::of(&next));
-        let left_out = tasks.iter().any(TaskRow::is_cut).then_some(CUT);
+        let left_out = tasks.iter().any(TaskRow::is_cut).then(|| CUT.to_owned());
         Self {
             affected: None,
             dry_run: None,
@@ -442,13 +442,20 @@ impl ManageAnswer {
     }
 
     fn changed(managed: Managed, dry_run: bool) -> Self {
+        let passed_over = (managed.passed_over > 0).then(|| {
+            format!(
+                "tasks passed over because their workflow has ended: {}; control_workflow with action `fork` continues one \
+                 from its completed tasks",
+                managed.passed_over
+            )
+        });
         Self {
             affected: Some(managed.affected),
             dry_run: Some(dry_run),
             more: managed.more.then_some(true),
             ids: Some(managed.ids),
             next: None,
-            hint: None,
+            hint: passed_over,
             tasks: None,
         }
     }

@@ -136,4 +136,7 @@ pub struct Managed {
     pub ids: Vec<String>,
     /// More fit than one call changes.
     pub more: bool,
+    /// So many fit but for their workflow, which has ended.
+    #[serde(default)]
+    pub passed_over: u64,
 }

@@ -104,3 +104,24 @@ async fn a_paused_workflow_goes_on_to_something_or_says_why_not() {
         assert_eq!((&again["state"], &again["task_counts"]["open"]), (&json!("pending"), &json!(2)), "{fork} {again}");
     }
 }
+
+#[tokio::test]
+async fn dead_letters_that_cannot_be_tried_again_are_not_passed_over_in_silence() {
+    for board in boards() {
+        let two = json!([{"key": "a"}, {"key": "b", "queue": "other"}]);
+        board.answer("create_workflow", &json!({"name": "n", "tasks": two}).to_string()).await;
+        fail(&board, &lease(&board, "a").await, "invalid").await;
+        let open = json!({"name": "n", "tasks": two, "on_task_failure": "pause"}).to_string();
+        board.answer("create_workflow", &open).await;
+        fail(&board, &lease(&board, "a").await, "invalid").await;
+        let retry = |filter: Value, dry_run| json!({"action": "retry", "filter": filter, "dry_run": dry_run});
+        let hint = "tasks passed over because their workflow has ended: 1; control_workflow with action `fork` continues one \
+                    from its completed tasks";
+        for (affected, dry_run) in [(1, true), (1, false), (0, false)] {
+            let answer = manage(&board, retry(json!({"state": "dead"}), dry_run)).await;
+            assert_eq!((&answer["affected"], &answer["hint"]), (&json!(affected), &json!(hint)), "{answer}");
+        }
+        let elsewhere = manage(&board, retry(json!({"queue": "other"}), false)).await;
+        assert_eq!((&elsewhere["affected"], &elsewhere["hint"]), (&json!(0), &Value::Null));
+    }
+}

@@ -48,7 +48,10 @@ struct Target {
 /// Changes tasks by id, all or none, or those that fit the filter.
 pub(super) async fn manage(session: &dyn Session, asked: &Manage) -> Result<Result<Managed, ManageRefused>, Error> {
     if asked.dry_run {
-        return Ok(targets(session, asked).await?.map(|(targets, more)| managed(&targets, more)));
+        return match targets(session, asked).await? {
+            Ok((targets, more)) => managed(session, asked, &targets, more).await.map(Ok),
+            Err(refused) => Ok(Err(refused)),
+        };
     }
     once(session, asked.key.as_ref(), asked.now, async {
         let (targets, more) = match targets(session, asked).await? {
@@ -66,14 +69,38 @@ pub(super) async fn manage(session: &dyn Session, asked: &Manage) -> Result<Resu
         for (workflow_id, delta) in deltas {
             flow::settle(session, &workflow_id, delta, by).await?;
         }
-        Ok(Ok(managed(&targets, more)))
+        managed(session, asked, &targets, more).await.map(Ok)
     })
     .await
 }
 
-fn managed(targets: &[Target], more: bool) -> Managed {
+async fn managed(session: &dyn Session, asked: &Manage, targets: &[Target], more: bool) -> Result<Managed, Error> {
     let ids = targets.iter().take(SHOWN).map(|target| target.id.clone()).collect();
-    Managed { affected: targets.len() as u64, ids, more }
+    let by_filter = matches!(asked.change, Change::Retry) && asked.ids.is_empty();
+    let passed_over = if by_filter { dead_for_good(session, asked).await? } else { 0 };
+    Ok(Managed { affected: targets.len() as u64, ids, more, passed_over })
+}
+
+/// Dead letters that fit the filter, and whose workflow takes nothing back.
+async fn dead_for_good(session: &dyn Session, asked: &Manage) -> Result<u64, Error> {
+    let filter = &asked.filter;
+    let counted = session
+        .rows(
+            "-- tasks_passed_over\n\
+             SELECT count(*) FROM task t JOIN workflow w ON w.id = t.workflow_id \
+             WHERE t.ended = 'dead' AND w.state NOT IN ('pending', 'running', 'paused', 'waiting') \
+             AND ($1 = '' OR t.ended = $1) AND ($2 = '' OR t.queue = $2) AND ($3 = '' OR t.workflow_id = $3) \
+             AND ($4 = '' OR t.owner = $4)",
+            &[
+                filter.state.map_or("", State::as_str).into(),
+                filter.queue.as_deref().unwrap_or_default().into(),
+                filter.workflow_id.as_deref().unwrap_or_default().into(),
+                filter.agent_id.as_deref().unwrap_or_default().into(),
+            ],
+        )
+        .await?;
+    let count = counted.into_iter().next().map(|mut row| row.integer()).transpose()?;
+    Ok(count.and_then(|count| u64::try_from(count).ok()).unwrap_or_default())
 }
 
 /// The tasks that are meant, and whether more fit than one call changes.

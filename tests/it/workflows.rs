@@ -250,3 +250,23 @@ async fn what_came_of_a_workflow_is_shown_with_its_time_cost_and_agents() {
     let shown = ["result", "execution_time", "total_cost", "agent_count"].map(|name| workflow[name].clone());
     assert_eq!(shown, [json!({"all": 3}), json!(1.5), json!(0.75), json!(2)]);
 }
+
+#[tokio::test]
+async fn a_key_that_is_nearly_one_is_told_the_right_one() {
+    let board = Harness::embedded();
+    let tasks = json!([{"key": "collect"}, {"key": "collate", "depends_on": ["colect"]}]);
+    let created = board.answer("create_workflow", r#"{"name":"n","tasks":[{"key":"compare"}]}"#).await;
+    let id = &created["workflow_id"];
+    for (tool, arguments, argument) in [
+        ("create_workflow", json!({"name": "n", "tasks": tasks}), "tasks[1].depends_on"),
+        ("enqueue_tasks", json!({"tasks": tasks}), "tasks[1].depends_on"),
+        ("enqueue_tasks", json!({"workflow_id": id, "tasks": tasks}), "tasks"),
+    ] {
+        let refused = board.refused(tool, &arguments.to_string()).await;
+        assert_eq!(
+            (&refused["argument"], &refused["did_you_mean"]),
+            (&json!(argument), &json!(["collect"])),
+            "{refused}"
+        );
+    }
+}

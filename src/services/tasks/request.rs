@@ -1,6 +1,6 @@
 //! Tasks and changes of them as they are asked for, and what is accepted of them.
 
-use std::{collections::HashSet, time::Duration};
+use std::{collections::HashSet, slice, time::Duration};
 
 use super::{refusal, wait};
 use crate::{
@@ -8,6 +8,7 @@ use crate::{
     config::Limits,
     domain::{
         json::Json,
+        names::nearest,
         tasks::{
             Cost, Links, NewTask, OnDependencyFailure, Outcome, Priority,
             answers::{Change, TaskFilter},
@@ -136,6 +137,7 @@ fn links(requests: &[TaskRequest], place: Place, limits: &Limits) -> Result<Vec<
                 format!("tasks[{at}].depends_on"),
                 format!("`depends_on` names {}, which is not a task of this call", listed(&others)),
             )
+            .did_you_mean(near(&others, task, &keys))
             .hint("tasks without a workflow can only depend on tasks of the same call; pass workflow_id for others"));
         }
         here.push(own);
@@ -143,8 +145,20 @@ fn links(requests: &[TaskRequest], place: Place, limits: &Limits) -> Result<Vec<
     }
     let named: Vec<(Option<&str>, &[String])> =
         requests.iter().zip(&here).map(|(task, here)| (task.key.as_deref(), here.as_slice())).collect();
-    let resolved = graph::resolve(&named, limits.dependency_depth_max).map_err(|fault| words(fault, limits))?;
+    let resolved = graph::resolve(&named, limits.dependency_depth_max).map_err(|fault| match fault {
+        Fault::UnknownKey { task, key } => {
+            let near = requests.get(task).map_or_else(Vec::new, |request| near(slice::from_ref(&key), request, &keys));
+            words(Fault::UnknownKey { task, key }, limits).did_you_mean(near)
+        }
+        fault => words(fault, limits),
+    })?;
     Ok(resolved.into_iter().zip(existing).map(|(here, existing)| Links { here, existing }).collect())
+}
+
+/// Keys of other tasks that the first of these names may stand for.
+fn near(names: &[String], task: &TaskRequest, keys: &HashSet<&str>) -> Vec<String> {
+    let others = keys.iter().copied().filter(|key| task.key.as_deref() != Some(*key));
+    names.first().map_or_else(Vec::new, |name| nearest(name, others))
 }
 
 /// Names in an answer.

@@ -121,7 +121,10 @@ async fn existing(
     for name in names {
         match known.get(name) {
             Some(found) => existing.0.insert(name.clone(), found.clone()),
-            None => return Ok(Err(EnqueueRefused::NoSuchTask { name: name.clone(), known: known_keys })),
+            None => {
+                known_keys.extend(keys.into_iter().cloned());
+                return Ok(Err(EnqueueRefused::NoSuchTask { name: name.clone(), known: known_keys }));
+            }
         };
     }
     Ok(Ok(existing))

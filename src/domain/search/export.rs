@@ -1,14 +1,14 @@
 //! How exported documents are written: one JSON object a line, or CSV. Documents stay text, so that every digit survives.
 
-mod asked;
+mod layout;
 
-use std::{borrow::Cow, collections::HashMap, collections::HashSet, fmt};
+use std::{borrow::Cow, fmt};
 
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use self::asked::Asked;
-pub use self::asked::sources;
+use self::layout::Layout;
+pub use self::layout::sources;
 use super::{ExportedDocument, Mapping, access::matches};
 use crate::domain::json;
 
@@ -42,77 +42,19 @@ pub fn keeps(fields: &[String], path: &str) -> bool {
 /// mappings. `_extra` comes last when some document holds what has no column.
 ///
 /// Cells are exact: nothing is added before a value that a spreadsheet would take for a formula. Null, missing and `{}` are empty cells, an
-/// empty string is `""`, arrays and objects are JSON.
+/// empty string is `""`, arrays and objects are JSON. Of a list of objects each column holds the list of its values.
 pub struct Columns {
-    kind: Kind,
+    layout: Layout,
     with_index: bool,
     with_extra: bool,
-}
-
-enum Kind {
-    Whole(Leaves),
-    Asked(Asked),
-}
-
-/// One column for each leaf of the mappings.
-struct Leaves {
-    names: Vec<String>,
-    places: HashMap<String, usize>,
-    /// Every path that has columns below it.
-    parents: HashSet<String>,
-}
-
-impl Leaves {
-    fn new(mappings: &[Mapping]) -> Self {
-        let mut leaves = Self { names: Vec::new(), places: HashMap::new(), parents: HashSet::new() };
-        // An alias field has no value of its own in a document.
-        for field in mappings.iter().flat_map(|mapping| &mapping.fields).filter(|field| field.type_name != "alias") {
-            if leaves.places.contains_key(&field.path) {
-                continue;
-            }
-            leaves.places.insert(field.path.clone(), leaves.names.len());
-            leaves.names.push(field.path.clone());
-            let parents = field.path.match_indices('.').filter_map(|(at, _)| field.path.get(..at));
-            leaves.parents.extend(parents.map(str::to_owned));
-        }
-        leaves
-    }
-
-    /// Goes down only where there are columns below, so the depth is that of the mapping.
-    fn sort_out<'a>(&self, members: Members<'a>, parent: &str, row: &mut Row<'a>) {
-        for (name, value) in members.0 {
-            let path = if parent.is_empty() { name } else { format!("{parent}.{name}") };
-            let text = value.get();
-            if text == "null" {
-                continue;
-            }
-            let inside = if self.parents.contains(&path) { Members::read(text) } else { None };
-            match (inside, self.places.get(&path).and_then(|place| row.cells.get_mut(*place))) {
-                (Some(members), _) => self.sort_out(members, &path, row),
-                (None, Some(cell @ None)) => *cell = Some(shown(text)),
-                (None, Some(Some(_)) | None) => row.extra.push((path, text)),
-            }
-        }
-    }
 }
 
 impl Columns {
     /// The fields asked for, in that order: a name is one column, a pattern the leaves of the mappings that fit. No fields: all leaves.
     pub fn new(mappings: &[Mapping], fields: &[String]) -> Self {
-        let kind = if fields.is_empty() {
-            Kind::Whole(Leaves::new(mappings))
-        } else {
-            Kind::Asked(Asked::new(mappings, fields))
-        };
+        let layout = if fields.is_empty() { Layout::whole(mappings) } else { Layout::new(mappings, fields) };
         let with_index = mappings.len() != 1 || fields.iter().any(|field| field == "_index");
-        Self { kind, with_index, with_extra: false }
-    }
-
-    fn names(&self) -> &[String] {
-        match &self.kind {
-            Kind::Whole(leaves) => &leaves.names,
-            Kind::Asked(asked) => &asked.names,
-        }
+        Self { layout, with_index, with_extra: false }
     }
 
     /// The same with a last column `_extra`: a JSON object of everything that has no column, so that nothing is lost.
@@ -127,7 +69,7 @@ impl Columns {
         if self.with_index {
             out.extend_from_slice(b",_index");
         }
-        for name in self.names() {
+        for name in &self.layout.names {
             out.push(b',');
             cell(name, out);
         }
@@ -139,49 +81,23 @@ impl Columns {
 
     /// Adds the row of a document. False when the document holds something that has no column and there is no `_extra`; the row is not to be used then.
     pub fn row(&self, document: &ExportedDocument, out: &mut Vec<u8>) -> bool {
-        let row = self.sorted_out(document.document.get());
+        let row = self.layout.row(document.document.get());
         cell(&document.id, out);
         if self.with_index {
             out.push(b',');
             cell(&document.index, out);
         }
-        for value in &row.cells {
+        let rest = row.rest();
+        let is_whole = self.with_extra || rest.is_none();
+        for value in row.texts().chain(self.with_extra.then(|| rest.map(Cow::Owned))) {
             out.push(b',');
             if let Some(value) = value {
-                cell(value, out);
-            }
-        }
-        if self.with_extra {
-            out.push(b',');
-            if !row.extra.is_empty() {
-                cell(&object(&row.extra), out);
+                cell(&value, out);
             }
         }
         out.extend_from_slice(b"\r\n");
-        self.with_extra || row.extra.is_empty()
+        is_whole
     }
-
-    fn sorted_out<'a>(&self, document: &'a str) -> Row<'a> {
-        let leaves = match &self.kind {
-            Kind::Whole(leaves) => leaves,
-            Kind::Asked(asked) => {
-                let gathered = asked.row(document);
-                return Row { cells: gathered.texts().collect(), extra: gathered.rest };
-            }
-        };
-        let mut row = Row { cells: vec![None; leaves.names.len()], extra: Vec::new() };
-        match Members::read(document) {
-            Some(members) => leaves.sort_out(members, "", &mut row),
-            // Not an object, or with a key that is no Unicode: kept as a whole.
-            None => row.extra.push(("document".to_owned(), document)),
-        }
-        row
-    }
-}
-
-struct Row<'a> {
-    cells: Vec<Option<Cow<'a, str>>>,
-    extra: Vec<(String, &'a str)>,
 }
 
 /// The members of an object in their order, also when a name comes twice.
@@ -222,20 +138,6 @@ fn shown(value: &str) -> Cow<'_, str> {
         Some(b'{' | b'[') => on_one_line(value),
         _ => Cow::Borrowed(value),
     }
-}
-
-fn object(members: &[(String, &str)]) -> String {
-    let mut text = String::from("{");
-    for (name, value) in members {
-        if text.len() > 1 {
-            text.push(',');
-        }
-        text.push_str(json::of(name).get());
-        text.push(':');
-        text.push_str(&on_one_line(value));
-    }
-    text.push('}');
-    text
 }
 
 /// A cell by RFC 4180. An empty string is quoted, so that it differs from no value.
@@ -326,18 +228,33 @@ mod tests {
     #[test]
     fn what_has_no_column_goes_into_the_last_one_or_is_told() {
         let bare = Columns::new(&[mapping(&["a.b"])], &[]);
-        assert!(!csv(&bare, r#"{"a":[{"b":1}]}"#).1);
+        assert!(!csv(&bare, r#"{"x":[{"b":1}]}"#).1);
         assert!(csv(&bare, r#"{"x":null}"#).1);
         let extra = Columns::new(&[mapping(&["a.b"])], &[]).with_extra();
-        let (text, whole) = csv(&extra, r#"{"a":[{"b":1}],"x":2}"#);
+        let (text, whole) = csv(&extra, r#"{"a":[{"b":1},{"c":2},{"c":"x"},4],"x":2}"#);
         assert!(whole);
-        assert_eq!(text, "_id,a.b,_extra\r\n1,,\"{\"\"a\"\":[{\"\"b\"\":1}],\"\"x\"\":2}\"\r\n");
+        assert_eq!(text, "_id,a.b,_extra\r\n1,[1],\"{\"\"a.c\"\":[2,\"\"x\"\"],\"\"a\"\":[4],\"\"x\"\":2}\"\r\n");
+    }
+
+    #[test]
+    fn a_list_of_objects_fills_the_columns_of_its_members() {
+        let columns = Columns::new(&[mapping(&["a", "a.b", "a.c.d"]), mapping(&["n"])], &[]);
+        for (text, row) in [
+            (r#"{"a":[{"b":"x"},{"b":"y","c":[{"d":1},{"d":2}]}],"n":[3]}"#, r#"1,i,"[""x"",""y""]","[1,2]",[3]"#),
+            (r#"{"a":{"b":"x","c":{"d":1}},"n":3}"#, "1,i,x,1,3"),
+            (r#"{"a":[]}"#, "1,i,,,"),
+        ] {
+            assert_eq!(csv(&columns, text), (format!("_id,_index,a.b,a.c.d,n\r\n{row}\r\n"), true), "{text}");
+        }
+        let either = Columns::new(&[mapping(&["a"]), mapping(&["a.b"])], &[]);
+        let (text, whole) = csv(&either, r#"{"a":["x",{"b":"y"}]}"#);
+        assert_eq!((text.as_str(), whole), ("_id,_index,a,a.b\r\n1,i,\"[\"\"x\"\"]\",\"[\"\"y\"\"]\"\r\n", true));
     }
 
     #[test]
     fn a_field_twice_in_one_document_is_not_lost() {
-        let extra = Columns::new(&[mapping(&["a"])], &[]).with_extra();
-        assert_eq!(csv(&extra, r#"{"a":1,"a":2}"#).0, "_id,a,_extra\r\n1,1,\"{\"\"a\"\":2}\"\r\n");
+        let columns = Columns::new(&[mapping(&["a"])], &[]);
+        assert_eq!(csv(&columns, r#"{"a":1,"a":2}"#), ("_id,a\r\n1,\"[1,2]\"\r\n".to_owned(), true));
     }
 
     #[test]

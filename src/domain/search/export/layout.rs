@@ -1,4 +1,4 @@
-//! The columns of a CSV export that the caller named: each holds what stands at its path, also inside arrays.
+//! The columns of a CSV export: each holds what stands at its path, also inside arrays.
 
 use std::{
     borrow::Cow,
@@ -8,20 +8,22 @@ use std::{
 use serde_json::value::RawValue;
 
 use super::{Members, keeps, on_one_line, shown};
-use crate::domain::search::Mapping;
+use crate::domain::{json, search::Mapping};
 
 /// Arrays and objects inside each other that are followed.
 const DEPTH_MAX: usize = 64;
 
-/// The columns asked for, in their order.
-pub(super) struct Asked {
+/// The columns in their order.
+pub(super) struct Layout {
     pub(super) names: Vec<String>,
     /// Which columns take what stands at a path.
     places: HashMap<String, Vec<usize>>,
     /// Every path that has columns below it.
     parents: HashSet<String>,
-    /// A pattern can keep what the mappings don't know.
-    with_patterns: bool,
+    /// Whether a document can hold what has no column: only fields that are all named by themselves bring nothing else.
+    with_rest: bool,
+    /// One column for each leaf: what has columns below goes there and nowhere else.
+    is_whole: bool,
 }
 
 /// What a document holds at the path of a column.
@@ -36,7 +38,7 @@ struct Values<'a> {
 pub(super) struct Gathered<'a> {
     cells: Vec<Values<'a>>,
     /// What no column takes.
-    pub(super) rest: Vec<(String, &'a str)>,
+    rest: Vec<(String, Values<'a>)>,
 }
 
 /// Where in a document the walk is.
@@ -49,25 +51,43 @@ struct Position<'p> {
     depth: usize,
 }
 
-impl Asked {
+impl Layout {
     /// Names stand for themselves, patterns for the leaves of the mappings that fit. `_id` and `_index` have columns of their own.
     pub(super) fn new(mappings: &[Mapping], fields: &[String]) -> Self {
-        let mut asked = Self {
+        let mut layout = Self {
             names: Vec::new(),
             places: HashMap::new(),
             parents: HashSet::new(),
-            with_patterns: fields.iter().any(|field| field.contains('*')),
+            with_rest: fields.iter().any(|field| field.contains('*')),
+            is_whole: false,
         };
         for field in fields {
             if field.contains('*') {
                 let pattern = std::slice::from_ref(field);
                 let leaves = mappings.iter().flat_map(leaves).filter(|path| keeps(pattern, path));
-                leaves.for_each(|path| asked.add(path, path));
+                leaves.for_each(|path| layout.add(path, path));
             } else if field != "_id" && field != "_index" {
-                asked.add(field, source(mappings, field).unwrap_or(field));
+                layout.add(field, source(mappings, field).unwrap_or(field));
             }
         }
-        asked
+        layout
+    }
+
+    /// One column for each leaf of the mappings. An alias field has no value of its own in a document, an object none beside its members.
+    pub(super) fn whole(mappings: &[Mapping]) -> Self {
+        let mut layout = Self {
+            names: Vec::new(),
+            places: HashMap::new(),
+            parents: HashSet::new(),
+            with_rest: true,
+            is_whole: true,
+        };
+        for path in mappings.iter().flat_map(leaves) {
+            if !layout.places.contains_key(path) {
+                layout.add(path, path);
+            }
+        }
+        layout
     }
 
     fn add(&mut self, name: &str, path: &str) {
@@ -101,6 +121,8 @@ impl Asked {
                     return items.into_iter().for_each(|item| self.go_down(item.get(), deeper, row));
                 }
             }
+            // Of a field that is a value in some documents and an object in others.
+            _ if self.is_whole && self.take(value, at, row) => return,
             _ => {}
         }
         self.keep_rest(value, at, row);
@@ -108,26 +130,38 @@ impl Asked {
 
     fn sort_out<'a>(&self, name: &str, value: &'a RawValue, at: Position<'_>, row: &mut Gathered<'a>) {
         let path = if at.path.is_empty() { name.to_owned() } else { format!("{}.{name}", at.path) };
-        let places = self.places.get(&path).map_or(&[][..], Vec::as_slice);
-        let covered = at.covered || !places.is_empty();
-        for place in places {
-            if let Some(cell) = row.cells.get_mut(*place) {
-                cell.texts.push(value.get());
-                cell.listed |= at.listed;
-            }
-        }
-        let here = Position { path: &path, covered, ..at };
-        if self.parents.contains(&path) {
+        let here = Position { path: &path, ..at };
+        let has_below = self.parents.contains(&path);
+        let taken = !(has_below && self.is_whole) && self.take(value.get(), here, row);
+        let here = Position { covered: at.covered || taken, ..here };
+        if has_below {
             self.go_down(value.get(), here, row);
         } else {
             self.keep_rest(value.get(), here, row);
         }
     }
 
-    /// What a pattern kept and no mapping knows is not lost. Without patterns there is nothing but what was named.
+    /// Puts a value into the columns of its path. False when there are none.
+    fn take<'a>(&self, value: &'a str, at: Position<'_>, row: &mut Gathered<'a>) -> bool {
+        let places = self.places.get(at.path).map_or(&[][..], Vec::as_slice);
+        for place in places {
+            if let Some(cell) = row.cells.get_mut(*place) {
+                cell.add(value, at.listed);
+            }
+        }
+        !places.is_empty()
+    }
+
+    /// What has no column is not lost.
     fn keep_rest<'a>(&self, value: &'a str, at: Position<'_>, row: &mut Gathered<'a>) {
-        if self.with_patterns && !at.covered && value != "null" {
-            row.rest.push((at.path.to_owned(), value));
+        if !self.with_rest || at.covered || value == "null" {
+            return;
+        }
+        // A document that is no object is kept as a whole.
+        let path = if at.path.is_empty() { "document" } else { at.path };
+        match row.rest.iter_mut().find(|(known, _)| known == path) {
+            Some((_, values)) => values.add(value, at.listed),
+            None => row.rest.push((path.to_owned(), Values { texts: vec![value], listed: at.listed })),
         }
     }
 }
@@ -137,18 +171,37 @@ impl<'a> Gathered<'a> {
     pub(super) fn texts(&self) -> impl Iterator<Item = Option<Cow<'a, str>>> {
         self.cells.iter().map(Values::text)
     }
+
+    /// What no column takes, by its paths; `None`: nothing.
+    pub(super) fn rest(&self) -> Option<String> {
+        let members = self.rest.iter().map(|(path, values)| format!("{}:{}", json::of(path).get(), values.json()));
+        (!self.rest.is_empty()).then(|| format!("{{{}}}", members.collect::<Vec<_>>().join(",")))
+    }
 }
 
 impl<'a> Values<'a> {
-    /// One value as it is; several, and what comes out of an array, as a list.
+    fn add(&mut self, text: &'a str, listed: bool) {
+        self.texts.push(text);
+        self.listed |= listed;
+    }
+
+    /// What stands in a cell.
     fn text(&self) -> Option<Cow<'a, str>> {
         match self.texts.as_slice() {
             [] => None,
             ["null"] if !self.listed => None,
             [one] if !self.listed => Some(shown(one)),
+            _ => Some(self.json()),
+        }
+    }
+
+    /// One value as it is; several, and what comes out of an array, as a list.
+    fn json(&self) -> Cow<'a, str> {
+        match self.texts.as_slice() {
+            [one] if !self.listed => on_one_line(one),
             several => {
                 let items: Vec<Cow<'_, str>> = several.iter().map(|text| on_one_line(text)).collect();
-                Some(Cow::Owned(format!("[{}]", items.join(","))))
+                Cow::Owned(format!("[{}]", items.join(",")))
             }
         }
     }

@@ -246,8 +246,8 @@ impl SearchService {
     /// Index names, lists and patterns, inside what is allowed: a pattern that reaches further is narrowed to the allowed ones it covers.
     pub fn readable(&self, given: &str) -> Result<Vec<String>, Error> {
         let mut names = Vec::new();
-        for name in given.split(',').map(str::trim) {
-            check_name(name)?;
+        for name in given.split(',') {
+            let name = checked(name)?;
             // A pattern is inside when it is itself matched by an allowed one: what it can match is then allowed too.
             if self.allows(name) {
                 names.push(name.to_owned());
@@ -283,7 +283,7 @@ impl SearchService {
     }
 
     fn one(&self, given: &str) -> Result<String, Error> {
-        check_name(given)?;
+        let given = checked(given)?;
         if given.contains(['*', ',', '?']) {
             return Err(Error::invalid("index", format!("`index` takes one name here, not `{given}`"))
                 .hint("list_indices shows the names that fit a pattern"));
@@ -323,21 +323,26 @@ fn part(argument: &'static str, part: Option<Json>) -> Result<Option<Json>, Erro
     part.map(|part| body::read_part(argument, part)).transpose()
 }
 
-fn check_name(name: &str) -> Result<(), Error> {
+/// A name or pattern without the blanks around it.
+fn checked(name: &str) -> Result<&str, Error> {
+    let name = name.trim();
+    if name.is_empty() {
+        return Err(Error::invalid("index", "`index` is empty, or names an empty one between commas")
+            .hint("list_indices shows the names"));
+    }
     if name.starts_with('.') && access::stream_of(name).is_none() && !name.contains(['/', '\\']) {
         return Err(Error::new(Code::Denied, format!("`{name}` is a system index"))
             .argument("index")
             .hint("CALLBOARD_INDICES names what may be used"));
     }
-    let wrong = name.is_empty()
-        || name.len() > 255
+    let wrong = name.len() > 255
         || name.starts_with(['-', '_', '+', '<'])
         || name.contains(['/', '\\', '"', '>', '|', ' ', '#', ':', '\0', '\n']);
     if wrong {
         return Err(Error::invalid("index", format!("`index` is not an index name: `{name}`"))
             .hint("names are lower case without spaces and special characters; list_indices shows them"));
     }
-    Ok(())
+    Ok(name)
 }
 
 fn hidden(name: &str) -> Error {

@@ -45,6 +45,22 @@ fn ids(answer: &Value) -> Vec<String> {
 }
 
 #[tokio::test]
+async fn blanks_around_a_name_mean_nothing_and_an_empty_name_is_told() {
+    let board = Harness::embedded();
+    board.answer("index_documents", r#"{"index":" things ","documents":[{"id":"a"}],"id_field":"id"}"#).await;
+    for tool in ["search_documents", "count_documents", "bulk_export", "get_mapping", "get_document"] {
+        let id = if tool == "get_document" { r#","id":"a""# } else { "" };
+        board.answer(tool, &format!(r#"{{"index":"things "{id}}}"#)).await;
+        let failure = board.refused(tool, &format!(r#"{{"index":" "{id}}}"#)).await;
+        assert_eq!(
+            (&failure["code"], &failure["argument"], &failure["message"]),
+            (&json!("invalid"), &json!("index"), &json!("`index` is empty, or names an empty one between commas")),
+            "{tool}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn words_find_documents_best_first() {
     let board = products().await;
     let answer = search(&board, json!({"text":"wireless","size":2})).await;

@@ -77,8 +77,13 @@ impl Elasticsearch {
 
     /// The path segment for indices that can be searched.
     async fn target(&self, indices: &[String]) -> Result<String, Error> {
+        Ok(self.open(indices).await?.path)
+    }
+
+    /// What names mean, if it can be searched.
+    async fn open(&self, indices: &[String]) -> Result<names::Target, Error> {
         let target = self.meant(indices).await?;
-        if target.names_closed { Err(failure::closed(&target.closed)) } else { Ok(target.path) }
+        if target.names_closed { Err(failure::closed(&target.closed)) } else { Ok(target) }
     }
 
     /// The same, closed ones too.
@@ -141,7 +146,11 @@ impl SearchEngine for Elasticsearch {
 
     async fn document(&self, index: &str, id: &str, fields: &[String]) -> Result<Option<Document>, Error> {
         let indices = [index.to_owned()];
-        let target = self.target(&indices).await?;
+        let names::Target { path: target, is_alias, .. } = self.open(&indices).await?;
+        // By its id alone the engine would give also what the filter of an alias hides.
+        if is_alias && names::is_filtered(&self.wire, index).await? {
+            return self.named(find::by_id(&self.wire, &target, id, fields).await, &indices).await;
+        }
         // By `_mget`, because there the id stands in the body: some ids (`..`) cannot be a segment of a path.
         let id_json = json::of(id);
         let source = if fields.is_empty() { String::new() } else { format!(",\"_source\":{}", json::of(fields)) };

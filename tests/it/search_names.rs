@@ -79,6 +79,29 @@ async fn an_alias_over_several_indices_gives_the_one_document_or_names_the_indic
 }
 
 #[tokio::test]
+async fn the_filter_of_an_alias_holds_for_a_document_by_its_id() {
+    for kind in Kind::ALL {
+        let server = server(kind).await;
+        let index = index_name("walled");
+        let (filtered, all) = (format!("{index}-some"), format!("{index}-all"));
+        for id in [1, 2] {
+            server.http("POST", &format!("/{index}/_doc/{id}?refresh=true"), &json!({"a": id}).to_string());
+        }
+        let some = json!({"index": index, "alias": filtered, "filter": {"term": {"a": 1}}});
+        let actions = json!([{"add": some}, {"add": {"index": index, "alias": all}}]);
+        server.http("POST", "/_aliases", &json!({"actions": actions}).to_string());
+        let board = Harness::search(server.config());
+        for (name, id) in [(&filtered, "1"), (&all, "1"), (&all, "2"), (&index, "2")] {
+            let got = board.answer("get_document", &json!({"index": name, "id": id}).to_string()).await;
+            assert_eq!((&got["_index"], &got["_id"]), (&json!(index), &json!(id)), "{kind:?} {name}");
+        }
+        let (code, argument, message) = refused(&board, "get_document", json!({"index": filtered, "id": "2"})).await;
+        assert_eq!((code, argument), (json!("not_found"), json!("id")), "{kind:?}");
+        assert_eq!(message, format!("no document `2` in `{filtered}`"));
+    }
+}
+
+#[tokio::test]
 async fn an_index_without_sources_says_so() {
     for kind in Kind::ALL {
         let server = server(kind).await;

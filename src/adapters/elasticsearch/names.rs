@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde::Deserialize;
+use serde::{Deserialize, de::IgnoredAny};
 
 use super::{
     failure,
@@ -37,6 +37,8 @@ pub(super) struct Target {
     pub(super) names_closed: bool,
     /// It is a data stream, or an alias of one.
     pub(super) is_stream: bool,
+    /// It is an alias, or may be one.
+    pub(super) is_alias: bool,
 }
 
 #[derive(Deserialize, Default)]
@@ -132,7 +134,7 @@ pub(super) async fn target_now(wire: &Wire, remembered: &Remembered, names: &[St
     let resolved: Resolved = match asked {
         Ok(answer) => answer.read()?,
         // No right to look names up, or an engine without it: the name alone was checked.
-        Err(error) if is_unsupported(&error) => return Ok(Target { path, ..Target::default() }),
+        Err(error) if is_unsupported(&error) => return Ok(Target { path, is_alias: true, ..Target::default() }),
         Err(error) => return Err(error),
     };
     let target = reached(&resolved, names, &path)?;
@@ -143,7 +145,8 @@ pub(super) async fn target_now(wire: &Wire, remembered: &Remembered, names: &[St
 fn reached(resolved: &Resolved, names: &[String], path: &str) -> Result<Target, Error> {
     let is_stream = resolved.data_streams.iter().any(|stream| names.contains(&stream.name))
         || resolved.aliases.iter().any(|alias| names.contains(&alias.name) && alias.leads_to_stream());
-    let mut target = Target { is_stream, ..Target::default() };
+    let is_alias = resolved.aliases.iter().any(|alias| names.contains(&alias.name));
+    let mut target = Target { is_stream, is_alias, ..Target::default() };
     let mut visible: Vec<&str> = resolved.data_streams.iter().map(|stream| stream.name.as_str()).collect();
     let mut hides = false;
     for alias in &resolved.aliases {
@@ -187,6 +190,18 @@ fn reached(resolved: &Resolved, names: &[String], path: &str) -> Result<Target, 
     // What a pattern would reach beyond is left out by naming the rest: engines differ in how they take exclusions.
     target.path = if hides { visible.into_iter().map(segment).collect::<Vec<_>>().join(",") } else { path.to_owned() };
     Ok(target)
+}
+
+/// Whether an alias may show only a part of its indices' documents. What cannot be learnt counts as one that does.
+pub(super) async fn is_filtered(wire: &Wire, alias: &str) -> Result<bool, Error> {
+    let query = [("filter_path", "*.aliases.*.filter")];
+    match wire.ask(Request::get(format!("_alias/{}", segment(alias)), &query)).await {
+        Ok(answer) => Ok(!answer.read::<HashMap<String, IgnoredAny>>()?.is_empty()),
+        // No alias of that name.
+        Err(error) if error.code == Code::NotFound => Ok(false),
+        Err(error) if is_unsupported(&error) => Ok(true),
+        Err(error) => Err(error),
+    }
 }
 
 fn is_unsupported(error: &Error) -> bool {

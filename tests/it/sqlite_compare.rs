@@ -138,3 +138,68 @@ async fn count_rows_reads_values_by_the_same_rules() {
         assert_eq!(counted["count"], 1, "{condition}");
     }
 }
+
+#[tokio::test]
+async fn computed_times_are_compared_as_times() {
+    let board = Harness::embedded();
+    let columns = r#"{"table":"o","columns":[{"name":"id","type":"integer"},{"name":"d","type":"date"},{"name":"ts","type":"timestamptz"}]}"#;
+    board.answer("create_table", columns).await;
+    let rows = r#"{"table":"o","rows":[{"id":1,"d":"2026-11-28","ts":"2026-11-28T10:00Z"},{"id":2,"d":"2020-01-01","ts":"2020-01-01T10:00Z"}]}"#;
+    board.answer("bulk_insert", rows).await;
+    for (condition, counted) in [
+        ("date_trunc('month', d) = '2026-11-01'", 1),
+        ("'2026-11-01' = date_trunc('month', d)", 1),
+        ("o.id > 0 and date_trunc('day', o.ts) = '2026-11-28'", 1),
+        ("date_trunc('day', ts) = '2026-11-28 02:00:00+02'", 1),
+        ("date_trunc('month', ts) = date_trunc('month', d)", 2),
+        ("date_trunc('day', now()) = current_date", 2),
+        ("current_date in (date_trunc('day', now()))", 2),
+        ("date_trunc('month', d) in ('2026-11-01', '2020-01-01')", 2),
+        ("date_trunc('month', d) not in ('2026-11-01', '2020-01-01')", 0),
+        ("date_trunc('month', d) in (select date_trunc('month', ts) from o)", 2),
+        ("date_trunc('month', d) between '2026-11-01' and '2026-11-01'", 1),
+        ("date_trunc('month', d) >= '2026-11-01'", 1),
+        ("date_trunc('month', d) > '2026-11-01'", 0),
+        ("date_trunc('month', d) <= '2020-01-01'", 1),
+        ("date_trunc('hour', ts) < '2026-11-28 10:30'", 2),
+        ("datetime(ts, '+1 hour') = '2026-11-28T11:00:00Z'", 1),
+        ("date(ts) = '2026-11-28T00:00:00Z'", 1),
+        ("to_date('28.11.2026', 'DD.MM.YYYY') = date_trunc('day', ts)", 1),
+        ("coalesce(d, ts) = '2026-11-28 00:00'", 1),
+        ("(select max(ts) from o) = '2026-11-28 10:00'", 2),
+        ("exists (select 1 from (select max(ts) over (order by id) m from o) where m = '2026-11-28 10:00')", 2),
+        ("(select max(ts) filter (where id = 1) from o) = '2026-11-28 10:00'", 2),
+        ("to_char(date_trunc('month', d), 'YYYY-MM') = '2026-11'", 1),
+    ] {
+        let query = json!({"query": format!("select count(*) from o where {condition}")});
+        assert_eq!(board.answer("execute_query", &query.to_string()).await["rows"][0][0], counted, "{condition}");
+    }
+    for given in ["2026-11-01", "2026-11-01T00:00:00Z", "2026-11-01 01:00:00+01:00"] {
+        let query = json!({"query":"select count(*) from o where date_trunc('month', d) = $1 and $2 = date_trunc('month', ts)","params":[given, given]});
+        assert_eq!(board.answer("execute_query", &query.to_string()).await["rows"][0][0], 1, "{given}");
+    }
+    for (query, name, values) in [
+        (
+            "select count(*), date_trunc('month', d) from (select d from o union all select date_trunc('day', ts) from o) group by date_trunc('month', d) order by 2 desc",
+            "date_trunc('month', d)",
+            json!([2, 2]),
+        ),
+        (
+            "select count(*) n, m from (select d m from o union all select date_trunc('day', ts) from o) group by date_trunc('day', m) order by date_trunc('day', m)",
+            "m",
+            json!([2, 2]),
+        ),
+        (
+            "with t as (select id, date_trunc('month', d) as m from o) select id, m from t where m = '2026-11-01'",
+            "m",
+            json!([1]),
+        ),
+        ("select id, d from o order by date_trunc('month', d)", "d", json!([2, 1])),
+    ] {
+        let answer = board.answer("execute_query", &json!({"query": query}).to_string()).await;
+        let firsts: Vec<_> = answer["rows"].as_array().unwrap().iter().map(|row| row[0].clone()).collect();
+        assert_eq!((&answer["columns"][1]["name"], json!(firsts)), (&json!(name), values), "{query}");
+    }
+    let moved = board.refused("execute_query", r#"{"query":"select current_date - 7"}"#).await;
+    assert_eq!(moved["message"], "`+` and `-` take numbers, and `current_date` is a date or time");
+}

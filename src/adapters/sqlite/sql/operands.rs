@@ -11,6 +11,7 @@ use super::{
     structure,
 };
 use crate::{
+    adapters::sqlite::collations,
     domain::sql::{
         column_types::BaseType,
         guard::TOKENS_MAX,
@@ -22,7 +23,14 @@ use crate::{
 /// Functions whose result is a number.
 const NUMBERS: [&str; 8] = ["sum", "avg", "round", "abs", "count", "total", "length", "char_length"];
 /// Functions whose result is one of their arguments.
-const CHOICES: [&str; 5] = ["coalesce", "ifnull", "nullif", "min", "max"];
+const CHOICES: [&str; 11] = [
+    "coalesce", "ifnull", "nullif", "min", "max", "greatest", "least", "lag", "lead", "first_value", "last_value",
+];
+/// Functions whose result is a date or time.
+const TIMES: [&str; 8] =
+    ["date", "date_trunc", "datetime", "make_date", "now", "statement_timestamp", "to_date", "transaction_timestamp"];
+/// Such without parentheses.
+const NOW: [&str; 2] = ["current_date", "current_timestamp"];
 
 /// Words and functions that are a date or time.
 const TIMES: [&str; 14] = [
@@ -84,15 +92,16 @@ impl Operands {
                 found.moved = pieces.moved(place).map(|name| (name, token.start));
             }
         }
+        found.edits.extend((0..tokens.len()).filter_map(|place| pieces.ordered(place)));
         if sources.scale().is_some() {
             found.edits.extend(rounded_casts(&tokens));
-            found.edits.sort_by_key(|(place, _)| place.start);
         }
+        found.edits.sort_by_key(|(place, _)| place.start);
         found
     }
 
-    /// The statement with its constants as their columns keep them, and numbers rounded where they become integers; none when it stays as
-    /// it is.
+    /// The statement with its constants as their columns keep them, computed times in the order of times, and numbers rounded where they
+    /// become integers; none when it stays as it is.
     pub(super) fn rewritten(&self, text: &str) -> Option<String> {
         let mut out = text.to_owned();
         self.edits.iter().rev().for_each(|(place, written)| out.replace_range(place.clone(), written));
@@ -137,6 +146,10 @@ impl Operands {
 }
 
 impl Beside {
+    fn time(name: &str) -> Self {
+        Self { name: name.to_owned(), base: BaseType::TimestampTz(None), ambiguous: false }
+    }
+
     fn is_of_time(&self) -> bool {
         let of_time = matches!(
             self.base,
@@ -288,6 +301,9 @@ impl Pieces<'_> {
 
     fn column(&self, at: usize) -> Option<Beside> {
         let name = self.name(at)?;
+        if NOW.iter().any(|word| self.is(at, word)) {
+            return Some(Beside::time(name));
+        }
         let found = self.sources.type_of(name).filter(|found| found.dimensions == 0)?;
         let taken =
             |at: &usize| self.is(*at, "as") && self.name(at + 1).is_some_and(|alias| alias.eq_ignore_ascii_case(name));
@@ -300,9 +316,54 @@ impl Pieces<'_> {
         if NUMBERS.contains(&name) {
             return Some(Beside { name: name.to_owned(), base: BaseType::Numeric(None), ambiguous: false });
         }
+        if TIMES.contains(&name) {
+            return Some(Beside::time(name));
+        }
         let first = if self.is_symbol(at + 3, '.') { at + 4 } else { at + 2 };
         let ends = self.is_symbol(first + 1, ',') || self.is_symbol(first + 1, ')');
         if CHOICES.contains(&name) && ends { self.column(first) } else { None }
+    }
+
+    /// Computed times are compared, grouped and sorted as times, as columns of times are, and not as the texts that they are to SQLite.
+    fn ordered(&self, place: usize) -> Option<(Range<usize>, String)> {
+        if let Some(end) = self.subselect(place) {
+            return Some((end..end, format!(" COLLATE {}", collations::INSTANT)));
+        }
+        let is_now = NOW.iter().any(|word| self.is(place, word));
+        if !is_now && !(self.is_symbol(place + 1, '(') && self.call(place)?.is_of_time()) {
+            return None;
+        }
+        let mut last = if is_now { place } else { self.closing(place + 1)? };
+        if self.is(last + 1, "filter") && self.is_symbol(last + 2, '(') {
+            last = self.closing(last + 2)?;
+        }
+        if self.is(last + 1, "over") {
+            last = if self.is_symbol(last + 2, '(') { self.closing(last + 2)? } else { last + 2 };
+        }
+        let end = self.tokens.get(last)?.end;
+        Some((end..end, format!(" COLLATE {}", collations::INSTANT)))
+    }
+
+    /// The end of `(select max(time) …)` that begins at `open` and is compared: the order of its column does not come out of it.
+    fn subselect(&self, open: usize) -> Option<usize> {
+        let is_one = self.is_symbol(open, '(') && self.is(open + 1, "select");
+        self.beginning(open + 2).filter(|beside| is_one && beside.is_of_time())?;
+        let last = self.closing(open)?;
+        let before = open.checked_sub(1)?;
+        let is_compared = compares(self.written(before)) || compares(self.written(last + 1));
+        let is_value = !self.is(before, "in") && !self.is(before, "exists");
+        self.tokens.get(last).map(|token| token.end).filter(|_| is_compared && is_value)
+    }
+
+    /// Where the parenthesis at `open` is closed.
+    fn closing(&self, open: usize) -> Option<usize> {
+        let mut depth = 0_usize;
+        (open..self.tokens.len()).find(|at| {
+            depth += usize::from(self.is_symbol(*at, '('));
+            let closes = self.is_symbol(*at, ')');
+            depth = depth.saturating_sub(usize::from(closes));
+            closes && depth == 0
+        })
     }
 
     /// How a constant is written so that it is a value of the column beside it, where that is not how it stands there.

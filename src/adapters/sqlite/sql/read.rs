@@ -33,13 +33,14 @@ pub(super) fn query(connection: &Connection, asked: &Asked<'_>, call: &Call) -> 
     let sources = Sources::taken(connection).map_err(wrong)?;
     let operands = Operands::of(asked.statement, &sources);
     operands.check(asked.statement)?;
+    // Columns have the names that were asked for, also where the statement is written otherwise.
+    let mut sheet = Sheet::new(&statement, asked.statement, &sources);
     if let Some(text) = operands.rewritten(asked.statement) {
         statement = prepare(connection, &text, call)?;
     }
     bind(&mut statement, asked.params, &operands, call)?;
     functions::begin();
     let _exactly = money::Exactly::begin(sources.scale().is_some());
-    let mut sheet = Sheet::new(&statement, asked.statement, &sources);
     let (mut bytes, mut passed, mut truncated) = (0, 0, false);
     let mut rows = statement.raw_query();
     while let Some(row) = rows.next().map_err(wrong)? {

@@ -203,3 +203,19 @@ async fn computed_times_are_compared_as_times() {
     let moved = board.refused("execute_query", r#"{"query":"select current_date - 7"}"#).await;
     assert_eq!(moved["message"], "`+` and `-` take numbers, and `current_date` is a date or time");
 }
+
+#[tokio::test]
+async fn an_unknown_pattern_of_a_time_is_refused() {
+    let board = Harness::embedded();
+    for (pattern, unknown) in [("TMMonth", "TMMonth"), ("DD RM", "RM"), ("SS.FF3", "FF3")] {
+        let query = json!({"query": "select to_char('2026-11-28', $1)", "params": [pattern]});
+        let refused = board.refused("execute_query", &query.to_string()).await;
+        let message = refused["message"].as_str().unwrap();
+        assert!(
+            message.starts_with(&format!("to_char: `{unknown}` is not known here in the pattern of a time")),
+            "{refused}"
+        );
+    }
+    let query = r#"{"query":"select to_char('2026-11-28', 'FMDD \"at\" FMMonth, YYYY')"}"#;
+    assert_eq!(board.answer("execute_query", query).await["rows"][0][0], "28 at November, 2026");
+}

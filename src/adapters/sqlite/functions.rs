@@ -339,7 +339,7 @@ fn md5(context: &Context<'_>) -> Answer {
 fn to_char(context: &Context<'_>) -> Answer {
     let (Some(value), Some(pattern)) = (text(context, 0), text(context, 1)) else { return Ok(Value::Null) };
     match dates::read(&value) {
-        Some(moment) => Ok(Value::Text(dates::written(&moment, &pattern))),
+        Some(moment) => dates::written(&moment, &pattern).map(Value::Text),
         None => match Decimal::meant(context.get_raw(0)) {
             Some(number) => numbers::written(&number, &pattern).map(Value::Text),
             None => Err(wrong(format!("to_char: `{value}` is neither a time nor a number"))),

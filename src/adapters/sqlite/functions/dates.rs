@@ -21,6 +21,11 @@ const MONTHS: [&str; 12] = [
     "December",
 ];
 const DAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
+/// The parts of a pattern, longer names before those they begin with.
+const NAMES: [&str; 35] = [
+    "SSSS", "YYYY", "IYYY", "MONTH", "HH24", "HH12", "IDDD", "YYY", "DAY", "DDD", "MON", "A.M.", "P.M.", "TZ", "YY",
+    "IY", "MM", "MI", "MS", "US", "DD", "DY", "HH", "SS", "IW", "WW", "ID", "CC", "AM", "PM", "OF", "D", "W", "Q", "Y",
+];
 const UNITS: &str =
     "microseconds, milliseconds, second, minute, hour, day, week, month, quarter, year, decade, century, millennium";
 
@@ -161,8 +166,8 @@ pub(super) fn to_date(context: &Context<'_>) -> Answer {
     }
 }
 
-/// A time by a pattern of to_char. What is no part of a time stands for itself; text in double quotes always does.
-pub(super) fn written(moment: &NaiveDateTime, pattern: &str) -> String {
+/// A time by a pattern of to_char. Signs between its parts stand for themselves, and so does text in double quotes.
+pub(super) fn written(moment: &NaiveDateTime, pattern: &str) -> rusqlite::Result<String> {
     let mut out = String::new();
     let mut rest = pattern;
     let mut fill = true;
@@ -185,12 +190,23 @@ pub(super) fn written(moment: &NaiveDateTime, pattern: &str) -> String {
                 out.push_str(&if suffix == "TH" { ending.to_uppercase() } else { ending.to_owned() });
                 rest = rest.get(2..).unwrap_or_default();
             }
+        } else if let Some(word) = word(rest).filter(|word| *word != "T" && *word != "Z") {
+            return Err(wrong(format!(
+                "to_char: `{word}` is not known here in the pattern of a time; a text stands in double quotes, and the parts are {}",
+                NAMES.join(", ")
+            )));
         } else {
             out.push(first);
             rest = rest.get(first.len_utf8()..).unwrap_or_default();
         }
     }
-    out
+    Ok(out)
+}
+
+/// The word that a pattern begins with.
+fn word(pattern: &str) -> Option<&str> {
+    let end = pattern.find(|character: char| !character.is_ascii_alphanumeric()).unwrap_or(pattern.len());
+    pattern.get(..end).filter(|word| word.starts_with(|first: char| first.is_ascii_alphabetic()))
 }
 
 fn ordinal(digits: &str) -> &'static str {
@@ -206,12 +222,6 @@ fn ordinal(digits: &str) -> &'static str {
 
 /// The part of a time that the pattern begins with: how long its name is, and what it says.
 fn part(moment: &NaiveDateTime, pattern: &str, fill: bool) -> Option<(usize, String)> {
-    // Longer names before those they begin with.
-    const NAMES: [&str; 35] = [
-        "SSSS", "YYYY", "IYYY", "MONTH", "HH24", "HH12", "IDDD", "YYY", "DAY", "DDD", "MON", "A.M.", "P.M.", "TZ",
-        "YY", "IY", "MM", "MI", "MS", "US", "DD", "DY", "HH", "SS", "IW", "WW", "ID", "CC", "AM", "PM", "OF", "D", "W",
-        "Q", "Y",
-    ];
     let name =
         *NAMES.iter().find(|name| pattern.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name)))?;
     let given = pattern.get(..name.len())?;
@@ -321,10 +331,23 @@ mod tests {
             ("Q MS US", "3 007 007008"),
             ("YYYY\"Q\"Q", "2026Q3"),
             ("DDD D FMDDth", "215 2 3rd"),
+            ("YYYY-MM-DD T HH24:MIZ", "2026-08-03 T 17:05Z"),
             ("YYYY-MM-DD\"T\"HH24:MI:SS.MS", "2026-08-03T17:05:09.007"),
             ("€ YY", "€ 26"),
         ] {
             assert_eq!(of(&format!("to_char('2026-08-03T17:05:09.007008Z', '{pattern}')")), wanted, "{pattern}");
+        }
+        for (pattern, unknown) in [
+            ("TMMonth", "TMMonth"),
+            ("DD RM", "RM"),
+            ("DDTHH24", "H24"),
+            ("SS.FF3", "FF3"),
+            ("J", "J"),
+            ("FMonth", "FMonth"),
+            ("BC", "BC"),
+        ] {
+            let refused = of(&format!("to_char('2026-08-03', '{pattern}')"));
+            assert!(refused.starts_with(&format!("to_char: `{unknown}` is not known here")), "{pattern}: {refused}");
         }
     }
 }

@@ -219,3 +219,22 @@ async fn an_unknown_pattern_of_a_time_is_refused() {
     let query = r#"{"query":"select to_char('2026-11-28', 'FMDD \"at\" FMMonth, YYYY')"}"#;
     assert_eq!(board.answer("execute_query", query).await["rows"][0][0], "28 at November, 2026");
 }
+
+#[tokio::test]
+async fn texts_without_doubles_are_joined_by_the_form_that_is_told() {
+    let board = Harness::embedded();
+    let from = "from (select 'a' g union all select 'a' union all select 'b')";
+    let query = json!({"query": format!("select string_agg(distinct g, ',') {from}")});
+    let refused = board.refused("execute_query", &query.to_string()).await;
+    assert_eq!(
+        (&refused["code"], &refused["hint"]),
+        (
+            &json!("not_found"),
+            &json!(
+                "this database is SQLite: write (select string_agg(g, ',') from (select distinct g from t)) for string_agg(distinct g, ',') from t"
+            )
+        )
+    );
+    let query = json!({"query": format!("select (select string_agg(g, ',') from (select distinct g {from}))")});
+    assert_eq!(board.answer("execute_query", &query.to_string()).await["rows"][0][0], "a,b");
+}

@@ -136,6 +136,12 @@ fn statement(error: &rusqlite::Error, text: &str) -> Error {
         "no such function: any" | "no such function: all" => {
             ("42883", Some("this database is SQLite: `in (select value from json_each($1))` is its `= any($1)`"))
         }
+        "DISTINCT aggregates must have exactly one argument" => (
+            "42883",
+            Some(
+                "this database is SQLite: write (select string_agg(g, ',') from (select distinct g from t)) for string_agg(distinct g, ',') from t",
+            ),
+        ),
         text if text.starts_with("no such function") || text.contains("arguments") => {
             ("42883", Some("this database is SQLite, with its functions"))
         }

@@ -23,32 +23,16 @@ use crate::{
 /// Functions whose result is a number.
 const NUMBERS: [&str; 8] = ["sum", "avg", "round", "abs", "count", "total", "length", "char_length"];
 /// Functions whose result is one of their arguments.
-const CHOICES: [&str; 11] = [
-    "coalesce", "ifnull", "nullif", "min", "max", "greatest", "least", "lag", "lead", "first_value", "last_value",
-];
+const CHOICES: [&str; 11] =
+    ["coalesce", "ifnull", "nullif", "min", "max", "greatest", "least", "lag", "lead", "first_value", "last_value"];
 /// Functions whose result is a date or time.
 const TIMES: [&str; 8] =
     ["date", "date_trunc", "datetime", "make_date", "now", "statement_timestamp", "to_date", "transaction_timestamp"];
 /// Such without parentheses.
 const NOW: [&str; 2] = ["current_date", "current_timestamp"];
 
-/// Words and functions that are a date or time.
-const TIMES: [&str; 14] = [
-    "current_date",
-    "current_time",
-    "current_timestamp",
-    "localtimestamp",
-    "now",
-    "clock_timestamp",
-    "statement_timestamp",
-    "transaction_timestamp",
-    "date_trunc",
-    "to_timestamp",
-    "make_date",
-    "date",
-    "time",
-    "datetime",
-];
+/// Words and functions that are a date or time too, and compared as they are.
+const OTHER_TIMES: [&str; 5] = ["clock_timestamp", "current_time", "localtimestamp", "time", "to_timestamp"];
 
 const INTEGERS: [&str; 7] = ["int", "int2", "int4", "int8", "integer", "bigint", "smallint"];
 
@@ -281,7 +265,7 @@ impl Pieces<'_> {
         let before = place.checked_sub(1)?;
         let of_time = |beside: Option<Beside>| beside.filter(Beside::is_of_time).map(|beside| beside.name);
         let known = |at: usize, is_call: bool| {
-            let name = self.name(at).filter(|name| TIMES.contains(name) && (is_call || name.starts_with("current_")));
+            let name = self.name(at).filter(|name| OTHER_TIMES.contains(name) && (is_call || *name == "current_time"));
             name.map(str::to_owned)
         };
         let called = self.opening(before).and_then(|open| open.checked_sub(1));

@@ -246,6 +246,36 @@ async fn a_document_is_not_written_into_a_column_of_texts() {
     assert_eq!((code.as_str(), argument.as_str()), ("invalid", "row.b"));
 }
 
+#[tokio::test]
+async fn a_bad_value_of_an_extension_is_told_with_its_column() {
+    let server = postgres::shared();
+    let url = server.database();
+    server.psql(
+        name_of(&url),
+        "CREATE EXTENSION hstore; CREATE EXTENSION ltree; CREATE TABLE t (id int PRIMARY KEY, h hstore, l ltree)",
+    );
+    let board = Harness::postgres(&url);
+    for (row, argument) in
+        [(json!({"id":1,"h":"=>"}), "row.h"), (json!({"id":1,"h":"a"}), "row.h"), (json!({"id":1,"l":"a..b"}), "row.l")]
+    {
+        let call = json!({"table":"t","row":row}).to_string();
+        let answer = board.refused("insert_data", &call).await;
+        assert_eq!(
+            (&answer["code"], &answer["argument"], &answer["backend_code"], &answer["hint"]),
+            (&json!("invalid"), &json!(argument), &json!("42601"), &json!("get_schema shows what the columns take")),
+            "{answer}"
+        );
+        assert!(
+            answer["message"].as_str().unwrap().starts_with(&format!("`{argument}` cannot be written: ")),
+            "{answer}"
+        );
+    }
+    let rows = json!([{"id":1,"h":"a=>1"}, {"id":2,"h":"=>"}, {"id":3,"l":"a.b"}, {"id":4,"l":"a..b"}]);
+    let answer = board.answer("bulk_insert", &json!({"table":"t","rows":rows,"on_error":"reject"}).to_string()).await;
+    assert_eq!(counts(&answer), [2, 0, 0, 0, 2], "{answer}");
+    assert_eq!(rejects(&answer), [(1, "h", "42601"), (3, "l", "42601")]);
+}
+
 /// Values in a list of one for columns that hold single ones.
 const ONE: [(&str, &str); 11] = [
     ("int", r#"[7]"#),

@@ -348,11 +348,15 @@ fn documents(batch: &Batch<'_>, unit: &Unit) -> String {
 /// Whether one of the rows is to blame, and the others could stand.
 pub(super) fn of_a_row(error: &Error) -> bool {
     let state = sqlstate(error).unwrap_or_default();
+    if state == "XX000" && one_by_one::OF_HSTORE.iter().any(|words| error.message.starts_with(words)) {
+        return true;
+    }
     match state.get(..2).unwrap_or_default() {
         "" | "08" | "0A" | "25" | "26" | "28" | "3D" | "3F" | "40" | "53" | "54" | "55" | "57" | "58" | "F0" | "XX" => {
             false
         }
-        "42" => matches!(state, "42804" | "428C9"),
+        // Types of extensions (ltree, hstore) say so of a value.
+        "42" => matches!(state, "42601" | "42804" | "428C9"),
         _ => true,
     }
 }

@@ -41,6 +41,9 @@ type Failed = (usize, String, String, String, Option<String>, String);
 /// Reasons that are not the row's own: they end the call.
 pub(super) const NOT_THE_ROWS: &str = "'25','40','42501','53','54','55','57','58','F0','XX'";
 
+/// How hstore begins what it says of a bad value; up to PostgreSQL 15 as an internal failure, later as 42601.
+pub(super) const OF_HSTORE: [&str; 2] = ["Syntax error near ", "Unexpected end of string"];
+
 /// Tries the rows at `positions` of a unit. With `first_only` it stops at the first that fails for a reason that cannot heal.
 pub(super) async fn run(
     client: &Client,
@@ -119,8 +122,9 @@ LOOP
   EXCEPTION WHEN OTHERS THEN
     GET STACKED DIAGNOSTICS callboard_code = RETURNED_SQLSTATE, callboard_reason = MESSAGE_TEXT,
       callboard_column = COLUMN_NAME, callboard_detail = PG_EXCEPTION_DETAIL, callboard_constraint = CONSTRAINT_NAME;
+    IF callboard_code = 'XX000' AND callboard_reason ~ '^({of_hstore})' THEN callboard_code := '42601'; END IF;
     IF callboard_code = '42501' OR pg_catalog.left(callboard_code, 2) IN ({NOT_THE_ROWS}) THEN RAISE; END IF;{repeated}
-    IF callboard_column = '' AND pg_catalog.left(callboard_code, 2) IN ('22', '23') THEN
+    IF callboard_column = '' AND (pg_catalog.left(callboard_code, 2) IN ('22', '23') OR callboard_code = '42601') THEN
       FOR callboard_place IN 1 .. pg_catalog.cardinality(callboard_names) LOOP
         BEGIN
           EXECUTE pg_catalog.format('SELECT g.%1$I FROM pg_catalog.json_to_record($1) AS g (%1$I %2$s)',
@@ -140,6 +144,7 @@ PERFORM pg_catalog.set_config('callboard.outcome', pg_catalog.json_build_object(
 END",
         names = names.join(", "),
         types = types.join(", "),
+        of_hstore = OF_HSTORE.join("|"),
     );
     format!("-- load_one_by_one\nDO LANGUAGE plpgsql {}", text(&body))
 }

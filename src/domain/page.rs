@@ -39,9 +39,10 @@ pub struct Cursor {
 }
 
 impl Cursor {
-    /// A token for a list that goes on after something with a name, such as an id.
+    /// A token for a list that goes on after something with a name, such as an id. `question` is all that decides what is listed, so that a
+    /// token used with another question is refused, and one that was changed.
     pub fn encode_text(after: &str, question: &str) -> String {
-        URL_SAFE_NO_PAD.encode(format!("{}.{after}", fingerprint(question)))
+        URL_SAFE_NO_PAD.encode(format!("{}.{after}", sum(after, question)))
     }
 
     /// Reads a token made by [`Cursor::encode_text`] for the same question.
@@ -49,19 +50,15 @@ impl Cursor {
     /// # Errors
     /// `invalid` when it is not one.
     pub fn decode_text(token: &str, question: &str) -> Result<String, Error> {
-        let refuse = || {
-            Error::invalid("cursor", "`cursor` does not belong to this call")
-                .hint("pass `next` exactly as the previous answer gave it, with all other arguments unchanged")
-        };
-        let bytes = URL_SAFE_NO_PAD.decode(token).map_err(|error| refuse().cause(error))?;
-        let text = String::from_utf8(bytes).map_err(|error| refuse().cause(error))?;
-        let (of, after) = text.split_once('.').ok_or_else(refuse)?;
-        if of == fingerprint(question) { Ok(after.to_owned()) } else { Err(refuse()) }
+        let bytes = URL_SAFE_NO_PAD.decode(token).map_err(|error| refused().cause(error))?;
+        let text = String::from_utf8(bytes).map_err(|error| refused().cause(error))?;
+        let (of, after) = text.split_once('.').ok_or_else(refused)?;
+        if of == sum(after, question) { Ok(after.to_owned()) } else { Err(refused()) }
     }
 
-    /// The token for the wire. `question` is all that decides what is listed, so that a cursor used with another question is refused.
+    /// The token for the wire, as [`Cursor::encode_text`] makes it.
     pub fn encode(self, question: &str) -> String {
-        URL_SAFE_NO_PAD.encode(format!("{}.{}", self.offset, fingerprint(question)))
+        Self::encode_text(&self.offset.to_string(), question)
     }
 
     /// Reads a token made by [`Cursor::encode`] for the same question.
@@ -69,18 +66,19 @@ impl Cursor {
     /// # Errors
     /// `invalid` when it is not one.
     pub fn decode(token: &str, question: &str) -> Result<Self, Error> {
-        let refuse = || {
-            Error::invalid("cursor", "`cursor` does not belong to this call")
-                .hint("pass `next` exactly as the previous answer gave it, with all other arguments unchanged")
-        };
-        let bytes = URL_SAFE_NO_PAD.decode(token).map_err(|error| refuse().cause(error))?;
-        let text = String::from_utf8(bytes).map_err(|error| refuse().cause(error))?;
-        let (offset, of) = text.split_once('.').ok_or_else(refuse)?;
-        if of != fingerprint(question) {
-            return Err(refuse());
-        }
-        Ok(Self { offset: offset.parse().map_err(|error| refuse().cause(error))? })
+        let offset = Self::decode_text(token, question)?;
+        Ok(Self { offset: offset.parse().map_err(|error| refused().cause(error))? })
     }
+}
+
+fn refused() -> Error {
+    Error::invalid("cursor", "`cursor` does not belong to this call")
+        .hint("pass `next` exactly as the previous answer gave it, with all other arguments unchanged")
+}
+
+/// Of the place too: a place that was changed would lead to another page, or to an empty one that looks like the last.
+fn sum(place: &str, question: &str) -> String {
+    fingerprint(&format!("{place}\0{question}"))
 }
 
 pub(super) fn fingerprint(question: &str) -> String {

@@ -19,6 +19,7 @@ mod cli;
 mod clients;
 mod contract;
 mod crash;
+mod cursors;
 mod demo;
 mod dialects;
 mod disk_faults;

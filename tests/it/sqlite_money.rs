@@ -207,3 +207,61 @@ async fn keys_of_exact_numbers_are_found_however_they_are_written() {
         assert_eq!(counted["count"], 1, "{condition}");
     }
 }
+
+#[tokio::test]
+async fn long_numbers_are_plain_texts_and_keep_their_digits() {
+    let board = Harness::embedded();
+    create(&board, "wide", &[("id", "integer"), ("w", "numeric(38,10)")], &["id"]).await;
+    load(
+        &board,
+        "wide",
+        json!([{"id":1,"w":"1234567890123456789.0123456789"},{"id":2,"w":"-1234567890123456789.5"},{"id":3,"w":"7.5"}]),
+    )
+    .await;
+    for (expression, value) in [
+        ("json_object('w', w)", json!("{\"w\":\"1234567890123456789.0123456789\"}")),
+        ("json_group_array(w)", json!("[\"1234567890123456789.0123456789\"]")),
+        ("w || '|'", json!("1234567890123456789.0123456789|")),
+        ("sum(w) || '|'", json!("1234567890123456789.0123456789|")),
+        ("json_array(max(w), 1)", json!("[\"1234567890123456789.0123456789\",1]")),
+        ("concat(w, '|')", json!("1234567890123456789.0123456789|")),
+        ("cast(w as text)", json!("1234567890123456789.0123456789")),
+        ("length(w)", json!(30)),
+        ("right(w, 2)", json!("89")),
+        ("substr(wide.w, -3)", json!("789")),
+        ("w like '%789'", json!(1)),
+        ("w not like '%789'", json!(0)),
+        ("w not in (1, 2)", json!(1)),
+        ("hex(w)", json!("313233343536373839303132333435363738392E30313233343536373839")),
+        ("avg(w)", json!("1234567890123456789.0123456789")),
+        ("floor(w)", json!("1234567890123456789.0000000000")),
+        ("ceil(w)", json!("1234567890123456790.0000000000")),
+        ("trunc(w)", json!("1234567890123456789.0000000000")),
+        ("abs(w)", json!("1234567890123456789.0123456789")),
+        ("total(w)", json!("1234567890123456789.0123456789")),
+        ("-w", json!("-1234567890123456789.0123456789")),
+        ("abs(-w)", json!("1234567890123456789.0123456789")),
+        ("id - w < 0", json!(1)),
+    ] {
+        let found = first(&board, &format!("select {expression} from wide where id = 1"), json!([])).await;
+        assert_eq!(found.1, json!([value]), "{expression}");
+    }
+    for (expression, value) in [
+        ("floor(w)", json!("-1234567890123456790.0000000000")),
+        ("ceil(w)", json!("-1234567890123456789.0000000000")),
+        ("abs(w)", json!("1234567890123456789.5000000000")),
+        ("-w", json!("1234567890123456789.5000000000")),
+    ] {
+        let found = first(&board, &format!("select {expression} from wide where id = 2"), json!([])).await;
+        assert_eq!(found.1, json!([value]), "{expression}");
+    }
+    let averages = [
+        ("select avg(w) from wide where id in (1, 3)", "617283945061728398.2561728395"),
+        ("select avg(w) from wide where id = 3", "7.5000000000"),
+        ("select avg(w) from wide where id in (1, 2)", "-0.24382716055"),
+        ("select total(w) from wide where id = 9", "0.0000000000"),
+    ];
+    for (query, value) in averages {
+        assert_eq!(first(&board, query, json!([])).await.1, json!([value]), "{query}");
+    }
+}

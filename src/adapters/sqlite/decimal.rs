@@ -1,7 +1,7 @@
 //! Exact decimals. SQLite has none: a number is kept as a double when that has room for its digits, so that comparing and adding work in
 //! any query, and as marked text when it has not.
 
-use std::cmp::Ordering;
+use std::{borrow::Cow, cmp::Ordering};
 
 use rusqlite::types::{Value, ValueRef};
 
@@ -9,16 +9,33 @@ use rusqlite::types::{Value, ValueRef};
 /// still reads the digits before it.
 pub(super) const MARK: char = '\u{a0}';
 
+/// A text without the marks behind long numbers in it.
+pub(super) fn unmarked(text: &str) -> Cow<'_, str> {
+    let mut parts = text.split(MARK);
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    if out.len() == text.len() {
+        return Cow::Borrowed(text);
+    }
+    for part in parts {
+        let digits = out.bytes().rev().take_while(|byte| byte.is_ascii_digit() || *byte == b'.').count();
+        if digits <= DOUBLE_DIGITS {
+            out.push(MARK);
+        }
+        out.push_str(part);
+    }
+    Cow::Owned(out)
+}
+
 /// Digits before and after the point beyond which a number is no number: what PostgreSQL's numeric holds.
 const INTEGER_DIGITS_MAX: i64 = 131_072;
 const FRACTION_DIGITS_MAX: i64 = 16_383;
 
 /// Digits that every double gives back. What has more comes from arithmetic on doubles, or is no double.
-const DOUBLE_DIGITS: usize = 15;
+pub(super) const DOUBLE_DIGITS: usize = 15;
 /// So many zeros or nines in the fraction of what has more digits than that are where its own digits end.
 const NOISE_RUN: usize = 6;
 /// Digits that settle which double is nearest.
-const NEAREST_DIGITS: usize = 20;
+pub(super) const NEAREST_DIGITS: usize = 20;
 
 /// A decimal number: ± 0.DIGITS × 10^point.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -151,13 +168,13 @@ impl Decimal {
         Self::of(self.negative, self.digits.iter().take(kept).copied().collect(), self.point)
     }
 
-    /// Divided, with as many digits as decide which double is nearest.
-    pub(super) fn divided(&self, by: u64) -> Self {
+    /// Divided, with at most so many digits.
+    pub(super) fn divided(&self, by: u64, most: usize) -> Self {
         let mut digits = Vec::new();
         let mut rest: u128 = 0;
         let mut started = 0;
         let mut at = 0;
-        while by > 0 && started < NEAREST_DIGITS && (at < self.digits.len() || rest > 0) {
+        while by > 0 && started < most && (at < self.digits.len() || rest > 0) {
             let digit = self.digits.get(at).map_or(0, |digit| u128::from(digit - b'0'));
             rest = rest * 10 + digit;
             let quotient = u8::try_from(rest / u128::from(by)).unwrap_or(0);

@@ -8,7 +8,14 @@ use rusqlite::{
     types::{Value, ValueRef},
 };
 
-use super::decimal::Decimal;
+use super::decimal::{DOUBLE_DIGITS, Decimal, NEAREST_DIGITS};
+
+/// The function behind a minus before a column of long numbers.
+pub(super) const NEGATED: &str = "callboard_negated";
+/// The function around such a column where its text is wanted.
+pub(super) const PLAIN: &str = "callboard_plain";
+/// Digits that an average has at least.
+const AVERAGE_DIGITS: i64 = 16;
 
 thread_local! {
     /// The statement that this thread runs works on exact numbers.
@@ -37,9 +44,14 @@ pub(super) fn register(connection: &Connection) -> rusqlite::Result<()> {
     let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC | FunctionFlags::SQLITE_INNOCUOUS;
     connection.create_window_function("sum", 1, flags, Folded(Sum::total))?;
     connection.create_window_function("avg", 1, flags, Folded(Sum::average))?;
+    connection.create_window_function("total", 1, flags, Folded(Sum::or_nothing))?;
+    connection.create_scalar_function("abs", 1, flags, |context| size(context.get_raw(0)))?;
+    connection.create_scalar_function(NEGATED, 1, flags, |context| Ok(negated(context.get_raw(0))))?;
+    connection.create_scalar_function(PLAIN, 1, flags, |context| Ok(plain(context.get_raw(0))))?;
     for (name, arguments, work) in [
         ("round", 1, Decimal::rounded as fn(&Decimal, i64) -> Decimal),
         ("round", 2, Decimal::rounded),
+        ("trunc", 1, Decimal::cut),
         ("trunc", 2, Decimal::cut),
     ] {
         connection.create_scalar_function(name, arguments, flags, move |context| {
@@ -57,12 +69,54 @@ pub(super) fn register(connection: &Connection) -> rusqlite::Result<()> {
 /// A whole number above or below: 29 below 0.29 * 100, which is 28.999999999999996 to doubles.
 fn whole(value: ValueRef<'_>, work: fn(f64) -> f64) -> Value {
     let meant = |number: Decimal| if EXACT.get() { number.without_noise() } else { number };
-    match (value, Decimal::read(value).map(|number| meant(number).nearest())) {
+    match (value, Decimal::read(value)) {
         (ValueRef::Integer(integer), _) => Value::Integer(integer),
-        (_, Some(Value::Real(real))) => Value::Real(work(real)),
-        (_, Some(other)) => other,
+        (ValueRef::Text(_), Some(number)) if !number.is_short() => {
+            // How a half of the same sign is rounded says which way this one goes.
+            let cut = number.cut(0);
+            let half = if number < cut { -0.5 } else { 0.5 };
+            let step = ValueRef::Real(if number == cut { 0.0 } else { work(half) });
+            Decimal::read(step).map_or(Value::Null, |step| cut.plus(&step).kept())
+        }
+        (_, Some(number)) => match meant(number).nearest() {
+            Value::Real(real) => Value::Real(work(real)),
+            other => other,
+        },
         (ValueRef::Real(real), None) => Value::Real(real),
         _ => Value::Null,
+    }
+}
+
+/// A long number as the text that it is to callers.
+fn plain(value: ValueRef<'_>) -> Value {
+    match (value, Decimal::read(value)) {
+        (ValueRef::Text(_), Some(number)) => Value::Text(number.text(0)),
+        (value, _) => value.try_into().unwrap_or(Value::Null),
+    }
+}
+
+/// The number without its sign.
+fn size(value: ValueRef<'_>) -> rusqlite::Result<Value> {
+    let overflow = || rusqlite::Error::UserFunctionError("integer overflow".into());
+    Ok(match value {
+        ValueRef::Integer(integer) => Value::Integer(integer.checked_abs().ok_or_else(overflow)?),
+        ValueRef::Real(real) => Value::Real(real.abs()),
+        value => match Decimal::read(value) {
+            Some(number) if number < Decimal::default() => number.negated().kept(),
+            Some(number) => number.kept(),
+            None => negated(value),
+        },
+    })
+}
+
+/// The number with the other sign.
+fn negated(value: ValueRef<'_>) -> Value {
+    match value {
+        ValueRef::Null => Value::Null,
+        ValueRef::Integer(integer) => integer.checked_neg().map_or(Value::Real(-(integer as f64)), Value::Integer),
+        ValueRef::Real(real) => Value::Real(-real),
+        value if is_nan(value) => not_a_number(),
+        value => Decimal::read(value).map_or(Value::Real(0.0), |number| number.negated().kept()),
     }
 }
 
@@ -149,8 +203,29 @@ impl Sum {
         })
     }
 
+    /// As many digits as decide which double is nearest; where the numbers are too long for doubles, theirs after the point, and 16 at least.
     fn average(&self) -> Value {
-        self.beyond().unwrap_or_else(|| self.exact.divided(self.rows.unsigned_abs()).nearest())
+        self.beyond().unwrap_or_else(|| {
+            let rows = self.rows.unsigned_abs();
+            let nearest = self.exact.divided(rows, NEAREST_DIGITS);
+            let scale = self.exact.scale();
+            let digits = nearest.whole_digits() + scale;
+            if !EXACT.get() || self.computed > 0 || digits <= DOUBLE_DIGITS as i64 {
+                return nearest.nearest();
+            }
+            let wanted = usize::try_from(digits).unwrap_or(0).max(NEAREST_DIGITS) + 1;
+            self.exact.divided(rows, wanted).rounded(scale.max(AVERAGE_DIGITS - nearest.whole_digits())).kept()
+        })
+    }
+
+    /// The sum, of no rows too.
+    fn or_nothing(&self) -> Value {
+        match self.total() {
+            Value::Null => Value::Real(0.0),
+            Value::Integer(_) => self.exact.nearest(),
+            _ if !EXACT.get() => self.beyond().unwrap_or_else(|| self.exact.nearest()),
+            other => other,
+        }
     }
 }
 
@@ -167,7 +242,7 @@ impl Aggregate<Sum, Value> for Folded {
     }
 
     fn finalize(&self, _: &mut Context<'_>, sum: Option<Sum>) -> rusqlite::Result<Value> {
-        Ok(sum.as_ref().map_or(Value::Null, self.0))
+        Ok((self.0)(&sum.unwrap_or_default()))
     }
 }
 

@@ -14,7 +14,7 @@ use crate::adapters::sqlite::functions;
 
 /// Functions that statements may call: those that only compute. Not among them: loading code, reading files, and the maintenance
 /// functions of the full-text indexes.
-const FUNCTIONS: [&str; 137] = [
+const FUNCTIONS: [&str; 139] = [
     // Core.
     "abs",
     "changes",
@@ -158,6 +158,8 @@ const FUNCTIONS: [&str; 137] = [
     "snippet",
     "callboard_compare",
     "callboard_like",
+    "callboard_negated",
+    "callboard_plain",
 ];
 
 /// Pragmas that tell about tables, which this adapter's own statements use through their table-valued functions.

@@ -11,7 +11,7 @@ use super::{
     structure,
 };
 use crate::{
-    adapters::sqlite::collations,
+    adapters::sqlite::{collations, money},
     domain::sql::{
         column_types::BaseType,
         guard::TOKENS_MAX,
@@ -33,6 +33,34 @@ const NOW: [&str; 2] = ["current_date", "current_timestamp"];
 
 /// Words and functions that are a date or time too, and compared as they are.
 const OTHER_TIMES: [&str; 5] = ["clock_timestamp", "current_time", "localtimestamp", "time", "to_timestamp"];
+/// Functions of the text that a number is.
+const TEXTS: [&str; 23] = [
+    "concat",
+    "concat_ws",
+    "format",
+    "group_concat",
+    "hex",
+    "instr",
+    "json_array",
+    "json_group_array",
+    "json_group_object",
+    "json_object",
+    "json_quote",
+    "length",
+    "lower",
+    "ltrim",
+    "octet_length",
+    "printf",
+    "quote",
+    "replace",
+    "rtrim",
+    "string_agg",
+    "substr",
+    "trim",
+    "upper",
+];
+/// Words that a sign may follow.
+const SIGNED: [&str; 11] = ["select", "where", "and", "or", "not", "by", "when", "then", "else", "between", "having"];
 
 const INTEGERS: [&str; 7] = ["int", "int2", "int4", "int8", "integer", "bigint", "smallint"];
 
@@ -79,6 +107,9 @@ impl Operands {
         found.edits.extend((0..tokens.len()).filter_map(|place| pieces.ordered(place)));
         if sources.scale().is_some() {
             found.edits.extend(rounded_casts(&tokens));
+        }
+        for place in 0..tokens.len() {
+            found.edits.extend(pieces.lengthy(place));
         }
         found.edits.sort_by_key(|(place, _)| place.start);
         found
@@ -314,7 +345,8 @@ impl Pieces<'_> {
             return Some((end..end, format!(" COLLATE {}", collations::INSTANT)));
         }
         let is_now = NOW.iter().any(|word| self.is(place, word));
-        if !is_now && !(self.is_symbol(place + 1, '(') && self.call(place)?.is_of_time()) {
+        let is_call = self.is_symbol(place + 1, '(') && self.call(place)?.is_of_time();
+        if !is_now && !is_call {
             return None;
         }
         let mut last = if is_now { place } else { self.closing(place + 1)? };
@@ -326,6 +358,60 @@ impl Pieces<'_> {
         }
         let end = self.tokens.get(last)?.end;
         Some((end..end, format!(" COLLATE {}", collations::INSTANT)))
+    }
+
+    /// A column of numbers that may be longer than doubles: without its mark where its text is wanted, with all digits behind a minus.
+    fn lengthy(&self, at: usize) -> Vec<(Range<usize>, String)> {
+        let is_long = |beside: &Beside| matches!(beside.base, BaseType::Numeric(size) if size.is_none_or(|(precision, _)| precision > 15));
+        let is_called = self.is_symbol(at + 1, '(') || self.is_symbol(at + 1, '.');
+        if is_called || !self.column(at).is_some_and(|beside| is_long(&beside) && !beside.ambiguous) {
+            return Vec::new();
+        }
+        let first = if at > 1 && self.is_symbol(at - 1, '.') { at - 2 } else { at };
+        let (Some(before), Some(start), Some(end)) = (
+            first.checked_sub(1),
+            self.tokens.get(first).map(|token| token.start),
+            self.tokens.get(at).map(|token| token.end),
+        ) else {
+            return Vec::new();
+        };
+        let minus = self.tokens.get(before).filter(|_| self.written(before) == "-" && self.is_unary(before));
+        if let Some(minus) = minus {
+            return vec![(minus.start..minus.end, format!("{}(", money::NEGATED)), (end..end, ")".to_owned())];
+        }
+        let joins = |place: usize| ["||", "like", "glob"].contains(&self.written(place).to_lowercase().as_str());
+        let negated = self.is(at + 1, "not") && joins(at + 2);
+        if joins(before) || joins(at + 1) || negated || self.is_argument(before, at + 1) {
+            return vec![(start..start, format!("{}(", money::PLAIN)), (end..end, ")".to_owned())];
+        }
+        Vec::new()
+    }
+
+    /// Whether what stands between two places is an argument of a function of texts.
+    fn is_argument(&self, before: usize, behind: usize) -> bool {
+        let is_text = self.is(behind, "as") && self.is(behind + 1, "text");
+        let ends = self.is_symbol(behind, ',') || self.is_symbol(behind, ')') || is_text;
+        let starts = self.is_symbol(before, ',') || self.is_symbol(before, '(');
+        let mut depth = 0_usize;
+        let open = (0..=before).rev().find(|at| {
+            let is_open = self.is_symbol(*at, '(');
+            depth += usize::from(self.is_symbol(*at, ')'));
+            let found = is_open && depth == 0;
+            depth = depth.saturating_sub(usize::from(is_open));
+            found
+        });
+        let name = open.and_then(|open| self.name(open.checked_sub(1)?));
+        starts && ends && name.is_some_and(|name| TEXTS.contains(&name) || is_text && name == "cast")
+    }
+
+    /// Whether the sign at `at` belongs to what follows it alone.
+    fn is_unary(&self, at: usize) -> bool {
+        let Some(before) = at.checked_sub(1) else { return false };
+        match self.kind(before) {
+            Some(Kind::Operator | Kind::Symbol('(' | ',')) => true,
+            Some(Kind::Word(word)) => SIGNED.contains(&word.as_str()),
+            _ => false,
+        }
     }
 
     /// The end of `(select max(time) …)` that begins at `open` and is compared: the order of its column does not come out of it.

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use crate::{
     adapters::sqlite::{
-        decimal::{Decimal, MARK},
+        decimal::{self, Decimal, MARK},
         instants,
     },
     domain::sql::column_types::{BaseType, ColumnType},
@@ -56,10 +56,7 @@ fn render_text(out: &mut String, text: &str, declared: Option<&ColumnType>) {
             _ => string(out, text),
         },
         // A number that is kept as text may come out of an expression too.
-        None => match text.strip_suffix(MARK) {
-            Some(number) if Decimal::parse(number).is_some() => string(out, number),
-            _ => string(out, text),
-        },
+        None => string(out, &decimal::unmarked(text)),
     }
 }
 

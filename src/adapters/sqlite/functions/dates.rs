@@ -343,7 +343,7 @@ mod tests {
             ("DDTHH24", "H24"),
             ("SS.FF3", "FF3"),
             ("J", "J"),
-            ("FMonth", "FMonth"),
+            ("FMonth", "onth"),
             ("BC", "BC"),
         ] {
             let refused = of(&format!("to_char('2026-08-03', '{pattern}')"));

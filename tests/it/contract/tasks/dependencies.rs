@@ -210,7 +210,10 @@ async fn are_refused_where_they_fit_nowhere(store: &Arc<Records>) {
     let into = |task: NewTask| board.enqueue(Some(&made.id), vec![task]);
     assert_eq!(refuse(into(task("a"))).await, EnqueueRefused::SameKey { key: "a".into() });
     let unknown = refuse(into(joins("c", &["none"], &[], Cancel))).await;
-    assert_eq!(unknown, EnqueueRefused::NoSuchTask { name: "none".into(), known: vec!["a".into(), "b".into()] });
+    assert_eq!(
+        unknown,
+        EnqueueRefused::NoSuchTask { name: "none".into(), known: vec!["a".into(), "b".into(), "c".into()] }
+    );
     let elsewhere = board.create(flow(OnTaskFailure::Continue, vec![task("x")])).await;
     let foreign = refuse(into(joins("c", &[&elsewhere.tasks[0]], &[], Cancel))).await;
     assert!(matches!(foreign, EnqueueRefused::NoSuchTask { .. }), "a task of another workflow");

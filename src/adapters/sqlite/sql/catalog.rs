@@ -149,6 +149,21 @@ fn relations(connection: &Connection) -> rusqlite::Result<Vec<(String, &'static 
     rows.collect()
 }
 
+/// Names of all tables and views.
+pub(super) fn names(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+    Ok(relations(connection)?.into_iter().map(|(name, ..)| name).collect())
+}
+
+/// Names of their columns, of up to a hundred of them.
+pub(super) fn column_names(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+    const LOOKED_AT: usize = 100;
+    let mut found = Vec::new();
+    for table in names(connection)?.iter().take(LOOKED_AT) {
+        found.extend(columns(connection, table)?.into_iter().map(|column| column.name));
+    }
+    Ok(found)
+}
+
 /// Looks a table up. `Ok(Err(_))` is the refusal with near names.
 pub(super) fn find(connection: &Connection, name: &TableName) -> rusqlite::Result<Result<Table, Error>> {
     if let Err(refused) = check_schema(name) {

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use rusqlite::{Connection, Statement};
 
-use super::{attempts, catalog, dialect, guard, operands::Operands, sheet::Sheet, sources::Sources, structure};
+use super::{catalog, dialect, guard, operands::Operands, sheet::Sheet, sources::Sources, structure};
 use crate::{
     adapters::sqlite::{failure, file::Call, functions, money},
     domain::{
@@ -129,26 +129,14 @@ fn explained(connection: &Connection, error: Error) -> Error {
     let name = |prefix| {
         error.message.strip_prefix(prefix).map(|name: &str| name.split('.').next_back().unwrap_or(name).to_owned())
     };
-    let listed = |sql: &str| -> Vec<String> {
-        let names = connection.prepare(sql).and_then(|mut statement| {
-            statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<Vec<String>>>()
-        });
-        names.unwrap_or_default()
-    };
     let (given, known) = if let Some(given) = name("no such table: ") {
-        (
-            given,
-            listed(&format!(
-                "SELECT name FROM main.sqlite_schema WHERE type IN ('table', 'view') AND name <> '{}'",
-                attempts::TABLE
-            )),
-        )
+        (given, catalog::names(connection))
     } else if let Some(given) = name("no such column: ") {
-        let columns = "SELECT DISTINCT c.name FROM main.sqlite_schema s JOIN pragma_table_info(s.name, 'main') c WHERE s.type = 'table' AND s.name <> 'callboard_attempt' LIMIT 1000";
-        (given, listed(columns))
+        (given, catalog::column_names(connection))
     } else {
         return error;
     };
+    let known = known.unwrap_or_default();
     let near = nearest(&given, known.iter().map(String::as_str));
     error.did_you_mean(near)
 }

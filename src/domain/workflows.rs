@@ -124,6 +124,11 @@ pub struct Counts {
     pub cancelled: i64,
 }
 
+/// Whether a workflow that pauses for its dead tasks has no others left: going on, it would be completed with them undone.
+pub fn has_only_dead_ends(policy: OnTaskFailure, counts: Counts) -> bool {
+    policy == OnTaskFailure::Pause && counts.open == 0 && counts.dead > 0
+}
+
 /// What else decides what becomes of a workflow after a change.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Signs {

@@ -9,7 +9,7 @@ use super::{
     fork,
 };
 use crate::{
-    domain::workflows::{Action, Ending, OnTaskFailure, State, answers::Changed, ending},
+    domain::workflows::{Action, Ending, State, answers::Changed, ending, has_only_dead_ends},
     error::Error,
     ports::{
         changes::Topic,
@@ -96,6 +96,10 @@ pub(super) async fn control(
             let version = flow.version_shown(session).await?;
             return Ok(Err(ChangeRefused::State { state: flow.state, version }));
         }
+        if asked.action == Action::Resume && has_only_dead_ends(flow.policy, flow.counts) {
+            let version = flow.version_shown(session).await?;
+            return Ok(Err(ChangeRefused::Dead { dead: flow.counts.dead, version }));
+        }
         let by = By { now: asked.now, actor: None };
         let reason = asked.reason.as_deref();
         if asked.action == Action::Fork {
@@ -112,11 +116,6 @@ pub(super) async fn control(
                 flow.follow(session, Delta::default(), by).await?;
             }
             Action::Pause => flow.enter(session, State::Paused, reason, by).await?,
-            Action::Resume if flow.policy == OnTaskFailure::Pause && flow.counts.open == 0 && flow.counts.dead > 0 => {
-                flow.version -= 1;
-                let version = flow.version_shown(session).await?;
-                return Ok(Err(ChangeRefused::Dead { dead: flow.counts.dead, version }));
-            }
             Action::Resume => {
                 // Paused before its first claim, it is pending again.
                 let state = if flow.started_at.is_some() { State::Running } else { State::Pending };

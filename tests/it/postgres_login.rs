@@ -1,9 +1,6 @@
 //! Logging in to PostgreSQL: what is tied to TLS, and what each refusal says.
 
-use std::{
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::path::{Path, PathBuf};
 
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256,
@@ -12,7 +9,7 @@ use rcgen::{
 use serde_json::{Value, json};
 
 use crate::support::{
-    guarded::{Guarded, run},
+    guarded::Guarded,
     harness::Harness,
     postgres::{self, PostgresServer},
 };
@@ -57,21 +54,7 @@ fn signed_by(bin: PathBuf, algorithm: &'static SignatureAlgorithm) -> PostgresSe
 
 /// A server with the certificates in `dir`, and the key of its own.
 fn serving(bin: &Path, dir: &Path, key: &KeyPair) -> PostgresServer {
-    std::fs::write(dir.join("server.key"), key.serialize_pem()).unwrap();
-    std::fs::write(dir.join("hba"), LINES).unwrap();
-    run(Command::new("chmod").arg("600").arg(dir.join("server.key")));
-    if rustix::process::geteuid().is_root() {
-        run(Command::new("chown").arg("-R").arg("postgres").arg(dir));
-    }
-    let file = |name: &str| dir.join(name).display().to_string();
-    let options = format!(
-        "-c ssl=on -c ssl_ca_file={} -c ssl_cert_file={} -c ssl_key_file={} -c hba_file={}",
-        file("ca.pem"),
-        file("server.pem"),
-        file("server.key"),
-        file("hba")
-    );
-    let server = PostgresServer::start(bin, &options);
+    let server = PostgresServer::secured(bin, dir, &key.serialize_pem(), LINES);
     server.psql("postgres", ROLES);
     server
 }

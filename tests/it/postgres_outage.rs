@@ -1,14 +1,11 @@
 //! PostgreSQL that is down, hangs, drops its connections, or asks for TLS and a password.
 
-use std::{
-    process::Command,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
 use crate::support::{
-    guarded::{Guarded, run},
+    guarded::Guarded,
     harness::Harness,
     patience::{A_SECOND, PATIENCE},
     postgres::{self, PostgresServer, name_of},
@@ -121,7 +118,6 @@ fn with_tls() -> (PostgresServer, std::path::PathBuf) {
     let key = KeyPair::generate().unwrap();
     let leaf = CertificateParams::new(vec!["localhost".to_owned()]).unwrap().signed_by(&key, &issuer).unwrap();
     std::fs::write(dir.join("server.pem"), leaf.pem()).unwrap();
-    std::fs::write(dir.join("server.key"), key.serialize_pem()).unwrap();
     let client = |name: &str, issuer: &Issuer<'_, KeyPair>| {
         let key = KeyPair::generate().unwrap();
         let mut leaf = CertificateParams::new(Vec::new()).unwrap();
@@ -131,24 +127,12 @@ fn with_tls() -> (PostgresServer, std::path::PathBuf) {
     };
     client("agent", &issuer);
     client("other", &Issuer::new(CertificateParams::new(Vec::new()).unwrap(), KeyPair::generate().unwrap()));
-    std::fs::write(
-        dir.join("hba"),
-        "hostssl all agent 127.0.0.1/32 scram-sha-256 clientcert=verify-full\nhostssl all reader 127.0.0.1/32 scram-sha-256\nhost all postgres 127.0.0.1/32 trust\nlocal all all trust\n",
-    )
-    .unwrap();
-    run(Command::new("chmod").arg("600").arg(dir.join("server.key")));
-    if rustix::process::geteuid().is_root() {
-        run(Command::new("chown").arg("-R").arg("postgres").arg(&dir));
-    }
-    let file = |name: &str| dir.join(name).display().to_string();
-    let options = format!(
-        "-c ssl=on -c ssl_ca_file={} -c ssl_cert_file={} -c ssl_key_file={} -c hba_file={}",
-        file("ca.pem"),
-        file("server.pem"),
-        file("server.key"),
-        file("hba")
-    );
-    let server = PostgresServer::start(&postgres::own_bin(), &options);
+    let lines = "hostssl all agent 127.0.0.1/32 scram-sha-256 clientcert=verify-full
+hostssl all reader 127.0.0.1/32 scram-sha-256
+host all postgres 127.0.0.1/32 trust
+local all all trust
+";
+    let server = PostgresServer::secured(&postgres::own_bin(), &dir, &key.serialize_pem(), lines);
     server.psql("postgres", "CREATE ROLE reader LOGIN PASSWORD 'p@ss%w/rd'; CREATE ROLE agent LOGIN PASSWORD 'word'");
     (server, dir)
 }

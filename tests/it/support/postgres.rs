@@ -61,6 +61,25 @@ fn glob(parent: &str) -> Vec<PathBuf> {
 }
 
 impl PostgresServer {
+    /// Starts one that speaks TLS, with ca.pem and server.pem of `dir`, a key in PEM form, and these lines of pg_hba.conf.
+    pub fn secured(bin: &std::path::Path, dir: &std::path::Path, key: &str, lines: &str) -> Self {
+        std::fs::write(dir.join("server.key"), key).unwrap();
+        std::fs::write(dir.join("hba"), lines).unwrap();
+        run(Command::new("chmod").arg("600").arg(dir.join("server.key")));
+        if rustix::process::geteuid().is_root() {
+            run(Command::new("chown").arg("-R").arg("postgres").arg(dir));
+        }
+        let file = |name: &str| dir.join(name).display().to_string();
+        let options = format!(
+            "-c ssl=on -c ssl_ca_file={} -c ssl_cert_file={} -c ssl_key_file={} -c hba_file={}",
+            file("ca.pem"),
+            file("server.pem"),
+            file("server.key"),
+            file("hba")
+        );
+        Self::start(bin, &options)
+    }
+
     /// Starts a server of its own; `options` go to the command line of `postgres`.
     pub fn start(bin: &std::path::Path, options: &str) -> Self {
         let dir = Guarded::directory("postgres");

@@ -109,7 +109,7 @@ fn other(top: String, inside: &str, sentence: &str) -> Error {
     let error = Error::invalid(top, format!("`{inside}` takes {accepted}, not {given}"));
     match given.strip_prefix("string ") {
         Some(text) if accepted == "a list" && text != "\"\"" => {
-            error.hint(format!("a list of one is written [{text}]"))
+            error.hint("a list is written in brackets, also one of a single value: [ … ]")
         }
         _ => error,
     }

@@ -145,14 +145,20 @@ async fn other_kinds_are_read_where_their_meaning_is_plain() {
 }
 
 #[tokio::test]
-async fn a_text_where_a_list_is_taken_is_told_how_a_list_of_it_is_written() {
+async fn a_text_where_a_list_is_taken_is_told_how_a_list_is_written() {
     let board = Harness::embedded();
     for (tool, arguments) in [
         ("claim_tasks", r#"{"agent_id":"a","queues":"x"}"#),
         ("register_agent", r#"{"role":"r","capabilities":"x"}"#),
+        // Its members are objects: one of texts would be wrong.
+        ("bulk_insert", r#"{"table":"t","rows":"x"}"#),
         ("create_table", r#"{"table":"t","columns":[{"name":"x","type":"text"}],"primary_key":"x"}"#),
     ] {
-        assert_eq!(board.refused(tool, arguments).await["hint"], "a list of one is written [\"x\"]", "{tool}");
+        assert_eq!(
+            board.refused(tool, arguments).await["hint"],
+            "a list is written in brackets, also one of a single value: [ … ]",
+            "{tool}"
+        );
     }
 }
 

@@ -162,17 +162,17 @@ async fn a_pooler_whose_connections_are_in_use_is_waited_for() {
     }
 }
 
-/// Whoever is given our session of the server next finds it as it was, but for the mark.
+/// Whoever is given our session of the server next finds it as it was, but for one prepared statement of our own name.
 #[tokio::test]
 async fn limits_stay_inside_our_transactions() {
     let url = postgres::shared().database();
     let pooler = Pooler::start(1);
     let board = Harness::postgres(&pooler.url(&url));
     board.answer("execute_query", r#"{"query":"select 1"}"#).await;
-    let left = "SELECT current_setting('callboard.session', true) IS NOT NULL, string_agg(name, ' ') FROM pg_settings
+    let left = "SELECT (SELECT string_agg(DISTINCT left(name, 10), ' ') FROM pg_prepared_statements WHERE from_sql), string_agg(name, ' ') FROM pg_settings
                 WHERE source = 'session' AND (name LIKE '%timeout' OR name LIKE '%interval' OR name IN ('work_mem', 'temp_file_limit'))";
     let port = pooler.port.number();
     // On a thread of its own: the end of our transaction leaves when the call has been answered.
     let seen = tokio::task::spawn_blocking(move || postgres::psql_at(port, name_of(&url), left));
-    assert_eq!(seen.await.unwrap(), "t|");
+    assert_eq!(seen.await.unwrap(), "callboard_|");
 }

@@ -5,37 +5,42 @@
 //! the connection: so cancellation and timeouts reach the database.
 //!
 //! Our own statements stay prepared on their connection ([`Work::ask`]); planning them takes longer than running them. A pooler in
-//! transaction mode hands other sessions' statements out under our names, so each session is marked, BEGIN fails where the mark is not
-//! ours, and from then on nothing stays prepared.
+//! transaction mode hands other sessions' statements out under our names, so each session prepares a statement of a name that nobody else has,
+//! BEGIN fails where there is none, and from then on nothing stays prepared.
 
+mod begin;
 mod greeting;
+mod server;
 mod work;
 
 use std::{
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
 
 use deadpool_postgres::{
-    Manager, ManagerConfig, Object, Pool as Connections, PoolError, RecyclingMethod, Runtime, TimeoutType,
+    Manager, ManagerConfig, Object, Pool as Connections, PoolError, QueueMode, RecyclingMethod, Runtime, TimeoutType,
 };
 use futures_util::{
     FutureExt,
     future::{BoxFuture, ready, try_join},
 };
 use tokio::time::timeout;
-use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage};
+use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage, types::Type};
 
-use self::greeting::Greeting;
 pub use self::work::Work;
+use self::{
+    begin::{NOT_OURS, begin_text, session_text},
+    greeting::Greeting,
+    server::Server,
+};
 use super::{address::Address, connect::Connector, failure, tls::Tls};
 use crate::{
     adapters::{breaker::Breaker, own_time::within},
     background::Background,
-    config::OWN_SCHEMA,
     error::{Code, Error},
     ids,
 };
@@ -48,8 +53,6 @@ const ANSWER_TIME: Duration = Duration::from_millis(900);
 const PATIENCE: Duration = Duration::from_millis(150);
 /// For one of the connections to become free, ours or a pooler's.
 const WAIT_TIME: Duration = Duration::from_secs(10);
-/// Waiting for a lock that somebody else holds.
-const LOCK_TIME: Duration = Duration::from_secs(3);
 
 /// The connections to one server. Cloning shares.
 #[derive(Clone)]
@@ -60,14 +63,11 @@ struct Shared {
     tls: Tls,
     breaker: Arc<Breaker>,
     background: Background,
-    /// What each session of ours is marked with.
+    /// Names what each session of ours has prepared.
     mark: String,
     /// Transactions of one connection of ours meet different sessions of the server.
     pooled: AtomicBool,
-    /// Our own schema may stand in the search path.
-    in_path: AtomicBool,
-    /// `server_version`, as the newest connection told it.
-    version: Mutex<Option<String>>,
+    server: Server,
     /// For a login beside the connections.
     config: Config,
     greeting: Greeting,
@@ -83,9 +83,9 @@ pub struct Habits {
     pub writing: &'static str,
     /// Settings that depend on something, written as columns of a SELECT.
     pub conditions: &'static str,
-    /// Settings as commands.
-    pub commands: &'static str,
-    /// More of them, for those that write.
+    /// Settings that don't, with their values.
+    pub settings: &'static [(&'static str, &'static str)],
+    /// Commands that follow in transactions that write, each after a semicolon.
     pub writing_commands: &'static str,
     /// Names without a schema never mean what is in our own.
     pub keeps_out: bool,
@@ -101,7 +101,11 @@ const FOR_QUERIES: Habits = Habits {
      CASE WHEN pg_catalog.current_setting('server_version_num')::pg_catalog.int4 >= 140000 \
      AND pg_catalog.version() LIKE '%linux%' \
      THEN pg_catalog.set_config('client_connection_check_interval', '2s', true) END",
-    commands: "SET LOCAL work_mem = '32MB'",
+    settings: &[
+        ("idle_in_transaction_session_timeout", "60s"),
+        ("standard_conforming_strings", "on"),
+        ("work_mem", "32MB"),
+    ],
     writing_commands: "",
     keeps_out: true,
 };
@@ -174,16 +178,17 @@ impl Pool {
             .max_size(CONNECTIONS_MAX)
             .runtime(Runtime::Tokio1)
             .wait_timeout(Some(WAIT_TIME))
+            // The one that was used last: its session has in memory what the next call needs.
+            .queue_mode(QueueMode::Lifo)
             .build()
             .map_err(|error| Error::new(Code::Internal, "the connections cannot be set up").cause(error))?;
         let (probe, tls_of_probe) = (config.clone(), tls.clone());
         let breaker = Breaker::new(background.clone(), move || look(probe.clone(), tls_of_probe.clone()));
         // It tells sessions apart and keeps nothing secret.
-        let mark = ids::new(ids::Kind::Sessions);
-        let (pooled, in_path, greeting) = (AtomicBool::new(false), AtomicBool::new(false), Greeting::default());
-        let version = Mutex::default();
-        let shared =
-            Shared { connections, tls, breaker, background, mark, pooled, in_path, version, config, greeting, habits };
+        let mark = format!("callboard_{}", ids::new(ids::Kind::Sessions));
+        let (pooled, greeting) = (AtomicBool::new(false), Greeting::default());
+        let server = Server::default();
+        let shared = Shared { connections, tls, breaker, background, mark, pooled, server, config, greeting, habits };
         Ok(Self(Arc::new(shared)))
     }
 
@@ -318,14 +323,16 @@ impl Pool {
         let pooled = self.0.pooled.load(Ordering::Relaxed);
         let object = work.object().map_err(NotBegun::Because)?;
         let fresh = Object::metrics(object).recycle_count == 0;
-        let in_path = fresh || pooled || self.0.in_path.load(Ordering::Relaxed);
-        let begin = begin_text(writes, statement, &self.0.habits, in_path, (!pooled).then_some(&self.0.mark));
+        let begin = begin_text(writes, statement, &self.0.habits, (!pooled).then_some(self.0.mark.as_str()));
         let sent = async {
             if fresh && !pooled {
-                // A message of its own: together they would be one transaction, and ROLLBACK would take the mark away.
-                let mark = mark_text(&self.0.mark);
-                let (answers, ()) = try_join(object.simple_query(&mark), object.batch_execute(&begin)).await?;
-                answers.into_iter().for_each(|answer| self.learn(&answer));
+                let session = session_text(&self.0.mark, &self.0.habits);
+                let (answers, ()) = try_join(object.simple_query(&session), object.batch_execute(&begin)).await?;
+                for answer in &answers {
+                    if let SimpleQueryMessage::Row(row) = answer {
+                        self.0.server.learn(row.get(0));
+                    }
+                }
                 Ok(())
             } else {
                 object.batch_execute(&begin).await
@@ -336,7 +343,7 @@ impl Pool {
                 work.begun.store(true, Ordering::Relaxed);
                 Ok(())
             }
-            Err(error) if error.code().is_some_and(|code| code.code() == NOT_OURS) => {
+            Err(error) if error.code().is_some_and(|code| NOT_OURS.contains(&code.code())) => {
                 self.0.pooled.store(true, Ordering::Relaxed);
                 Err(NotBegun::Pooled)
             }
@@ -345,17 +352,14 @@ impl Pool {
         }
     }
 
-    /// What a connection tells about itself and its server.
-    fn learn(&self, answer: &SimpleQueryMessage) {
-        if let SimpleQueryMessage::Row(row) = answer {
-            self.0.in_path.fetch_or(row.get(0) == Some("t"), Ordering::Relaxed);
-            *self.0.version.lock().unwrap_or_else(PoisonError::into_inner) = row.get(1).map(str::to_owned);
-        }
+    /// Lets the statement go on every connection on which it stayed prepared.
+    pub(super) fn forget(&self, sql: &str, types: &[Type]) {
+        self.0.connections.manager().statement_caches.remove(sql, types);
     }
 
     /// The server's version, once a connection has told it.
     pub(super) fn version(&self) -> Option<String> {
-        self.0.version.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.server.version()
     }
 
     async fn checkout(&self) -> Result<Work, Error> {
@@ -414,54 +418,4 @@ where
         ended = connection => ended,
         answer = client.batch_execute("-- look\nSELECT 1") => answer,
     }
-}
-
-/// SQLSTATE of the division by zero with which BEGIN fails in a session that is not ours.
-const NOT_OURS: &str = "22012";
-
-/// What marks a session as ours, and changes nothing for anybody else who may be given it; and asks whether our own schema may stand in the
-/// search path, as it does for a role of its name.
-fn mark_text(mark: &str) -> String {
-    format!(
-        "-- mark\nSET callboard.session = '{mark}';\
-         SELECT current_user = '{OWN_SCHEMA}' OR pg_catalog.current_setting('search_path') LIKE '%{OWN_SCHEMA}%', \
-         pg_catalog.current_setting('server_version')"
-    )
-}
-
-/// Takes our own schema out of the search path.
-fn out_of_path() -> String {
-    let path = format!("pg_catalog.array_remove(pg_catalog.current_schemas(false), '{OWN_SCHEMA}')");
-    let path = format!("pg_catalog.replace(pg_catalog.array_to_string({path}, E'\\x01'), '\"', '\"\"')");
-    let path = format!("pg_catalog.concat('\"', pg_catalog.replace({path}, E'\\x01', '\",\"'), '\"')");
-    format!(
-        ", CASE WHEN '{OWN_SCHEMA}' = ANY (pg_catalog.current_schemas(false)) \
-         THEN pg_catalog.set_config('search_path', {path}, true) END"
-    )
-}
-
-/// One message for all of it. What needs no condition is set by commands, which need no plan.
-fn begin_text(writes: Writes, statement: Duration, habits: &Habits, in_path: bool, mark: Option<&String>) -> String {
-    let (access, rows) = match writes {
-        Writes::No => (habits.reading, ""),
-        Writes::Yes => (habits.writing, habits.writing_commands),
-        Writes::Rows => {
-            (habits.writing, ";SET LOCAL TimeZone = 'UTC';SET CONSTRAINTS ALL IMMEDIATE;SAVEPOINT callboard_unit")
-        }
-    };
-    let Habits { conditions, commands, .. } = habits;
-    let path = if in_path && habits.keeps_out { out_of_path() } else { String::new() };
-    let ours = mark.map_or_else(String::new, |mark| {
-        let held = "COALESCE(pg_catalog.current_setting('callboard.session', true), '')";
-        format!("1 / ({held} = '{mark}')::pg_catalog.int4, ")
-    });
-    format!(
-        "-- begin\nBEGIN TRANSACTION {access};\
-         SELECT {ours}{conditions}{path};\
-         SET LOCAL statement_timeout = {};SET LOCAL lock_timeout = {};\
-         SET LOCAL idle_in_transaction_session_timeout = '60s';\
-         SET LOCAL standard_conforming_strings = on;{commands}{rows}",
-        statement.as_millis().max(1),
-        LOCK_TIME.min(statement).as_millis().max(1),
-    )
 }

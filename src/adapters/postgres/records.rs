@@ -55,7 +55,11 @@ const HABITS: Habits = Habits {
     writing: "ISOLATION LEVEL READ COMMITTED READ WRITE",
     conditions: "CASE WHEN pg_catalog.current_setting('synchronous_commit') = 'off' \
      THEN pg_catalog.set_config('synchronous_commit', 'on', true) END",
-    commands: "SET LOCAL search_path = callboard, pg_temp;SET LOCAL idle_in_transaction_session_timeout = '2s'",
+    settings: &[
+        ("search_path", "callboard, pg_temp"),
+        ("idle_in_transaction_session_timeout", "2s"),
+        ("standard_conforming_strings", "on"),
+    ],
     // Transitions look up few rows by an index, always. PostgreSQL would plan those with lists anew each time, which takes longer than they
     // do, and would read a table from end to end that it takes for empty.
     writing_commands: ";SET LOCAL plan_cache_mode = force_generic_plan;SET LOCAL enable_seqscan = off",

@@ -17,7 +17,7 @@ use tokio_postgres::{
     types::{ToSql, Type},
 };
 
-use super::{ANSWER_TIME, Shared};
+use super::{ANSWER_TIME, Shared, server::Server};
 use crate::{
     adapters::postgres::{failure, tls::Tls},
     error::{Code, Error},
@@ -89,6 +89,11 @@ impl Work {
     /// What the server says.
     pub async fn get_ready(&self, sql: &str, types: &[Type]) -> Result<(), Error> {
         self.prepared(sql, types).await.map(|_| ())
+    }
+
+    /// What is known of the server.
+    pub fn server(&self) -> &Server {
+        &self.shared.server
     }
 
     /// What the server says to a question in the middle of the transaction, after `wait` at the latest: one that has fallen silent is told

@@ -47,6 +47,7 @@ pub struct Postgres {
     name: String,
     access: Arc<Access>,
     remembered: load::Remembered,
+    repeated: read::Repeated,
     /// For what has no time of its own.
     time: Duration,
 }
@@ -67,6 +68,7 @@ impl Postgres {
             name: settings.name.clone(),
             access,
             remembered: load::Remembered::default(),
+            repeated: read::Repeated::default(),
             time,
         })
     }
@@ -82,7 +84,7 @@ impl Settles for Postgres {
 #[async_trait::async_trait]
 impl SqlDatabase for Postgres {
     async fn query(&self, read: &Read) -> Result<Rows, Error> {
-        read::query(&self.pool, &self.access, read).await
+        read::query(&self.pool, &self.access, &self.repeated, read).await
     }
     async fn explain(&self, read: &Read) -> Result<Plan, Error> {
         explain::explain(&self.pool, &self.access, read).await

@@ -57,6 +57,7 @@ mod postgres_outage;
 mod postgres_read;
 mod postgres_records;
 mod postgres_remembered;
+mod postgres_repeated;
 mod postgres_stop;
 mod postgres_types;
 mod postgres_versions;

@@ -1,19 +1,24 @@
 //! Words that a reading statement may not hold, because what they name does more than read, or holds what nobody should read.
 //!
 //! Every name in a statement is looked up in the server's own catalog, in the transaction that the statement will run in. So functions
-//! made a moment ago, quoted and Unicode-escaped spellings, attribute notation and operators are all seen, and nothing can be stale.
+//! made a moment ago, quoted and Unicode-escaped spellings, attribute notation and operators are all seen, and nothing of users can be stale.
+//! What the server itself ships is asked for once per version.
 
 mod look_up;
 mod words;
 
-use std::collections::{HashMap, HashSet};
-
-use tokio_postgres::{
-    Client, Row,
-    types::{ToSql, Type},
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
 };
 
-use self::look_up::LOOK_UP;
+use futures_util::future::join;
+use tokio_postgres::{
+    Client, Row,
+    types::{Oid, ToSql, Type},
+};
+
+use self::look_up::{LOOK_UP, LOOK_UP_CALLS, SHIPPED};
 use super::{
     failure::{meaning, sqlstate},
     pool::Work,
@@ -31,8 +36,6 @@ enum Against {
     Anywhere(&'static str),
     /// Where it can be a call of this function: users' functions have names that columns and other functions have too.
     Called(Function),
-    /// It is a schema.
-    Schema,
 }
 
 /// A user's function that may do more than read.
@@ -48,10 +51,10 @@ struct Function {
 impl Function {
     fn read(row: &Row) -> Result<Self, tokio_postgres::Error> {
         Ok(Self {
-            schema: row.try_get(2)?,
-            reached: row.try_get(3)?,
-            without_arguments: row.try_get(4)?,
-            with_arguments: row.try_get(5)?,
+            schema: row.try_get(3)?,
+            reached: row.try_get(4)?,
+            without_arguments: row.try_get(5)?,
+            with_arguments: row.try_get(6)?,
         })
     }
 
@@ -67,14 +70,22 @@ impl Function {
     }
 }
 
-/// Types of the values of [`LOOK_UP`].
-const ASKED: [Type; 5] = [Type::NAME_ARRAY, Type::NAME_ARRAY, Type::NAME_ARRAY, Type::NAME_ARRAY, Type::BOOL];
-/// SQLSTATE of the division by zero with which the look-up stops at a type.
+/// Types of the values of [`LOOK_UP_CALLS`]; [`LOOK_UP`] goes without the last.
+const ASKED: [Type; 6] =
+    [Type::NAME_ARRAY, Type::NAME_ARRAY, Type::NAME_ARRAY, Type::TEXT_ARRAY, Type::OID_ARRAY, Type::NAME_ARRAY];
+/// SQLSTATE of the division by zero with which the look-up stops.
 const STOPPED: &str = "22012";
+/// What the look-up can find.
+const KINDS: [&str; 6] = ["system", "function", "operator", TYPE, VIEW, KNOWN];
+const KNOWN: &str = "known";
+const TYPE: &str = "type";
+const VIEW: &str = "view";
 
 /// What a look at a statement's words found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub enum Seen {
+    /// Of users there is nothing but tables and what only reads: these objects, by their oids.
+    Only(Vec<Oid>),
     /// Nothing against them.
     Harmless,
     /// Views of users are among them: [`check_views`] comes before the statement runs.
@@ -87,8 +98,13 @@ pub enum Seen {
 ///
 /// # Errors
 /// What the server says.
-pub async fn get_ready(work: &Work) -> Result<(), Error> {
-    work.get_ready(LOOK_UP, &ASKED).await
+pub async fn get_ready(work: &Work, statement: &Statement, access: &Access) -> Result<(), Error> {
+    shipped(work).await?;
+    if !hidden(statement, access).is_empty() {
+        work.get_ready(look_up::SCHEMAS, &[Type::NAME_ARRAY]).await?;
+    }
+    let (sql, types) = asked(&called(statement));
+    work.get_ready(sql, types).await
 }
 
 /// Holds a statement to what the catalog says of its words.
@@ -99,17 +115,22 @@ pub async fn check(work: &Work, statement: &Statement, access: &Access, types_pa
     if statement.form() == Form::Show {
         return Ok(Seen::Harmless);
     }
-    let found = match look_up(work, statement, !types_passed).await {
+    let stops_at: &[&str] = if types_passed { &[] } else { &[TYPE] };
+    let (found, schemas) = join(look_up(work, statement, stops_at, &[]), schemas(work, statement, access)).await;
+    let found = match found {
         Err(error) if sqlstate(&error) == Some(STOPPED) => return Ok(Seen::Types),
         found => found?,
     };
-    let mut seen = Seen::Harmless;
+    let (shipped, schemas) = (shipped(work).await?, schemas?);
+    let (mut only, mut views, mut objects) = (true, false, Vec::new());
     let mut against: HashMap<String, Vec<Against>> = HashMap::new();
     let mut bad_operators = HashSet::new();
     for row in &found {
         let word: String = row.try_get(0).map_err(meaning)?;
         let kind: &str = row.try_get(1).map_err(meaning)?;
+        only &= kind == KNOWN;
         match kind {
+            KNOWN => objects.push(row.try_get(2).map_err(meaning)?),
             "system" => {
                 let why = words::of_system(&word);
                 against.entry(word).or_default().push(Against::Anywhere(why));
@@ -118,9 +139,8 @@ pub async fn check(work: &Work, statement: &Statement, access: &Access, types_pa
                 let function = Function::read(row).map_err(meaning)?;
                 against.entry(word).or_default().push(Against::Called(function));
             }
-            "types" => {}
-            "views" => seen = Seen::Views,
-            "schema" => against.entry(word).or_default().push(Against::Schema),
+            TYPE => {}
+            VIEW => views = true,
             _ => {
                 bad_operators.insert(word);
             }
@@ -132,19 +152,32 @@ pub async fn check(work: &Work, statement: &Statement, access: &Access, types_pa
         }
     }
     for name in statement.names() {
-        let found = against.get(name.name).map(Vec::as_slice).unwrap_or_default();
-        if found.contains(&Against::Schema)
-            && name.qualifies
-            && !system_schema(name.name)
-            && !access.schemas.allow(name.name)
-        {
+        if name.qualifies && schemas.contains(name.name) {
             return Err(hidden_schema(&name));
         }
-        if let Some(why) = why(&name, found).filter(|_| !allowed(access, name.name)) {
+        let found = against.get(name.name).map(Vec::as_slice).unwrap_or_default();
+        if let Some(why) = why(&name, found, &shipped).filter(|_| !allowed(access, name.name)) {
             return Err(denied(name.name, why, name.position));
         }
     }
-    Ok(seen)
+    Ok(match (only, views) {
+        (true, _) => Seen::Only(objects),
+        (false, true) => Seen::Views,
+        (false, false) => Seen::Harmless,
+    })
+}
+
+/// Whether the words of a statement still mean these objects and nothing else of users, and nothing stands against them. If not the transaction
+/// has failed, and what is on its way behind this is refused.
+///
+/// # Errors
+/// What the server says.
+pub async fn means_only(work: &Work, statement: &Statement, objects: &[Oid]) -> Result<bool, Error> {
+    match look_up(work, statement, &KINDS, objects).await {
+        Ok(found) => Ok(found.is_empty()),
+        Err(error) if sqlstate(&error) == Some(STOPPED) => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// Holds the types of a statement, and what they are made of, to what the catalog says of them.
@@ -153,14 +186,9 @@ pub async fn check(work: &Work, statement: &Statement, access: &Access, types_pa
 /// `denied`, as [`check`].
 pub async fn check_types(work: &Work, statement: &Statement, access: &Access) -> Result<(), Error> {
     let (names, types) = (names(statement), types(statement));
-    let harmless = &words::HARMLESS[..];
-    let asked: [(&(dyn ToSql + Sync), Type); 4] = [
-        (&names, Type::NAME_ARRAY),
-        (&types, Type::NAME_ARRAY),
-        (&harmless, Type::NAME_ARRAY),
-        (&access.functions, Type::TEXT_ARRAY),
-    ];
-    refuse_first(statement, access, &work.ask(look_up::TYPES, &asked).await?)
+    let asked: [(&(dyn ToSql + Sync), Type); 3] =
+        [(&names, Type::NAME_ARRAY), (&types, Type::NAME_ARRAY), (&access.functions, Type::TEXT_ARRAY)];
+    refuse_first(statement, access, &work.ask(&look_up::TYPES, &asked).await?)
 }
 
 /// Holds the views of a statement, and those in them, to what the catalog says of the functions they call.
@@ -169,10 +197,8 @@ pub async fn check_types(work: &Work, statement: &Statement, access: &Access) ->
 /// `denied`, as [`check`].
 pub async fn check_views(work: &Work, statement: &Statement, access: &Access) -> Result<(), Error> {
     let names = names(statement);
-    let harmless = &words::HARMLESS[..];
-    let asked: [(&(dyn ToSql + Sync), Type); 3] =
-        [(&names, Type::NAME_ARRAY), (&harmless, Type::NAME_ARRAY), (&access.functions, Type::TEXT_ARRAY)];
-    refuse_first(statement, access, &work.ask(look_up::VIEWS, &asked).await?)
+    let asked: [(&(dyn ToSql + Sync), Type); 2] = [(&names, Type::NAME_ARRAY), (&access.functions, Type::TEXT_ARRAY)];
+    refuse_first(statement, access, &work.ask(&look_up::VIEWS, &asked).await?)
 }
 
 fn refuse_first(statement: &Statement, access: &Access, found: &[Row]) -> Result<(), Error> {
@@ -187,7 +213,8 @@ fn allowed(access: &Access, word: &str) -> bool {
 }
 
 fn names(statement: &Statement) -> Vec<&str> {
-    let names: HashSet<&str> = statement.names().map(|name| name.name).collect();
+    let names: HashSet<&str> =
+        statement.names().filter(|name| !words::is_grammar(name)).map(|name| name.name).collect();
     names.into_iter().collect()
 }
 
@@ -195,14 +222,55 @@ fn types(statement: &Statement) -> Vec<&str> {
     statement.names().filter(|name| name.types).map(|name| name.name).collect()
 }
 
-async fn look_up(work: &Work, statement: &Statement, stop: bool) -> Result<Vec<Row>, Error> {
-    let (names, types) = (names(statement), types(statement));
+/// Names that may be called.
+fn called(statement: &Statement) -> Vec<&str> {
+    statement.names().filter(|name| name.called && !words::is_grammar(name)).map(|name| name.name).collect()
+}
+
+/// The look-up of a statement that calls these, with the types of its values.
+fn asked(called: &[&str]) -> (&'static str, &'static [Type]) {
+    match called {
+        [] => (&LOOK_UP, &ASKED[..5]),
+        _ => (&LOOK_UP_CALLS, &ASKED),
+    }
+}
+
+async fn look_up(work: &Work, statement: &Statement, stops_at: &[&str], known: &[Oid]) -> Result<Vec<Row>, Error> {
+    let (names, types, called) = (names(statement), types(statement), called(statement));
     let operators: HashSet<&str> = statement.operators().map(|(operator, _)| operator).collect();
     let operators: Vec<&str> = operators.into_iter().collect();
-    let harmless = &words::HARMLESS[..];
-    let values: [&(dyn ToSql + Sync); 5] = [&names, &operators, &harmless, &types, &stop];
-    let values: Vec<_> = values.into_iter().zip(ASKED).collect();
-    work.ask(LOOK_UP, &values).await
+    let values: [&(dyn ToSql + Sync); 6] = [&names, &operators, &types, &stops_at, &known, &called];
+    let (sql, types) = asked(&called);
+    let values: Vec<_> = values.into_iter().zip(types.iter().cloned()).collect();
+    work.ask(sql, &values).await
+}
+
+/// Functions that the server ships and that may do more than read. They change with its version only.
+async fn shipped(work: &Work) -> Result<Arc<HashSet<String>>, Error> {
+    if let Some(known) = work.server().shipped() {
+        return Ok(known);
+    }
+    let rows = work.query_typed(&SHIPPED, &[]).await.map_err(meaning)?;
+    let names = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>().map_err(meaning)?;
+    let names = Arc::new(names);
+    work.server().keep_shipped(&names);
+    Ok(names)
+}
+
+/// Names before a point that this server may not use if they are schemas.
+pub fn hidden<'a>(statement: &'a Statement, access: &Access) -> Vec<&'a str> {
+    let qualifying = statement.names().filter(|name| name.qualifies).map(|name| name.name);
+    qualifying.filter(|name| !system_schema(name) && !access.schemas.allow(name)).collect()
+}
+
+/// Those of them that are.
+async fn schemas(work: &Work, statement: &Statement, access: &Access) -> Result<HashSet<String>, Error> {
+    let names = hidden(statement, access);
+    if names.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let rows = work.ask(look_up::SCHEMAS, &[(&names, Type::NAME_ARRAY)]).await?;
+    rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>().map_err(meaning)
 }
 
 /// Schemas that this server may use, as a search path for unqualified names; `None` when all may be used.
@@ -228,16 +296,17 @@ fn system_schema(name: &str) -> bool {
     matches!(name, "pg_catalog" | "information_schema")
 }
 
-fn why(name: &Name<'_>, found: &[Against]) -> Option<&'static str> {
+fn why(name: &Name<'_>, found: &[Against], shipped: &HashSet<String>) -> Option<&'static str> {
     if name.name == "current_setting" && name.called {
         let harmless = name.argument.is_some_and(words::is_harmless_setting);
         return (!harmless).then_some(words::HOLDS_SECRETS);
     }
-    words::always(name.name).or_else(|| {
+    let shipped = || shipped.contains(name.name).then(|| words::of_system(name.name));
+    words::always(name.name).or_else(shipped).or_else(|| {
         found.iter().find_map(|against| match against {
             Against::Anywhere(why) => Some(*why),
             Against::Called(function) if function.is_meant(name) => Some(words::MORE_THAN_READS),
-            Against::Called(_) | Against::Schema => None,
+            Against::Called(_) => None,
         })
     })
 }

@@ -3,6 +3,8 @@
 //! The caller's text stands inside `SELECT … FROM (text) LIMIT n`: only a source of rows can stand there. It is described first, which
 //! gives the types of its columns and parameters, and then run with an expression for each column that fetches a form we can read.
 
+mod repeated;
+
 use std::{
     fmt::Write as _,
     pin::pin,
@@ -15,8 +17,10 @@ use futures_util::{
     future::{BoxFuture, join},
 };
 use tokio::time::timeout;
-use tokio_postgres::{Row, Statement as Described, types::Type};
+use tokio_postgres::{Row, RowStream, Statement as Described, types::Type};
 
+use self::repeated::Known;
+pub use self::repeated::Repeated;
 use super::{
     catalog,
     failure::{in_text, meaning, sqlstate},
@@ -31,7 +35,10 @@ use crate::{
         json::Json,
         names::nearest,
         page::Bounds,
-        sql::{Column, Read, Rows, guard::Form},
+        sql::{
+            Column, Read, Rows,
+            guard::{Form, Statement},
+        },
     },
     error::{Code, Error},
 };
@@ -46,6 +53,7 @@ const CONNECTIONS_TRIED: usize = 12;
 /// A statement, checked and described.
 pub(super) struct Prepared {
     described: Described,
+    seen: Seen,
     /// Values for its parameters.
     pub(super) bound: Vec<(Parameter, Type)>,
 }
@@ -57,12 +65,21 @@ pub(super) type Run<T> = for<'a> fn(&'a Work, &'a Read, Prepared) -> BoxFuture<'
 ///
 /// # Errors
 /// Every refusal and failure that a statement can meet, with its place in the caller's text.
-pub async fn query(pool: &Pool, access: &Access, read: &Read) -> Result<Rows, Error> {
-    in_transaction(pool, access, read, |work, read, prepared| match read.statement.form() {
+pub async fn query(pool: &Pool, access: &Access, repeated: &Repeated, read: &Read) -> Result<Rows, Error> {
+    if let Some(done) = repeated.query(pool, access, read).await {
+        return done;
+    }
+    let (rows, known) = in_transaction(pool, access, read, |work, read, prepared| match read.statement.form() {
         Form::Rows => rows(work, read, prepared).boxed(),
         Form::Explain | Form::Show => directly(work, read, prepared).boxed(),
     })
-    .await
+    .await?;
+    // With named schemas the search path has to be known before; what may be a hidden schema has to be looked at.
+    let always_asks = || access.schemas.are_named() || !forbidden::hidden(&read.statement, access).is_empty();
+    if let Some(known) = known.filter(|_| !always_asks()) {
+        repeated.remember(pool, read, known);
+    }
+    Ok(rows)
 }
 
 /// Runs `run` with the checked statement in a transaction of its own.
@@ -118,7 +135,7 @@ impl<T> Asked<'_, T> {
             }
             self.prepare(work).await
         };
-        Ok(timeout(self.time(), prepared).await.unwrap_or_else(|_elapsed| Err(late())))
+        Ok(in_time(self.read, prepared).await.unwrap_or_else(|| Err(late())))
     }
 
     /// Checks the words of the statement and describes it, both at once where none of them names a type to look at before.
@@ -134,39 +151,47 @@ impl<T> Asked<'_, T> {
             .await
             .map_err(meaning)?;
         }
-        let text = read.statement.text();
-        let wrapped = read.statement.form() == Form::Rows;
-        let sent = if wrapped { format!("{DESCRIBE}{text}\n) AS q") } else { text.to_owned() };
-        let before = if wrapped { DESCRIBE.len() } else { 0 };
         // A statement that cannot be described ends the transaction, so the look-up has to be on its way before.
-        forbidden::get_ready(work).await?;
+        forbidden::get_ready(work, &read.statement, access).await?;
         if self.types_first {
             forbidden::check_types(work, &read.statement, access).await?;
         }
         let checked = forbidden::check(work, &read.statement, access, self.types_first);
-        let (seen, described) = join(checked, work.prepare(&sent)).await;
+        let (seen, described) = join(checked, describe(work, &read.statement)).await;
         let seen = seen?;
         self.types_seen.store(seen == Seen::Types, Ordering::Relaxed);
-        let described = described.map_err(|error| in_text(error, before, text, "query"))?;
+        let described = described?;
         if seen == Seen::Views {
             forbidden::check_views(work, &read.statement, access).await?;
         }
         let bound = params::bind(&read.params, described.params())?;
-        Ok(Prepared { described, bound })
+        Ok(Prepared { described, seen, bound })
     }
 
     async fn rest(&self, work: &Work, prepared: Result<Prepared, Error>) -> (Result<T, Error>, End) {
         let whole = async { (self.run)(work, self.read, prepared?).await };
-        match timeout(self.time(), whole).await.unwrap_or_else(|_elapsed| Err(late())) {
+        match in_time(self.read, whole).await.unwrap_or_else(|| Err(late())) {
             Ok((answer, end)) => (Ok(answer), end),
             Err(error) if is_late(&error) => (Err(error), End::Abandon),
             Err(error) => (Err(helped(work, self.access, self.read, error).await), End::Rollback),
         }
     }
+}
 
-    /// The server's own limit comes first.
-    fn time(&self) -> Duration {
-        self.read.timeout + Duration::from_secs(1)
+/// What the server says in time; its own limit comes first.
+async fn in_time<T>(read: &Read, answered: impl Future<Output = T>) -> Option<T> {
+    timeout(read.timeout + Duration::from_secs(1), answered).await.ok()
+}
+
+/// Types of the statement's columns and parameters.
+async fn describe(work: &Work, statement: &Statement) -> Result<Described, Error> {
+    let text = statement.text();
+    match statement.form() {
+        Form::Rows => work
+            .prepare(&format!("{DESCRIBE}{text}\n) AS q"))
+            .await
+            .map_err(|error| in_text(error, DESCRIBE.len(), text, "query")),
+        Form::Explain | Form::Show => work.prepare(text).await.map_err(|error| in_text(error, 0, text, "query")),
     }
 }
 
@@ -179,21 +204,30 @@ fn is_late(error: &Error) -> bool {
     error.code == Code::Timeout && sqlstate(error).is_none()
 }
 
-async fn rows(work: &Work, read: &Read, prepared: Prepared) -> Result<(Rows, End), Error> {
-    let columns = columns(&prepared.described);
-    let renderings: Vec<Rendering> =
-        prepared.described.columns().iter().map(|column| Rendering::of(column.type_())).collect();
-    let (sent, before) = statement(read, &renderings);
+async fn rows(work: &Work, read: &Read, prepared: Prepared) -> Result<((Rows, Option<Known>), End), Error> {
+    let Prepared { described, seen, bound } = prepared;
+    let shape = Shape::new(read, &described);
+    let stream = work.query_typed_raw(&shape.sent, bound).await;
+    let stream = stream.map_err(|error| in_text(error, shape.before, read.statement.text(), "query"))?;
+    let (rows, end) = gather(read, &shape, stream).await?;
+    let known = match seen {
+        Seen::Only(objects) => Known::new(read, shape, described.params(), objects),
+        Seen::Harmless | Seen::Views | Seen::Types => None,
+    };
+    Ok(((rows, known), end))
+}
+
+async fn gather(read: &Read, shape: &Shape, stream: RowStream) -> Result<(Rows, End), Error> {
+    let Shape { columns, renderings, before, .. } = shape;
+    let of_text = |error| in_text(error, *before, read.statement.text(), "query");
     let flagged = renderings.iter().any(|rendering| rendering.left_out("").is_some());
-    let of_text = |error| in_text(error, before, read.statement.text(), "query");
-    let stream = work.query_typed_raw(&sent, prepared.bound).await.map_err(of_text)?;
     let mut stream = pin!(stream);
-    let mut answer = Gathered::new(read.bounds, columns);
+    let mut answer = Gathered::new(read.bounds, columns.clone());
     while let Some(row) = stream.try_next().await.map_err(of_text)? {
         if flagged && row.try_get(renderings.len()).map_err(meaning)? {
             return Err(too_long());
         }
-        if !answer.take(&renderings, &row)? {
+        if !answer.take(renderings, &row)? {
             let left = drained(&mut stream).await;
             return Ok((answer.rows, left));
         }
@@ -202,7 +236,7 @@ async fn rows(work: &Work, read: &Read, prepared: Prepared) -> Result<(Rows, End
 }
 
 /// EXPLAIN and SHOW: they cannot stand inside another statement, and they answer with few rows.
-async fn directly(work: &Work, read: &Read, prepared: Prepared) -> Result<(Rows, End), Error> {
+async fn directly(work: &Work, read: &Read, prepared: Prepared) -> Result<((Rows, Option<Known>), End), Error> {
     let text = read.statement.text();
     let mut answer = Gathered::new(read.bounds, columns(&prepared.described));
     let rows: Vec<Row> = work
@@ -212,14 +246,13 @@ async fn directly(work: &Work, read: &Read, prepared: Prepared) -> Result<(Rows,
         .try_collect()
         .await
         .map_err(|error| in_text(error, 0, text, "query"))?;
-    let renderings: Vec<Rendering> =
-        prepared.described.columns().iter().map(|column| Rendering::of(column.type_())).collect();
+    let renderings = renderings(&prepared.described);
     for row in rows.iter().skip(usize::try_from(read.offset).unwrap_or(usize::MAX)) {
         if !answer.take(&renderings, row)? {
             break;
         }
     }
-    Ok((answer.rows, End::Rollback))
+    Ok(((answer.rows, None), End::Rollback))
 }
 
 fn columns(described: &Described) -> Vec<Column> {
@@ -230,28 +263,50 @@ fn columns(described: &Described) -> Vec<Column> {
     described.columns().iter().map(column).collect()
 }
 
-/// What is sent, and the characters in it before the caller's text. Columns get names of our own, so that theirs may repeat.
-fn statement(read: &Read, renderings: &[Rendering]) -> (String, usize) {
-    let mut sent = String::from("-- query\nSELECT ");
-    let mut names = String::new();
-    let mut left_out = Vec::new();
-    for (place, rendering) in renderings.iter().enumerate() {
-        let name = format!("c{place}");
-        let comma = if place > 0 { ", " } else { "" };
-        // Writing into a string cannot fail.
-        write!(sent, "{comma}{}", rendering.expression(&name)).ok();
-        write!(names, "{comma}{name}").ok();
-        left_out.extend(rendering.left_out(&name));
+fn renderings(described: &Described) -> Vec<Rendering> {
+    described.columns().iter().map(|column| Rendering::of(column.type_())).collect()
+}
+
+/// How the rows of a described statement are fetched.
+struct Shape {
+    columns: Vec<Column>,
+    renderings: Vec<Rendering>,
+    sent: String,
+    /// Characters in `sent` before the caller's text.
+    before: usize,
+}
+
+impl Shape {
+    /// Columns get names of our own, so that theirs may repeat.
+    fn new(read: &Read, described: &Described) -> Self {
+        let renderings = renderings(described);
+        let names: Vec<String> = (0..renderings.len()).map(|place| format!("c{place}")).collect();
+        let mut sent = fetching(&names, &renderings);
+        let alias = if names.is_empty() { "q".to_owned() } else { format!("q ({})", names.join(", ")) };
+        let before = enclose(&mut sent, read, &alias);
+        Self { columns: columns(described), renderings, sent, before }
     }
+}
+
+/// The beginning of what is sent, which fetches the columns `sources`.
+fn fetching(sources: &[String], renderings: &[Rendering]) -> String {
+    let columns = sources.iter().zip(renderings);
+    let mut fetched: Vec<String> = columns.clone().map(|(source, rendering)| rendering.expression(source)).collect();
+    let left_out: Vec<String> = columns.filter_map(|(source, rendering)| rendering.left_out(source)).collect();
     if !left_out.is_empty() {
-        write!(sent, ", {}", left_out.join(" OR ")).ok();
+        fetched.push(left_out.join(" OR "));
     }
+    format!("-- query\nSELECT {}", fetched.join(", "))
+}
+
+/// Adds the caller's text as a source of rows, and its bounds. Returns the characters before it.
+fn enclose(sent: &mut String, read: &Read, alias: &str) -> usize {
     sent.push_str(" FROM (\n");
     let before = sent.chars().count();
     sent.push_str(read.statement.text());
-    let alias = if renderings.is_empty() { "q".to_owned() } else { format!("q ({names})") };
+    // Writing into a string cannot fail.
     write!(sent, "\n) AS {alias} OFFSET {} LIMIT {}", read.offset, read.bounds.rows_max.saturating_add(1)).ok();
-    (sent, before)
+    before
 }
 
 /// An answer that grows until a bound is reached.

@@ -61,6 +61,8 @@ pub struct Name<'a> {
     pub name: &'a str,
     /// It was quoted.
     pub quoted: bool,
+    /// A point stands before it.
+    pub after_point: bool,
     /// It may be called as a function: a parenthesis follows, or a point stands before it (`(value).function`).
     pub called: bool,
     /// What stands before the point where it is called as `schema.function(…)`.
@@ -136,6 +138,7 @@ impl Statement {
             Some(Name {
                 name,
                 quoted,
+                after_point,
                 called: after_point || symbol(1, '('),
                 schema: self.word_before_point(place).filter(|_| symbol(1, '(')),
                 bare: symbol(1, '(') && symbol(2, ')'),
@@ -154,6 +157,18 @@ impl Statement {
             let position = counted.at(token.start);
             self.text.get(token.start..token.end).map(|operator| (operator, position))
         })
+    }
+
+    /// Its string constants; none where one is written with escapes, which is not read here.
+    pub fn constants(&self) -> Option<Vec<&str>> {
+        if self.tokens.iter().any(|token| token.kind == Kind::OtherText) {
+            return None;
+        }
+        let texts = self.tokens.iter().filter_map(|token| match &token.kind {
+            Kind::Text(text) => Some(text.as_str()),
+            _ => None,
+        });
+        Some(texts.collect())
     }
 
     /// Whether the name at `place`, with what qualifies it, is written as a type.

@@ -1,93 +1,131 @@
 //! The questions to the catalog about the words of a statement.
 
-/// The function `p` only computes or looks: one of PostgreSQL's own of the names in this parameter, or one of an extension that comes with it.
-/// Only a superuser can make a function in C, so none of a user's own passes by its name, and none that an extension's owner added to it.
-macro_rules! harmless {
-    ($names:literal) => {
-        concat!(
-            "(p.oid < 16384 AND p.pronamespace = 'pg_catalog'::regnamespace AND p.proname = ANY (",
-            $names,
-            " /* harmless */)
-  OR p.oid >= 16384 AND p.prolang = 13 AND (pg_catalog.regexp_replace(p.probin, '^\\$libdir/', ''), p.proname) IN (
-       ('pgcrypto', 'gen_random_bytes'), ('pgcrypto', 'gen_random_uuid'), ('pgcrypto', 'gen_salt'),
-       ('pgcrypto', 'pgp_pub_encrypt'), ('pgcrypto', 'pgp_pub_encrypt_bytea'),
-       ('pgcrypto', 'pgp_sym_encrypt'), ('pgcrypto', 'pgp_sym_encrypt_bytea'), ('tablefunc', 'normal_rand'),
-       ('uuid-ossp', 'uuid_generate_v1'), ('uuid-ossp', 'uuid_generate_v1mc'), ('uuid-ossp', 'uuid_generate_v4'))
-     AND EXISTS (SELECT FROM pg_catalog.pg_depend e WHERE e.classid = 'pg_catalog.pg_proc'::regclass AND e.objid = p.oid AND e.deptype = 'e'))"
-        )
-    };
+use std::sync::LazyLock;
+
+use super::words::HARMLESS;
+
+/// Functions of extensions that are volatile and only compute, with the library they are in. Only a superuser can make a function in C, so
+/// none of a user's own passes by its name, and none that an extension's owner added to it.
+const HARMLESS_IN_EXTENSIONS: &str = "{pgcrypto gen_random_bytes,pgcrypto gen_random_uuid,pgcrypto gen_salt,\
+     pgcrypto pgp_pub_encrypt,pgcrypto pgp_pub_encrypt_bytea,pgcrypto pgp_sym_encrypt,pgcrypto pgp_sym_encrypt_bytea,\
+     tablefunc normal_rand,uuid-ossp uuid_generate_v1,uuid-ossp uuid_generate_v1mc,uuid-ossp uuid_generate_v4}";
+
+/// The condition that a row of pg_proc under the alias `p` is a function that may do more than read.
+fn risky(p: &str) -> String {
+    let harmless = HARMLESS.join(",");
+    format!(
+        "(({p}.provolatile = 'v' OR {p}.prosecdef) AND NOT (
+    {p}.oid < 16384 AND {p}.pronamespace = 'pg_catalog'::regnamespace AND {p}.proname = ANY ('{{{harmless}}}'::name[])
+    OR {p}.oid >= 16384 AND {p}.prolang = 13
+     AND pg_catalog.concat(pg_catalog.regexp_replace({p}.probin, '^\\$libdir/', ''), ' ', {p}.proname) = ANY ('{HARMLESS_IN_EXTENSIONS}')
+     AND EXISTS (SELECT FROM pg_catalog.pg_depend e WHERE e.classid = 'pg_catalog.pg_proc'::regclass AND e.objid = {p}.oid AND e.deptype = 'e')))"
+    )
 }
 
-/// Of every statement. Every part starts from an index over names or from what is not part of every database: there are thousands of
-/// functions, and none of the operators and casts that every database has is risky.
+/// The condition that the function under the alias `p` can stand in a query: triggers and what only the server calls cannot.
+fn callable(p: &str) -> String {
+    format!(
+        "{p}.prorettype NOT IN ('trigger'::regtype, 'event_trigger'::regtype, 'internal'::regtype, 'tsm_handler'::regtype)
+  AND NOT 'internal'::regtype = ANY ({p}.proargtypes)"
+    )
+}
+
+/// Names of the functions that every database of this server has and that may do more than read.
+pub static SHIPPED: LazyLock<String> = LazyLock::new(|| {
+    let (risky, callable) = (risky("p"), callable("p"));
+    format!(
+        "-- shipped_functions
+SELECT DISTINCT p.proname::text FROM pg_catalog.pg_proc p WHERE p.oid < 16384 AND {risky} AND {callable}"
+    )
+});
+
+/// Of a statement that calls nothing: what users made under its words, each with its kind; `known` is what nothing stands against and what is not
+/// among `$5`. Each part starts from an index over names, and from objects of users, since none of the operators and casts that every
+/// database has is risky.
 ///
-/// A constant of a type is read while a statement is described, which is on its way behind this. So a type that is risky, or may be by what
-/// it is made of, fails the transaction where `stop` says so, by a division by zero.
-pub const LOOK_UP: &str = concat!(
-    "-- forbidden_words
-WITH risky AS NOT MATERIALIZED (
-    SELECT p.oid, p.proname, p.pronamespace = 'pg_catalog'::regnamespace AS system, p.prorettype, p.proargtypes
-    FROM pg_catalog.pg_proc p
-    WHERE (p.provolatile = 'v' OR p.prosecdef)
-      AND NOT ",
-    harmless!("$3"),
-    "
-),
-found (word, kind, function) AS NOT MATERIALIZED (
-SELECT r.proname::text, CASE WHEN r.system THEN 'system' ELSE 'function' END, r.oid
-FROM risky r
-WHERE r.proname = ANY ($1 /* names */)
-  AND r.prorettype NOT IN ('trigger'::regtype, 'event_trigger'::regtype, 'internal'::regtype, 'tsm_handler'::regtype)
-  AND NOT 'internal'::regtype = ANY (r.proargtypes)
-UNION ALL
-SELECT p.proname::text, 'function', p.oid
-FROM pg_catalog.pg_proc p
-JOIN pg_catalog.pg_aggregate a ON a.aggfnoid = p.oid
-WHERE p.proname = ANY ($1)
-  AND EXISTS (SELECT FROM risky r WHERE r.oid IN (a.aggtransfn, a.aggfinalfn, a.aggcombinefn, a.aggmtransfn, a.aggminvtransfn, a.aggmfinalfn))
-UNION ALL
-SELECT o.oprname::text, 'operator', NULL
-FROM pg_catalog.pg_operator o
-JOIN risky r ON r.oid = o.oprcode
-WHERE o.oprname = ANY ($2 /* operators */)
-  AND o.oid >= 16384
-  -- A new one whose name every database has is only suspect between types that every database has.
-  AND (o.oprleft < 16384 AND o.oprright < 16384
-       OR NOT EXISTS (SELECT FROM pg_catalog.pg_operator b WHERE b.oprname = o.oprname AND b.oid < 16384))
-UNION ALL
-SELECT t.typname::text, CASE WHEN $5 /* stop */ THEN (1 / (t.oid::int8 - t.oid::int8))::text ELSE 'types' END, NULL
-FROM pg_catalog.pg_type t
-WHERE t.typname = ANY ($1) AND t.oid >= 16384
-  AND (t.typtype = 'd' AND (t.typbasetype >= 16384 OR EXISTS (SELECT FROM pg_catalog.pg_constraint c WHERE c.contypid = t.oid))
-    OR t.typelem >= 16384
-    OR t.typtype = 'r'
-    OR t.typtype = 'c' AND (t.typname = ANY ($4 /* written as types */)
-        OR EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.oid = t.typrelid AND c.relkind = 'c'))
-    OR EXISTS (SELECT FROM pg_catalog.pg_cast c JOIN risky r ON r.oid = c.castfunc
-               WHERE c.oid >= 16384 AND t.oid IN (c.castsource, c.casttarget)))
-UNION ALL
-SELECT c.relname::text, 'views', NULL
-FROM pg_catalog.pg_class c
-WHERE c.relname = ANY ($1) AND c.relkind = 'v' AND c.oid >= 16384
-UNION ALL
-SELECT n.nspname::text, 'schema', NULL
-FROM pg_catalog.pg_namespace n
-WHERE n.nspname = ANY ($1)
-)
-SELECT f.word, f.kind, n.nspname::text,
+/// What it finds of the kinds in `$4` fails the transaction, by a division by zero, so that what is on its way behind this is refused: a
+/// constant of a type is read while a statement is described, and a repeated statement runs without waiting.
+///
+/// A list stands in a SELECT of its own, which hides its length from the planner: knowing it, PostgreSQL would plan this anew for each
+/// statement of few words, which takes twenty times as long as running it.
+pub static LOOK_UP: LazyLock<String> = LazyLock::new(|| look_up(""));
+
+/// The same for one that calls what has the names in `$6`.
+pub static LOOK_UP_CALLS: LazyLock<String> = LazyLock::new(|| {
+    let (callable, risky_p, risky_r) = (callable("p"), risky("p"), risky("r"));
+    look_up(&format!(
+        "SELECT p.proname::text,
+       CASE WHEN CASE WHEN p.prokind = 'a'
+                 THEN EXISTS (SELECT FROM pg_catalog.pg_aggregate a
+                              JOIN pg_catalog.pg_proc r
+                                ON r.oid IN (a.aggtransfn, a.aggfinalfn, a.aggcombinefn, a.aggmtransfn, a.aggminvtransfn, a.aggmfinalfn)
+                              WHERE a.aggfnoid = p.oid AND {risky_r})
+                 ELSE {risky_p} AND {callable} END
+            THEN CASE WHEN p.pronamespace = 'pg_catalog'::regnamespace THEN 'system' ELSE 'function' END ELSE 'known' END,
+       p.oid,
+       (SELECT n.nspname::text FROM pg_catalog.pg_namespace n WHERE n.oid = p.pronamespace),
        -- Reached without a schema. One that takes arguments is not hidden by another of the same types: names of arguments tell them apart.
-       n.nspname = ANY (pg_catalog.current_schemas(true)) AND (p.pronargs > 0 OR pg_catalog.pg_function_is_visible(p.oid)),
+       (SELECT n.nspname = ANY (pg_catalog.current_schemas(true)) FROM pg_catalog.pg_namespace n WHERE n.oid = p.pronamespace)
+           AND (p.pronargs > 0 OR pg_catalog.pg_function_is_visible(p.oid)),
        -- An aggregate is called by (*) without arguments, and by () with those of WITHIN GROUP.
-       p.prokind = 'a' OR p.provariadic <> 0 OR p.pronargs = p.pronargdefaults, p.prokind = 'a' OR p.pronargs > 0
-FROM found f
-LEFT JOIN pg_catalog.pg_proc p ON p.oid = f.function
-LEFT JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace"
-);
+       p.prokind = 'a' OR p.provariadic <> 0 OR p.pronargs = p.pronargdefaults,
+       p.prokind = 'a' OR p.pronargs > 0
+FROM pg_catalog.pg_proc p
+WHERE p.proname = ANY ((SELECT $6 /* called */)::name[]) AND p.oid >= 16384
+UNION ALL
+"
+    ))
+});
+
+fn look_up(calls: &str) -> String {
+    let risky_r = risky("r");
+    format!(
+        "-- forbidden_words
+SELECT f.word, CASE WHEN f.kind = ANY ($4 /* stops at */) THEN (1 / (f.oid::int8 - f.oid::int8))::text ELSE f.kind END, f.oid,
+       f.schema, f.reached, f.without_arguments, f.with_arguments
+FROM (
+{calls}SELECT o.oprname::text,
+       CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_proc r WHERE r.oid = o.oprcode AND {risky_r})
+              -- A new one whose name every database has is only suspect between types that every database has.
+              AND (o.oprleft < 16384 AND o.oprright < 16384
+                   OR NOT EXISTS (SELECT FROM pg_catalog.pg_operator b WHERE b.oprname = o.oprname AND b.oid < 16384))
+            THEN 'operator' ELSE 'known' END,
+       o.oid, NULL, NULL::bool, NULL::bool, NULL::bool
+FROM pg_catalog.pg_operator o
+WHERE o.oprname = ANY ((SELECT $2 /* operators */)::name[]) AND o.oid >= 16384
+UNION ALL
+SELECT t.typname::text,
+       CASE WHEN t.typtype = 'd' AND (t.typbasetype >= 16384 OR EXISTS (SELECT FROM pg_catalog.pg_constraint c WHERE c.contypid = t.oid))
+              OR t.typelem >= 16384
+              OR t.typtype = 'r'
+              OR t.typtype = 'c' AND (t.typname = ANY ((SELECT $3 /* written as types */)::name[])
+                  OR EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.oid = t.typrelid AND c.relkind = 'c'))
+              OR EXISTS (SELECT FROM pg_catalog.pg_cast c JOIN pg_catalog.pg_proc r ON r.oid = c.castfunc
+                         WHERE c.oid >= 16384 AND t.oid IN (c.castsource, c.casttarget) AND {risky_r})
+            THEN 'type' ELSE 'known' END,
+       t.oid, NULL, NULL, NULL, NULL
+FROM pg_catalog.pg_type t
+WHERE t.typname = ANY ((SELECT $1 /* names */)::name[]) AND t.oid >= 16384
+UNION ALL
+SELECT c.relname::text, 'view', c.oid, NULL, NULL, NULL, NULL
+FROM pg_catalog.pg_class c
+WHERE c.relname = ANY ((SELECT $1)::name[]) AND c.relkind = 'v' AND c.oid >= 16384
+OFFSET 0 -- keeps the conditions from being written into each part
+) f (word, kind, oid, schema, reached, without_arguments, with_arguments)
+WHERE f.kind <> 'known' OR f.oid <> ALL ((SELECT $5 /* known */)::oid[])"
+    )
+}
+
+/// Which of the names are schemas.
+pub const SCHEMAS: &str = "-- schemas
+SELECT n.nspname::text FROM pg_catalog.pg_namespace n WHERE n.nspname = ANY ($1 /* names */)";
 
 /// Types of a statement that reach a function that may do more than read: by a cast, or by the check of a domain that they are or are made
 /// of, through arrays, ranges and composites.
-pub const TYPES: &str = concat!(
-    "-- forbidden_types
+pub static TYPES: LazyLock<String> = LazyLock::new(|| {
+    let risky = risky("p");
+    format!(
+        "-- forbidden_types
 WITH RECURSIVE made_of (name, type) AS (
     SELECT t.typname, t.oid
     FROM pg_catalog.pg_type t
@@ -118,17 +156,16 @@ CROSS JOIN LATERAL (
     OFFSET 0
 ) reached
 JOIN pg_catalog.pg_proc p ON p.oid = reached.called
-WHERE (p.provolatile = 'v' OR p.prosecdef)
-  AND NOT ",
-    harmless!("$3"),
-    "
-  AND p.proname::text <> ALL ($4 /* allowed */)"
-);
+WHERE {risky} AND p.proname::text <> ALL ($3 /* allowed */)"
+    )
+});
 
 /// Views of a statement that call a function that may do more than read, themselves or by a view in them. What the server or an extension
 /// brings is trusted.
-pub const VIEWS: &str = concat!(
-    "-- forbidden_views
+pub static VIEWS: LazyLock<String> = LazyLock::new(|| {
+    let risky = risky("p");
+    format!(
+        "-- forbidden_views
 WITH RECURSIVE viewed (name, view) AS (
     SELECT c.relname, c.oid
     FROM pg_catalog.pg_class c
@@ -154,11 +191,8 @@ CROSS JOIN LATERAL (
     OFFSET 0
 ) reached
 JOIN pg_catalog.pg_proc p ON p.oid = reached.called
-WHERE (p.provolatile = 'v' OR p.prosecdef)
-  AND NOT ",
-    harmless!("$2"),
-    "
-  AND p.proname::text <> ALL ($3 /* allowed */)
+WHERE {risky} AND p.proname::text <> ALL ($2 /* allowed */)
   AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
                   WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = v.view AND d.deptype = 'e')"
-);
+    )
+});

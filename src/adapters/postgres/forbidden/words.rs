@@ -1,6 +1,6 @@
 //! The words that need no look into the catalog.
 
-use crate::domain::sql::guard::SETTINGS;
+use crate::domain::sql::guard::{Name, SETTINGS};
 
 /// Why a volatile or SECURITY DEFINER function is refused.
 pub const MORE_THAN_READS: &str = "it is a function that may do more than read";
@@ -164,4 +164,15 @@ fn is_role(word: &str) -> bool {
 /// Whether `current_setting` may be asked for it.
 pub fn is_harmless_setting(setting: &str) -> bool {
     SETTINGS.iter().any(|known| known.eq_ignore_ascii_case(setting))
+}
+
+/// Reserved in every version of PostgreSQL, so that nothing has such a name unless it is quoted or stands behind a point.
+const GRAMMAR: [&str; 28] = [
+    "and", "as", "asc", "case", "desc", "distinct", "else", "end", "false", "from", "group", "having", "in", "limit",
+    "not", "null", "offset", "on", "or", "order", "select", "then", "true", "union", "using", "when", "where", "with",
+];
+
+/// Whether a word of a statement can only be a part of its grammar.
+pub fn is_grammar(name: &Name<'_>) -> bool {
+    !name.quoted && !name.after_point && GRAMMAR.contains(&name.name)
 }

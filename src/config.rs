@@ -20,7 +20,11 @@ use std::path::{Path, PathBuf};
 use secrecy::SecretString;
 
 use crate::{
-    domain::{search::Patterns, webhooks::Hosts},
+    domain::{
+        catalogue::{self, CORE},
+        search::Patterns,
+        webhooks::Hosts,
+    },
     error::{Code, Error},
 };
 
@@ -240,9 +244,8 @@ impl Toolsets {
 
     /// The groups of this version that are served.
     pub fn served(&self) -> Vec<&'static str> {
-        let asked = |group: &&&str| self.0.as_ref().is_none_or(|groups| groups.iter().any(|asked| asked == **group));
-        let core =
-            self.0.as_ref().filter(|groups| groups.iter().any(|asked| asked == table::CORE)).map(|_| &table::CORE);
-        core.into_iter().chain(table::GROUPS.iter().filter(asked)).copied().collect()
+        let asked = |group: &&str| self.0.as_ref().is_none_or(|groups| groups.iter().any(|asked| asked == *group));
+        let core = self.0.as_ref().filter(|groups| groups.iter().any(|asked| asked == CORE)).map(|_| CORE);
+        core.into_iter().chain(catalogue::groups().filter(asked)).collect()
     }
 }

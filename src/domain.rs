@@ -2,6 +2,7 @@
 
 pub mod agents;
 pub mod canonical;
+pub mod catalogue;
 pub mod idempotency;
 pub mod json;
 pub mod locks;

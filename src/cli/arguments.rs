@@ -6,7 +6,10 @@ use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
 use super::{GOOD, USAGE, output, setup::Client};
-use crate::config::table::{CORE, GROUPS, SETTINGS, Section};
+use crate::{
+    config::table::{SETTINGS, Section},
+    domain::catalogue::{self, CORE},
+};
 
 /// One MCP server that gives AI agents durable workflows and tasks, a SQL database and search, and moves data between them.
 #[derive(Debug, Parser)]
@@ -120,7 +123,7 @@ pub fn version() -> String {
 fn groups_help() -> String {
     format!(
         "Groups of tools to serve, separated by commas: {}; `{CORE}` is what an agent needs to take part in work",
-        GROUPS.join(", ")
+        catalogue::groups().collect::<Vec<_>>().join(", ")
     )
 }
 

@@ -13,7 +13,7 @@ use super::{
     table, value, view,
 };
 use crate::{
-    domain::{search::Patterns, webhooks::Hosts},
+    domain::{catalogue::TOOLSETS, search::Patterns, webhooks::Hosts},
     error::{Code, Error},
     redaction::redact,
 };
@@ -103,7 +103,7 @@ impl Flags {
             None => false,
         };
         if let Some(toolsets) = set("CALLBOARD_TOOLSETS") {
-            value::words("CALLBOARD_TOOLSETS", toolsets, table::TOOLSETS)?;
+            value::words("CALLBOARD_TOOLSETS", toolsets, TOOLSETS)?;
         }
         let data_dir = set("CALLBOARD_DATA_DIR").map(|text| environment.path(text.trim()));
         if let Some(path) = &data_dir {
@@ -189,7 +189,7 @@ fn never_matching(access: &Access) -> Vec<String> {
 fn toolsets(sources: &mut Sources) -> Result<Toolsets, Error> {
     let name = "CALLBOARD_TOOLSETS";
     let Some(found) = sources.get_name(name) else { return Ok(Toolsets::default()) };
-    let mut groups = value::words(name, &found.text, table::TOOLSETS)?;
+    let mut groups = value::words(name, &found.text, TOOLSETS)?;
     if groups.is_empty() || groups.contains(&"all") {
         return Ok(Toolsets::default());
     }

@@ -1,5 +1,7 @@
 //! Every setting, once. Parsing, `--help`, `docs/config.md`, `doctor`, `config` and get_server_info read this list.
 
+use crate::domain::catalogue::TOOLSETS;
+
 /// A setting.
 #[derive(Debug)]
 pub struct Setting {
@@ -122,16 +124,6 @@ impl Section {
         }
     }
 }
-
-/// Groups of tools that can be asked for; some come with later versions.
-pub const TOOLSETS: &[&str] =
-    &["all", "core", "workflows", "tasks", "agents", "memory", "discoveries", "search", "sql", "transfers", "ops"];
-
-/// What an agent needs to take part in work, from several groups.
-pub const CORE: &str = "core";
-
-/// Groups of tools that this version has.
-pub const GROUPS: &[&str] = &["workflows", "tasks", "agents", "search", "sql", "ops"];
 
 /// What is logged when nothing is set: what an operator must know, and little more.
 pub const LOG_DEFAULT: &str = "warn,callboard=info,rmcp=error";

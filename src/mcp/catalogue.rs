@@ -3,7 +3,7 @@
 use rmcp::model::Tool;
 
 use super::server::Server;
-use crate::tools::group_of;
+use crate::domain::catalogue;
 
 /// All tools in one JSON document, each as tools/list serves it.
 pub fn json(server: &Server) -> String {
@@ -13,7 +13,7 @@ pub fn json(server: &Server) -> String {
 /// One document per tool, with its path below `tools/`.
 pub fn files(server: &Server) -> Vec<(String, String)> {
     let file = |tool: &Tool| {
-        let group = group_of(&tool.name).unwrap_or("other");
+        let group = group_of(tool);
         (format!("{group}/{}.json", tool.name), pretty(tool))
     };
     server.catalogue().iter().map(file).collect()
@@ -24,7 +24,7 @@ pub fn markdown(server: &Server) -> String {
     let mut table = String::from("| group | tool | arguments | what it does |\n|---|---|---|---|\n");
     let mut last = "";
     for tool in server.catalogue() {
-        let group = group_of(&tool.name).unwrap_or("other");
+        let group = group_of(tool);
         let shown = if group == last { "" } else { group };
         last = group;
         let (required, optional) = arguments(tool);
@@ -44,7 +44,7 @@ pub fn plain(server: &Server) -> String {
     let width = server.catalogue().iter().map(|tool| tool.name.len()).max().unwrap_or_default();
     let mut last = "";
     for tool in server.catalogue() {
-        let group = group_of(&tool.name).unwrap_or("other");
+        let group = group_of(tool);
         if group != last {
             list.push_str(&format!("{group}\n"));
             last = group;
@@ -52,6 +52,10 @@ pub fn plain(server: &Server) -> String {
         list.push_str(&format!("  {:<width$}  {}\n", tool.name, first_sentence(tool)));
     }
     list
+}
+
+fn group_of(tool: &Tool) -> &'static str {
+    catalogue::find(&tool.name).map_or("other", |row| row.group)
 }
 
 /// Names of required arguments in the order of their declaration, and of optional ones.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rmcp::model::{JsonObject, Tool};
 use serde_json::{Value, json};
 
-use crate::{app::App, services::sql::Database, tools::group_of};
+use crate::{app::App, domain::catalogue, services::sql::Database};
 
 /// Tools that take SQL as text.
 const SQL_TEXT: [&str; 2] = ["execute_query", "explain_query"];
@@ -23,7 +23,7 @@ pub fn name(tools: &mut [Tool], app: &App) {
                     describe_argument(tool, &listed(several));
                 }
             }
-        } else if group_of(&tool.name) == Some("search") {
+        } else if catalogue::find(&tool.name).is_some_and(|row| row.group == "search") {
             add(tool, &format!("The engine is {engine}."));
         }
     }

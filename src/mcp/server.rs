@@ -42,7 +42,10 @@ use crate::{
     app::App,
     background::Background,
     config::Answers,
-    domain::names::nearest,
+    domain::{
+        catalogue::{self, TOOLS},
+        names::nearest,
+    },
     error::{Code, Error},
     ids,
     tools::{
@@ -82,8 +85,8 @@ impl Server {
     pub fn new(app: App) -> Self {
         let limits = app.limits;
         let mut router = crate::tools::router(&app.toolsets);
-        let mut catalogue: Vec<Tool> = router.list_all().into_iter().map(schema::portable).collect();
-        catalogue.sort_by_key(|tool| crate::tools::position(&tool.name));
+        let served = |row: &catalogue::Tool| Some(schema::portable(router.get(row.name)?.clone(), row));
+        let mut catalogue: Vec<Tool> = TOOLS.iter().filter_map(served).collect();
         let shapes = Shapes::of(&catalogue);
         // `database` chooses among several.
         let unused: &[&str] = if app.sql.databases().len() == 1 { &["database"] } else { &[] };
@@ -170,7 +173,7 @@ impl Server {
         mut context: RequestContext<RoleServer>,
         deadline: Instant,
     ) -> Result<CallToolResult, Error> {
-        let Some(tool) = self.0.router.get(&request.name) else {
+        let Some(tool) = catalogue::find(&request.name).filter(|tool| self.0.router.has_route(tool.name)) else {
             return Err(self.unknown(&request.name, LISTED));
         };
         let arguments = RawArguments::of(&request, &context.extensions);
@@ -178,13 +181,20 @@ impl Server {
             Cow::Borrowed(same) if same.len() == arguments.0.len() => arguments,
             tidied => RawArguments(tidied.as_ref().into()),
         };
-        let caller = Caller::of(&request.name, &arguments.0);
-        context.extensions.insert(arguments);
+        // Arguments that name no agent are not read for it: they may be large.
+        let caller = match self.0.shapes.take_any(tool.name, &Caller::ARGUMENTS) {
+            true => Caller::of(&arguments.0),
+            false => Caller::default(),
+        };
         let _permit = self.turn(&context, deadline).await?;
-        let writes = tool.annotations.as_ref().and_then(|hints| hints.read_only_hint) != Some(true);
-        let key = writes.then(|| key::of(&request, &context)).transpose()?.flatten();
-        context.extensions.insert(Keyed(key));
-        let outcome = self.guarded(request, context, deadline, writes).await;
+        if tool.writes {
+            let (key, rest) = key::split(tool.name, arguments, &context)?;
+            context.extensions.insert(Keyed(key));
+            context.extensions.insert(rest);
+        } else {
+            context.extensions.insert(arguments);
+        }
+        let outcome = self.guarded(request, context, deadline, tool.writes).await;
         if outcome.is_ok() {
             // What was refused proves nothing of who called.
             self.0.tools.app.sessions.heard(caller.agent.as_deref(), caller.lease.as_deref());
@@ -246,8 +256,8 @@ impl Server {
         let known = self.0.catalogue.iter().map(|tool| tool.name.as_ref());
         let error =
             Error::new(Code::NotFound, format!("no tool `{name}`")).argument("name").did_you_mean(nearest(name, known));
-        match crate::tools::group_of(name) {
-            Some(group) => {
+        match catalogue::find(name) {
+            Some(catalogue::Tool { group, .. }) => {
                 error.hint(format!("it belongs to the group `{group}`, which CALLBOARD_TOOLSETS leaves out"))
             }
             None => error.hint(listed),

@@ -35,9 +35,6 @@ pub struct RegisterAgent {
     status: Option<String>,
     /// As returned before, to register again.
     agent_token: Option<String>,
-    /// A repeat with the same key has no second effect.
-    #[expect(dead_code, reason = "read at the choke point, for every tool that writes")]
-    idempotency_key: Option<String>,
 }
 
 /// Answer of register_agent.
@@ -63,7 +60,6 @@ pub struct ListAgents {
     /// Default 50.
     #[schemars(range(min = 1, max = 500))]
     limit: Option<u64>,
-    /// `next` of the last answer.
     cursor: Option<String>,
 }
 
@@ -118,9 +114,6 @@ pub struct UpdateAgent {
     metadata: Option<Object>,
     /// Refused when the version has changed.
     expected_version: Option<i64>,
-    /// A repeat with the same key has no second effect.
-    #[expect(dead_code, reason = "read at the choke point, for every tool that writes")]
-    idempotency_key: Option<String>,
 }
 
 /// Answer of update_agent.
@@ -134,10 +127,7 @@ pub struct UpdateAnswer {
 #[tool_router(router = agent_tools, vis = "pub(in crate::tools)")]
 impl Tools {
     /// Register an agent with its role and capabilities, before it claims tasks.
-    #[tool(
-        title = "Register agent",
-        annotations(read_only_hint = false, destructive_hint = false, idempotent_hint = true, open_world_hint = false)
-    )]
+    #[tool]
     async fn register_agent(
         &self,
         Parameters(arguments): Parameters<RegisterAgent>,
@@ -162,10 +152,7 @@ impl Tools {
     }
 
     /// List agents: role, status, last heartbeat, current tasks, success rate.
-    #[tool(
-        title = "List agents",
-        annotations(read_only_hint = true, destructive_hint = false, idempotent_hint = true, open_world_hint = false)
-    )]
+    #[tool]
     async fn list_agents(&self, Parameters(arguments): Parameters<ListAgents>) -> Result<Json<ListAnswer>, ToolError> {
         let filter = AgentFilter {
             role: arguments.role,
@@ -178,10 +165,7 @@ impl Tools {
     }
 
     /// Report an agent's status, metrics or metadata. Any call that names it counts as its heartbeat.
-    #[tool(
-        title = "Update agent",
-        annotations(read_only_hint = false, destructive_hint = true, idempotent_hint = true, open_world_hint = false)
-    )]
+    #[tool]
     async fn update_agent(
         &self,
         Parameters(arguments): Parameters<UpdateAgent>,

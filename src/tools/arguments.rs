@@ -6,7 +6,7 @@ mod number;
 mod shape;
 mod tidy;
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use rmcp::{
     ErrorData,
@@ -14,7 +14,10 @@ use rmcp::{
     model::{CallToolRequestParams, Extensions},
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator};
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::value::RawValue;
+
+use self::tidy::Pairs;
 
 use super::answer::FAILURE;
 use crate::{domain::idempotency::Key, error::Error};
@@ -35,7 +38,10 @@ impl RawArguments {
     }
 }
 
-/// The idempotency key of a call that writes. The choke point leaves it in the request's extensions.
+/// What the idempotency key is called in the arguments of every tool that writes.
+pub const IDEMPOTENCY_KEY: &str = "idempotency_key";
+
+/// The idempotency key of a call that writes. The choke point takes it out of the arguments and leaves it in the request's extensions.
 #[derive(Clone, Debug, Default)]
 pub struct Keyed(pub Option<Key>);
 
@@ -49,7 +55,7 @@ impl<S> FromContextPart<ToolCallContext<'_, S>> for Keyed {
 pub struct Parameters<T>(pub T);
 
 impl<T: JsonSchema> JsonSchema for Parameters<T> {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
+    fn schema_name() -> Cow<'static, str> {
         T::schema_name()
     }
 
@@ -65,19 +71,21 @@ impl<T: JsonSchema> JsonSchema for Parameters<T> {
 impl<S, T: DeserializeOwned + JsonSchema> FromContextPart<ToolCallContext<'_, S>> for Parameters<T> {
     fn from_context_part(context: &mut ToolCallContext<'_, S>) -> Result<Self, ErrorData> {
         // The choke point has left them there.
-        let raw = context.request_context.extensions.get::<RawArguments>();
-        read(raw.map_or("", |raw| &raw.0)).map(Self).map_err(|error| {
+        let extensions = &context.request_context.extensions;
+        let raw = extensions.get::<RawArguments>();
+        let beside: &[&str] = if extensions.get::<Keyed>().is_some() { &[IDEMPOTENCY_KEY] } else { &[] };
+        read(raw.map_or("", |raw| &raw.0), beside).map(Self).map_err(|error| {
             FAILURE.try_with(|slot| slot.set(Some(error))).ok();
             ErrorData::invalid_params("invalid arguments", None)
         })
     }
 }
 
-/// Reads arguments that were tidied ([`Shapes::tidy`]).
+/// Reads arguments that were tidied ([`Shapes::tidy`]). `beside` are those that the call takes too, and that were read before.
 ///
 /// # Errors
 /// `invalid` naming the argument, near names, and what is accepted.
-pub fn read<T: DeserializeOwned + JsonSchema>(text: &str) -> Result<T, Error> {
+pub fn read<T: DeserializeOwned + JsonSchema>(text: &str, beside: &[&str]) -> Result<T, Error> {
     let text = tidy::whole_text(text);
     if !text.starts_with('{') {
         // The parser would take a list for the members in their order.
@@ -87,6 +95,28 @@ pub fn read<T: DeserializeOwned + JsonSchema>(text: &str) -> Result<T, Error> {
         // Read again, slowly, to learn which argument it was.
         let mut deserializer = serde_json::Deserializer::from_str(&text);
         serde_path_to_error::deserialize(&mut deserializer)
-            .map_err(|error| explanation::explain(&error, &super::schema::aliases::<T>()))
+            .map_err(|error| explanation::explain(&error, &super::schema::aliases::<T>(), beside))
     })
+}
+
+/// Takes the idempotency key out of the arguments of a call; the key, and the rest as text.
+///
+/// # Errors
+/// `invalid` when the key is no text, or given twice.
+pub fn split_key(text: &str) -> Result<(Option<String>, Cow<'_, str>), Error> {
+    #[derive(Deserialize, JsonSchema)]
+    struct Key {
+        idempotency_key: Option<String>,
+    }
+    // What is no object is refused by the tool.
+    let Ok(Pairs(pairs)) = serde_json::from_str(text) else { return Ok((None, Cow::Borrowed(text))) };
+    let (own, rest): (Vec<_>, Vec<_>) = pairs.into_iter().partition(|(name, _)| name == IDEMPOTENCY_KEY);
+    if own.is_empty() {
+        return Ok((None, Cow::Borrowed(text)));
+    }
+    let text_of = |pairs: &[(Cow<'_, str>, &RawValue)]| {
+        tidy::object_text(pairs.iter().map(|(name, value)| (name.as_ref(), value.get())))
+    };
+    let key: Key = read(&text_of(&own), &[])?;
+    Ok((key.idempotency_key, Cow::Owned(text_of(&rest))))
 }

@@ -28,9 +28,6 @@ pub struct ManageLock {
     wait_ms: Option<u64>,
     /// For renew and release.
     token: Option<String>,
-    /// A repeat with the same key has no second effect.
-    #[expect(dead_code, reason = "read at the choke point, for every tool that writes")]
-    idempotency_key: Option<String>,
 }
 
 #[derive(Clone, Copy, Deserialize, JsonSchema)]
@@ -66,15 +63,7 @@ pub struct ManageLockAnswer {
 #[tool_router(router = lock_tools, vis = "pub(in crate::tools)")]
 impl Tools {
     /// Lock a resource so that one agent at a time uses it: acquire, renew, release, inspect. It ends after ttl_ms or with its server process.
-    #[tool(
-        title = "Manage lock",
-        annotations(
-            read_only_hint = false,
-            destructive_hint = false,
-            idempotent_hint = false,
-            open_world_hint = false
-        )
-    )]
+    #[tool]
     async fn manage_lock(
         &self,
         Parameters(arguments): Parameters<ManageLock>,

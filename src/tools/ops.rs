@@ -56,10 +56,7 @@ struct ProblemView {
 #[tool_router(router = ops_tools, vis = "pub(in crate::tools)")]
 impl Tools {
     /// Show this server: version, each backend with state, latency and what is wrong, limits, settings. Use it when a tool is `unavailable`.
-    #[tool(
-        title = "Get server info",
-        annotations(read_only_hint = true, destructive_hint = false, idempotent_hint = true, open_world_hint = false)
-    )]
+    #[tool]
     async fn get_server_info(
         &self,
         Parameters(_): Parameters<GetServerInfo>,

@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
-use rmcp::model::{JsonObject, Tool};
+use rmcp::model::{JsonObject, Tool, ToolAnnotations};
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
+
+use super::arguments::IDEMPOTENCY_KEY;
+use crate::domain::catalogue;
 
 /// Levels of references within references.
 const NESTING_MAX: usize = 16;
@@ -34,20 +37,33 @@ pub fn aliases<T: JsonSchema>() -> Vec<String> {
     found
 }
 
-/// Arguments whose names say all: the instructions tell of them once for all tools.
-const KNOWN: [&str; 3] = ["idempotency_key", "cursor", "database"];
-
 /// A tool as it is served ([decision 19](../../docs/decisions/0019-schemas-that-every-provider-takes.md)): every object has properties, every
 /// property one type, no `format: uint32` (hosts warn about it), no `["string","null"]` (absent is enough), no references, no line breaks
 /// in descriptions, no `$schema` and no `title` in every schema, no bound that goes without saying (bytes a model pays for).
-pub fn portable(mut tool: Tool) -> Tool {
-    tool.input_schema = Arc::new(input(&tool.input_schema));
+pub fn portable(mut tool: Tool, row: &catalogue::Tool) -> Tool {
+    tool.title = Some(title(row.name));
+    tool.annotations = Some(
+        ToolAnnotations::new()
+            .read_only(!row.writes)
+            .destructive(row.destructive)
+            .idempotent(row.idempotent)
+            .open_world(false),
+    );
+    tool.input_schema = Arc::new(input(&tool.input_schema, row.writes));
     tool.output_schema = tool.output_schema.map(|_| Arc::new(output()));
     tool.description = tool.description.map(|text| one_line(&text).into());
     tool
 }
 
-fn input(schema: &JsonObject) -> JsonObject {
+/// `create_workflow` is `Create workflow`.
+fn title(name: &str) -> String {
+    let mut characters = name.chars();
+    let first = characters.next().map(|first| first.to_ascii_uppercase());
+    first.into_iter().chain(characters.map(|other| if other == '_' { ' ' } else { other })).collect()
+}
+
+/// The arguments of a tool, and the idempotency key that every tool takes that writes.
+fn input(schema: &JsonObject, writes: bool) -> JsonObject {
     let mut object = schema.clone();
     let definitions = match object.remove("$defs") {
         Some(Value::Object(definitions)) => definitions,
@@ -57,15 +73,11 @@ fn input(schema: &JsonObject) -> JsonObject {
     object.remove("title");
     object.remove("description");
     object.remove("additionalProperties");
-    object.entry("properties").or_insert_with(|| json!({}));
-    object.values_mut().for_each(|part| clean(part, &definitions, NESTING_MAX));
-    if let Some(Value::Object(properties)) = object.get_mut("properties") {
-        for (name, part) in properties {
-            if let Some(part) = part.as_object_mut().filter(|_| KNOWN.contains(&name.as_str())) {
-                part.remove("description");
-            }
-        }
+    let properties = object.entry("properties").or_insert_with(|| json!({}));
+    if let (true, Some(properties)) = (writes, properties.as_object_mut()) {
+        properties.insert(IDEMPOTENCY_KEY.to_owned(), json!({ "type": "string" }));
     }
+    object.values_mut().for_each(|part| clean(part, &definitions, NESTING_MAX));
     object
 }
 

@@ -131,7 +131,6 @@ pub struct ListIndices {
     /// Default 200.
     #[schemars(range(min = 1, max = 10_000))]
     limit: Option<u64>,
-    /// `next` of the last answer.
     cursor: Option<String>,
 }
 
@@ -219,10 +218,7 @@ pub struct DocumentCount {
 impl Tools {
     /// Search documents in Elasticsearch or OpenSearch: words in `text`, or query DSL in `query`, with sort, aggregations, highlights, paging.
     /// Use bulk_export for whole result sets.
-    #[tool(
-        title = "Search documents",
-        annotations(read_only_hint = true, destructive_hint = false, idempotent_hint = true, open_world_hint = false)
-    )]
+    #[tool]
     async fn search_documents(
         &self,
         Parameters(arguments): Parameters<SearchDocuments>,
@@ -231,10 +227,7 @@ impl Tools {
     }
 
     /// Get one document of a search index by its _id.
-    #[tool(
-        title = "Get document",
-        annotations(read_only_hint = true, destructive_hint = false, idempotent_hint = true, open_world_hint = false)
-    )]
+    #[tool]
     async fn get_document(
         &self,
         Parameters(arguments): Parameters<GetDocument>,
@@ -244,10 +237,7 @@ impl Tools {
     }
 
     /// List search indices with document counts, sizes, health and aliases.
-    #[tool(
-        title = "List indices",
-        annotations(read_only_hint = true, destructive_hint = false, idempotent_hint = true, open_world_hint = false)
-    )]
+    #[tool]
     async fn list_indices(
         &self,
         Parameters(arguments): Parameters<ListIndices>,
@@ -256,10 +246,7 @@ impl Tools {
     }
 
     /// Describe the fields of a search index: path, type, analyzer. Use it before you write a query or map fields to columns.
-    #[tool(
-        title = "Get mapping",
-        annotations(read_only_hint = true, destructive_hint = false, idempotent_hint = true, open_world_hint = false)
-    )]
+    #[tool]
     async fn get_mapping(
         &self,
         Parameters(arguments): Parameters<GetMapping>,
@@ -269,10 +256,7 @@ impl Tools {
     }
 
     /// Count the documents of a search index that match a query or words, or all of them.
-    #[tool(
-        title = "Count documents",
-        annotations(read_only_hint = true, destructive_hint = false, idempotent_hint = true, open_world_hint = false)
-    )]
+    #[tool]
     async fn count_documents(
         &self,
         Parameters(arguments): Parameters<CountDocuments>,

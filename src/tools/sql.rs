@@ -38,9 +38,7 @@ pub struct ExecuteQuery {
     /// Default 24000.
     #[schemars(range(min = 1, max = 1_048_576))]
     max_bytes: Option<u64>,
-    /// `next` of the last answer.
     cursor: Option<String>,
-    /// Which database, where several are set.
     database: Option<String>,
 }
 
@@ -71,7 +69,6 @@ pub struct ExplainQuery {
     /// For $1, $2: text, or any JSON.
     #[schemars(with = "Option<Vec<String>>")]
     params: Option<Lenient<Vec<Any>>>,
-    /// Which database, where several are set.
     database: Option<String>,
 }
 
@@ -102,9 +99,7 @@ pub struct ListTables {
     /// Default 200.
     #[schemars(range(min = 1, max = 10_000))]
     limit: Option<u64>,
-    /// `next` of the last answer.
     cursor: Option<String>,
-    /// Which database, where several are set.
     database: Option<String>,
 }
 
@@ -132,7 +127,6 @@ struct TableView {
 pub struct GetSchema {
     /// `name` or `schema.name`.
     table: String,
-    /// Which database, where several are set.
     database: Option<String>,
 }
 
@@ -210,7 +204,6 @@ pub struct CountRows {
     table: String,
     /// {column: value} or {column: {op: value}}; op: eq ne gt gte lt lte in like ilike is_null.
     r#where: Option<Object>,
-    /// Which database, where several are set.
     database: Option<String>,
 }
 
@@ -223,10 +216,7 @@ pub struct CountAnswer {
 #[tool_router(router = sql_read_tools, vis = "pub(in crate::tools)")]
 impl Tools {
     /// Query the SQL database: one reading statement with bound parameters. It cannot write: use insert_data, bulk_insert, create_table.
-    #[tool(
-        title = "Execute query",
-        annotations(read_only_hint = true, destructive_hint = false, idempotent_hint = true, open_world_hint = false)
-    )]
+    #[tool]
     async fn execute_query(
         &self,
         Parameters(arguments): Parameters<ExecuteQuery>,
@@ -244,10 +234,7 @@ impl Tools {
     }
 
     /// Explain how the database would run a statement: cost, expected rows, full scans. Use it when execute_query is slow.
-    #[tool(
-        title = "Explain query",
-        annotations(read_only_hint = true, destructive_hint = false, idempotent_hint = true, open_world_hint = false)
-    )]
+    #[tool]
     async fn explain_query(
         &self,
         Parameters(arguments): Parameters<ExplainQuery>,
@@ -257,10 +244,7 @@ impl Tools {
     }
 
     /// List the tables and views of the SQL database with kind, estimated rows, size and comment.
-    #[tool(
-        title = "List tables",
-        annotations(read_only_hint = true, destructive_hint = false, idempotent_hint = true, open_world_hint = false)
-    )]
+    #[tool]
     async fn list_tables(
         &self,
         Parameters(arguments): Parameters<ListTables>,
@@ -272,19 +256,13 @@ impl Tools {
     }
 
     /// Describe a table or view: columns with types and defaults, keys, indexes, foreign keys, checks, comments.
-    #[tool(
-        title = "Get schema",
-        annotations(read_only_hint = true, destructive_hint = false, idempotent_hint = true, open_world_hint = false)
-    )]
+    #[tool]
     async fn get_schema(&self, Parameters(arguments): Parameters<GetSchema>) -> Result<Json<SchemaAnswer>, ToolError> {
         Ok(Json(self.app.sql.table(arguments.database.as_deref(), &arguments.table).await?.into()))
     }
 
     /// Count the rows of a table exactly, all or those that meet conditions.
-    #[tool(
-        title = "Count rows",
-        annotations(read_only_hint = true, destructive_hint = false, idempotent_hint = true, open_world_hint = false)
-    )]
+    #[tool]
     async fn count_rows(&self, Parameters(arguments): Parameters<CountRows>) -> Result<Json<CountAnswer>, ToolError> {
         let conditions = arguments.r#where.map(|conditions| conditions.0);
         let count = self.app.sql.count(arguments.database.as_deref(), &arguments.table, conditions).await?;

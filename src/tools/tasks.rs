@@ -39,8 +39,6 @@ pub struct EnqueueTasks {
     #[serde(alias = "task_id")]
     #[schemars(extend("x-aliases" = ["task_id"]))]
     workflow_id: Option<String>,
-    #[expect(dead_code, reason = "read at the choke point, for every tool that writes")]
-    idempotency_key: Option<String>,
 }
 
 /// Answer of enqueue_tasks.
@@ -70,8 +68,6 @@ pub struct ClaimTasks {
     /// How long to wait for one.
     #[schemars(range(min = 0, max = 20_000))]
     wait_ms: Option<u64>,
-    #[expect(dead_code, reason = "read at the choke point, for every tool that writes")]
-    idempotency_key: Option<String>,
 }
 
 /// Answer of claim_tasks.
@@ -100,8 +96,6 @@ pub struct UpdateTask {
     /// A question: parks the task until it is answered (manage_tasks), and ends your lease.
     #[schemars(with = "Option<String>")]
     need_input: Option<Any>,
-    #[expect(dead_code, reason = "read at the choke point, for every tool that writes")]
-    idempotency_key: Option<String>,
 }
 
 /// Answer of update_task.
@@ -128,8 +122,6 @@ pub struct FinishTask {
     retry_after_ms: Option<u64>,
     /// Spent since the last report.
     cost: Option<Lenient<CostArgument>>,
-    #[expect(dead_code, reason = "read at the choke point, for every tool that writes")]
-    idempotency_key: Option<String>,
 }
 
 #[derive(Clone, Copy, Deserialize, JsonSchema)]
@@ -170,8 +162,6 @@ pub struct ManageTasks {
     #[schemars(range(min = 1, max = 10_000))]
     limit: Option<u64>,
     cursor: Option<String>,
-    #[expect(dead_code, reason = "read at the choke point, for every tool that writes")]
-    idempotency_key: Option<String>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -218,15 +208,7 @@ pub struct ManageAnswer {
 #[tool_router(router = task_tools, vis = "pub(in crate::tools)")]
 impl Tools {
     /// Add tasks to a queue, alone or to a workflow that runs. Agents claim them with claim_tasks.
-    #[tool(
-        title = "Enqueue tasks",
-        annotations(
-            read_only_hint = false,
-            destructive_hint = false,
-            idempotent_hint = false,
-            open_world_hint = false
-        )
-    )]
+    #[tool]
     async fn enqueue_tasks(
         &self,
         Keyed(key): Keyed,
@@ -239,15 +221,7 @@ impl Tools {
     }
 
     /// Claim the next tasks you can do, most urgent first; each is yours alone while its lease runs. Your calls renew it. End each with finish_task. When there is none, `waiting` says why.
-    #[tool(
-        title = "Claim tasks",
-        annotations(
-            read_only_hint = false,
-            destructive_hint = false,
-            idempotent_hint = false,
-            open_world_hint = false
-        )
-    )]
+    #[tool]
     async fn claim_tasks(
         &self,
         Keyed(key): Keyed,
@@ -264,15 +238,7 @@ impl Tools {
     }
 
     /// Report on a task you have claimed: progress, checkpoint, cost, or a question. Renews the lease and reports signals and cancellation.
-    #[tool(
-        title = "Update task",
-        annotations(
-            read_only_hint = false,
-            destructive_hint = false,
-            idempotent_hint = false,
-            open_world_hint = false
-        )
-    )]
+    #[tool]
     async fn update_task(
         &self,
         Keyed(key): Keyed,
@@ -282,10 +248,7 @@ impl Tools {
     }
 
     /// Finish a task you have claimed, once: completed with its result, failed (tried again later by anyone), or released for another to do.
-    #[tool(
-        title = "Finish task",
-        annotations(read_only_hint = false, destructive_hint = false, idempotent_hint = true, open_world_hint = false)
-    )]
+    #[tool]
     async fn finish_task(
         &self,
         Keyed(key): Keyed,
@@ -295,10 +258,7 @@ impl Tools {
     }
 
     /// List tasks by state, or change them: retry dead letters, cancel, reprioritize, answer parked questions.
-    #[tool(
-        title = "Manage tasks",
-        annotations(read_only_hint = false, destructive_hint = true, idempotent_hint = false, open_world_hint = false)
-    )]
+    #[tool]
     async fn manage_tasks(
         &self,
         Keyed(key): Keyed,

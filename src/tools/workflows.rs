@@ -51,15 +51,7 @@ pub struct ListAnswer {
 #[tool_router(router = workflow_tools, vis = "pub(in crate::tools)")]
 impl Tools {
     /// Create a workflow of tasks that agents claim: with dependencies, priorities, retries, a deadline and a budget.
-    #[tool(
-        title = "Create workflow",
-        annotations(
-            read_only_hint = false,
-            destructive_hint = false,
-            idempotent_hint = false,
-            open_world_hint = false
-        )
-    )]
+    #[tool]
     async fn create_workflow(
         &self,
         Keyed(key): Keyed,
@@ -69,10 +61,7 @@ impl Tools {
     }
 
     /// Show the state of work: everything at a glance, or one workflow or task; can wait for changes.
-    #[tool(
-        title = "Get orchestration status",
-        annotations(read_only_hint = true, destructive_hint = false, idempotent_hint = true, open_world_hint = false)
-    )]
+    #[tool]
     async fn get_orchestration_status(
         &self,
         Parameters(arguments): Parameters<GetStatus>,
@@ -81,10 +70,7 @@ impl Tools {
     }
 
     /// List workflows, newest first.
-    #[tool(
-        title = "List workflows",
-        annotations(read_only_hint = true, destructive_hint = false, idempotent_hint = true, open_world_hint = false)
-    )]
+    #[tool]
     async fn list_workflows(
         &self,
         Parameters(arguments): Parameters<ListWorkflows>,
@@ -97,10 +83,7 @@ impl Tools {
     }
 
     /// End a workflow as completed, failed or cancelled. One whose tasks are all done completes on its own; this adds its result.
-    #[tool(
-        title = "Complete workflow",
-        annotations(read_only_hint = false, destructive_hint = true, idempotent_hint = false, open_world_hint = false)
-    )]
+    #[tool]
     async fn complete_workflow(
         &self,
         Keyed(key): Keyed,
@@ -110,10 +93,7 @@ impl Tools {
     }
 
     /// Start, pause, resume, cancel or signal a workflow, or fork an ended one: the new one continues from its completed tasks.
-    #[tool(
-        title = "Control workflow",
-        annotations(read_only_hint = false, destructive_hint = true, idempotent_hint = false, open_world_hint = false)
-    )]
+    #[tool]
     async fn control_workflow(
         &self,
         Keyed(key): Keyed,
@@ -123,20 +103,14 @@ impl Tools {
     }
 
     /// Show the durable history of a workflow or task, or what an agent did, oldest first.
-    #[tool(
-        title = "Get events",
-        annotations(read_only_hint = true, destructive_hint = false, idempotent_hint = true, open_world_hint = false)
-    )]
+    #[tool]
     async fn get_events(&self, Parameters(arguments): Parameters<GetEvents>) -> Result<Json<EventsAnswer>, ToolError> {
         let (events, next) = self.app.workflows.events(arguments.request()?).await?;
         Ok(Json(EventsAnswer::new(events, next)))
     }
 
     /// Get figures over ended workflows: success rate, duration, cost, throughput; failures with their errors, also of open ones.
-    #[tool(
-        title = "Get analytics",
-        annotations(read_only_hint = true, destructive_hint = false, idempotent_hint = true, open_world_hint = false)
-    )]
+    #[tool]
     async fn get_analytics(
         &self,
         Parameters(arguments): Parameters<GetAnalytics>,

@@ -117,7 +117,7 @@ fn what_it_prints_about_itself_can_be_read() {
     let version = shell.run(&["--version"]);
     assert!(version.out.starts_with(&format!("callboard {} (", env!("CARGO_PKG_VERSION"))), "{version:?}");
     let tools = shell.run(&["tools", "--json"]).json();
-    assert_eq!(tools["tools"].as_array().unwrap().len(), callboard::tools::CATALOGUE.len());
+    assert_eq!(tools["tools"].as_array().unwrap().len(), callboard::domain::catalogue::TOOLS.len());
     assert!(shell.run(&["tools", "--markdown"]).out.starts_with("| group | tool |"));
     let plain = shell.run(&["tools"]).out;
     let begins = |line: &str| line.find(|sign: char| sign.is_uppercase());
@@ -126,7 +126,7 @@ fn what_it_prints_about_itself_can_be_read() {
     let help = shell.run(&["--help"]).out;
     assert!(help.contains("CALLBOARD_READ_ONLY"), "{help}");
     assert!(help.contains("    REDIS_URL, REDIS_HOST, REDIS_PORT, REDIS_DB\n") && !help.contains("Redis."), "{help}");
-    let groups = callboard::config::table::GROUPS.join(", ");
+    let groups = callboard::domain::catalogue::groups().collect::<Vec<_>>().join(", ");
     assert!(help.contains(&format!("separated by commas: {groups}; `core`")), "{help}");
     for name in ["bash", "zsh", "fish", "powershell", "elvish"] {
         let script = shell.run(&["completions", name]);

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::support::{patience::PATIENCE, slow_engine::SlowEngine};
 
-const TOOLS: usize = callboard::tools::CATALOGUE.len();
+const TOOLS: usize = callboard::domain::catalogue::TOOLS.len();
 
 /// Where a variable leads. Without it the test is skipped, loudly; in CI that is a failure.
 fn installed(variable: &str) -> Option<PathBuf> {

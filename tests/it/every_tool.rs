@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use callboard::tools::CATALOGUE;
+use callboard::domain::catalogue::TOOLS;
 use serde_json::Value;
 
 use crate::support::harness::Harness;
@@ -152,7 +152,7 @@ async fn each_tool_refuses_what_is_wrong() {
 
 #[test]
 fn no_tool_is_left_out() {
-    let catalogue: BTreeSet<&str> = CATALOGUE.iter().map(|(_, tool)| *tool).collect();
+    let catalogue: BTreeSet<&str> = TOOLS.iter().map(|tool| tool.name).collect();
     let answered: BTreeSet<&str> = ANSWERED.iter().map(|(tool, ..)| *tool).chain(WITH_TOKENS).collect();
     let refused: BTreeSet<&str> = REFUSED.iter().map(|(tool, ..)| *tool).collect();
     assert_eq!(answered, catalogue);

@@ -46,7 +46,7 @@ async fn each_tool_has_its_document() {
         hold(&path, &format!("{text}\n"));
         wanted.insert(path);
     }
-    assert_eq!(wanted.len(), callboard::tools::CATALOGUE.len());
+    assert_eq!(wanted.len(), callboard::domain::catalogue::TOOLS.len());
     for group in std::fs::read_dir(root().join("tools")).unwrap() {
         for file in std::fs::read_dir(group.unwrap().path()).unwrap() {
             let path = file.unwrap().path();

@@ -59,7 +59,7 @@ fn with_everything_down_it_starts_at_once_and_says_what_is_wrong() {
     assert!(started.elapsed() < A_SECOND, "{:?}", started.elapsed());
     assert_eq!(
         board.request("tools/list", &json!({}))["result"]["tools"].as_array().unwrap().len(),
-        callboard::tools::CATALOGUE.len()
+        callboard::domain::catalogue::TOOLS.len()
     );
     refused_soon(&mut board, "list_tables", "{}");
     refused_soon(&mut board, "execute_query", r#"{"query":"select 1"}"#);

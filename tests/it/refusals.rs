@@ -182,3 +182,25 @@ async fn older_names_are_taken_and_not_listed() {
     board.answer("register_agent", r#"{"agent_type":"r","config":{"a":1}}"#).await;
     board.answer("get_orchestration_status", r#"{"include":["task","history"]}"#).await;
 }
+
+#[tokio::test]
+async fn the_idempotency_key_is_an_argument_like_any_other() {
+    let board = Harness::embedded();
+    let table = r#"{"table":"t","columns":[{"name":"a","type":"text"}],"#;
+    for (rest, argument, message) in [
+        (r#""idempotency_key":5}"#, "idempotency_key", "`idempotency_key` takes a string, not integer `5`"),
+        (r#""idempotency_key":["k"]}"#, "idempotency_key", "`idempotency_key` takes a string, not a list"),
+        (r#""idempotency_key":"k","idempotency_key":"k"}"#, "idempotency_key", "`idempotency_key` is given twice"),
+        (r#""idempotency_key":"k","colour":1}"#, "colour", "no argument `colour`"),
+    ] {
+        board.invalid("create_table", &format!("{table}{rest}"), argument, message).await;
+    }
+    let near = board.refused("create_table", &format!(r#"{table}"idempotencykey":"k"}}"#)).await;
+    assert_eq!(near["did_you_mean"][0], "idempotency_key", "{near}");
+    let reading = board.refused("count_rows", r#"{"table":"t","idempotency_key":"k"}"#).await;
+    assert_eq!(
+        (&reading["argument"], &reading["hint"]),
+        (&"idempotency_key".into(), &"the arguments are: table, where, database".into())
+    );
+    board.answer("create_table", &format!(r#"{table}"idempotency\u005fkey":"k"}}"#)).await;
+}

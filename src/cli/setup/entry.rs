@@ -4,6 +4,7 @@ use std::path::Path;
 
 use crate::{
     config::{Environment, Flags, load, sources, table, value},
+    domain::catalogue::TOOLSETS,
     error::Error,
 };
 
@@ -75,7 +76,7 @@ impl Wanted {
     /// `invalid` when a flag or a variable cannot be used.
     pub fn of_this_program(flags: &Flags, environment: &Environment) -> Result<Self, Error> {
         if let Some(toolsets) = &flags.toolsets {
-            value::words("--toolsets", toolsets, table::TOOLSETS)?;
+            value::words("--toolsets", toolsets, TOOLSETS)?;
         }
         if let Some(data_dir) = &flags.data_dir {
             load::is_directory("--data-dir", data_dir)?;

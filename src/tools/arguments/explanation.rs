@@ -35,8 +35,13 @@ fn other_word(given: &str, accepted: &[&str]) -> Option<&'static str> {
     meant.find(|meant| accepted.contains(meant))
 }
 
-/// Names the argument, what is wrong with it, and what is accepted. Older names are accepted, too, and not listed.
-pub(super) fn explain(error: &serde_path_to_error::Error<serde_json::Error>, older: &[String]) -> Error {
+/// Names the argument, what is wrong with it, and what is accepted. Older names are accepted, too, and not listed; `beside` are arguments that
+/// were read before.
+pub(super) fn explain(
+    error: &serde_path_to_error::Error<serde_json::Error>,
+    older: &[String],
+    beside: &[&str],
+) -> Error {
     let message = error.inner().to_string();
     let sentence = message.split(" at line ").next().unwrap_or(&message);
     let (within, sentence) = within(sentence);
@@ -45,11 +50,12 @@ pub(super) fn explain(error: &serde_path_to_error::Error<serde_json::Error>, old
     let inside = joined(path.trim_end_matches('.'), within);
     let top = inside.split(['.', '[']).next().filter(|top| !top.is_empty()).unwrap_or("arguments").to_owned();
     let Some(first) = quoted.first().copied() else { return other(top, &inside, sentence) };
-    let known = quoted.iter().skip(1).copied();
+    let is_member = inside.ends_with(first) && inside != first;
+    let beside = if sentence.starts_with("unknown field") && !is_member { beside } else { &[] };
+    let known = quoted.iter().skip(1).chain(beside).copied();
     let accepted: Vec<&str> = known.clone().filter(|name| !older.iter().any(|older| older == name)).collect();
     if sentence.starts_with("unknown field") {
-        let (argument, kind) =
-            if inside.ends_with(first) && inside != first { (top, "member") } else { (first.to_owned(), "argument") };
+        let (argument, kind) = if is_member { (top, "member") } else { (first.to_owned(), "argument") };
         let unknown = if within.is_empty() { first } else { inside.as_str() };
         let near = match other_word(first, &accepted) {
             Some(meant) => vec![meant.to_owned()],

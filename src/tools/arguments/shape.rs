@@ -62,6 +62,14 @@ impl Shapes {
         Self(tools.iter().map(shape).collect())
     }
 
+    /// Whether a tool takes one of these arguments.
+    pub fn take_any(&self, tool: &str, arguments: &[&str]) -> bool {
+        match self.get(tool).map(|shape| &shape.kind) {
+            Some(Kind::Object(Some(members))) => arguments.iter().any(|name| members.contains_key(*name)),
+            _ => false,
+        }
+    }
+
     pub(super) fn get(&self, tool: &str) -> Option<&Shape> {
         self.0.get(tool)
     }

@@ -69,17 +69,21 @@ fn object(text: &str, shapes: &Members, path: &str) -> Result<Option<String>, Er
         };
         changed |= !matches!(tidied, Tidied::AsItIs);
         match tidied {
-            Tidied::AsItIs => written.push((name, Cow::Borrowed(value.get()))),
-            Tidied::Written(value) => written.push((name, Cow::Owned(value))),
+            Tidied::AsItIs => written.push((name.as_ref(), Cow::Borrowed(value.get()))),
+            Tidied::Written(value) => written.push((name.as_ref(), Cow::Owned(value))),
             Tidied::LeftOut => {}
         }
     }
     if !changed {
         return Ok(None);
     }
-    let members: Vec<String> =
-        written.iter().map(|(name, value)| format!("{}:{value}", serde_json::Value::from(name.as_ref()))).collect();
-    Ok(Some(format!("{{{}}}", members.join(","))))
+    Ok(Some(object_text(written.iter().map(|(name, value)| (*name, value.as_ref())))))
+}
+
+/// An object of members that are JSON text.
+pub(super) fn object_text<'a>(members: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
+    let member = |(name, value): (&str, &str)| format!("{}:{value}", serde_json::Value::from(name));
+    format!("{{{}}}", members.into_iter().map(member).collect::<Vec<_>>().join(","))
 }
 
 impl Shape {
@@ -225,7 +229,7 @@ fn top(path: &str) -> String {
 }
 
 /// The members of an object in their order, also those that are given twice.
-struct Pairs<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+pub(super) struct Pairs<'a>(pub(super) Vec<(Cow<'a, str>, &'a RawValue)>);
 
 impl<'de> Deserialize<'de> for Pairs<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -87,11 +87,7 @@ struct DocumentView {
 #[tool_router(router = search_export_tools, vis = "pub(in crate::tools)")]
 impl Tools {
     /// Export all documents of an index or query, complete and exact: small results inline, large ones as an NDJSON or CSV file by resource link.
-    #[tool(
-        title = "Bulk export",
-        output_schema = rmcp::handler::server::tool::schema_for_output::<ExportAnswer>(),
-        annotations(read_only_hint = true, destructive_hint = false, idempotent_hint = true, open_world_hint = false)
-    )]
+    #[tool(output_schema = rmcp::handler::server::tool::schema_for_output::<ExportAnswer>())]
     async fn bulk_export(
         &self,
         Parameters(arguments): Parameters<BulkExport>,

@@ -22,9 +22,6 @@ pub struct IndexDocuments {
     id_field: Option<String>,
     /// Wait until searches see them (default true).
     refresh: Option<bool>,
-    /// A repeat with the same key has no second effect.
-    #[expect(dead_code, reason = "read at the choke point, for every tool that writes")]
-    idempotency_key: Option<String>,
 }
 
 /// Answer of index_documents.
@@ -45,10 +42,7 @@ struct FailureView {
 #[tool_router(router = search_write_tools, vis = "pub(in crate::tools)")]
 impl Tools {
     /// Index documents into Elasticsearch or OpenSearch; each is written or fails on its own, with the reason.
-    #[tool(
-        title = "Index documents",
-        annotations(read_only_hint = false, destructive_hint = true, idempotent_hint = false, open_world_hint = false)
-    )]
+    #[tool]
     async fn index_documents(
         &self,
         Keyed(key): Keyed,

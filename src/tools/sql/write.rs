@@ -28,10 +28,6 @@ pub struct InsertData {
     row: Object,
     /// Columns (default: the primary key).
     returning: Option<Lenient<Vec<String>>>,
-    /// A repeat with the same key has no second effect.
-    #[expect(dead_code, reason = "read at the choke point, for every tool that writes")]
-    idempotency_key: Option<String>,
-    /// Which database, where several are set.
     database: Option<String>,
 }
 
@@ -61,10 +57,6 @@ pub struct BulkInsert {
     on_error: Option<ErrorChoice>,
     /// Rows that share a key (default refuse).
     duplicates: Option<DuplicateChoice>,
-    /// A repeat with the same key has no second effect.
-    #[expect(dead_code, reason = "read at the choke point, for every tool that writes")]
-    idempotency_key: Option<String>,
-    /// Which database, where several are set.
     database: Option<String>,
 }
 
@@ -129,10 +121,6 @@ pub struct CreateTable {
     if_not_exists: Option<bool>,
     /// Only answer with the statement.
     dry_run: Option<bool>,
-    /// A repeat with the same key has no second effect.
-    #[expect(dead_code, reason = "read at the choke point, for every tool that writes")]
-    idempotency_key: Option<String>,
-    /// Which database, where several are set.
     database: Option<String>,
 }
 
@@ -164,15 +152,7 @@ pub struct CreateAnswer {
 #[tool_router(router = sql_write_tools, vis = "pub(in crate::tools)")]
 impl Tools {
     /// Insert one row into a table of the SQL database and get its key back. Use bulk_insert for several or to update.
-    #[tool(
-        title = "Insert data",
-        annotations(
-            read_only_hint = false,
-            destructive_hint = false,
-            idempotent_hint = false,
-            open_world_hint = false
-        )
-    )]
+    #[tool]
     async fn insert_data(
         &self,
         Keyed(key): Keyed,
@@ -184,10 +164,7 @@ impl Tools {
     }
 
     /// Insert or upsert many rows into a table of the SQL database in one transaction, with exact counts and a reason for each rejected row.
-    #[tool(
-        title = "Bulk insert",
-        annotations(read_only_hint = false, destructive_hint = true, idempotent_hint = false, open_world_hint = false)
-    )]
+    #[tool]
     async fn bulk_insert(
         &self,
         Keyed(key): Keyed,
@@ -198,15 +175,7 @@ impl Tools {
     }
 
     /// Create a table in the SQL database. dry_run shows the statement first.
-    #[tool(
-        title = "Create table",
-        annotations(
-            read_only_hint = false,
-            destructive_hint = false,
-            idempotent_hint = false,
-            open_world_hint = false
-        )
-    )]
+    #[tool]
     async fn create_table(
         &self,
         Keyed(key): Keyed,

@@ -44,9 +44,6 @@ pub struct CreateWorkflow {
     parent_id: Option<String>,
     /// Told of its end by a signed POST.
     webhook_url: Option<String>,
-    #[expect(dead_code, reason = "read at the choke point, for every tool that writes")]
-    /// A repeat with the same key has no second effect.
-    idempotency_key: Option<String>,
 }
 
 #[derive(Clone, Copy, Deserialize, JsonSchema)]
@@ -82,8 +79,6 @@ pub struct CompleteWorkflow {
     error: Option<String>,
     /// Refused when the version has changed.
     expected_version: Option<i64>,
-    #[expect(dead_code, reason = "read at the choke point, for every tool that writes")]
-    idempotency_key: Option<String>,
 }
 
 #[derive(Clone, Copy, Deserialize, JsonSchema)]
@@ -109,8 +104,6 @@ pub struct ControlWorkflow {
     payload: Option<Any>,
     reason: Option<String>,
     expected_version: Option<i64>,
-    #[expect(dead_code, reason = "read at the choke point, for every tool that writes")]
-    idempotency_key: Option<String>,
 }
 
 #[derive(Clone, Copy, Deserialize, JsonSchema)]

@@ -34,7 +34,6 @@ pub struct GetEvents {
     after: Option<i64>,
     #[schemars(range(min = 1, max = 10_000))]
     limit: Option<u64>,
-    /// The same as `after`, from `next`.
     cursor: Option<i64>,
     /// How long to wait for one.
     #[schemars(range(min = 0, max = 20_000))]

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Json, Keyed, Parameters, ToolError, Tools,
-    raw::{Any, Lenient, Object},
+    raw::{Lenient, Object},
 };
 use crate::{
     domain::agents::{AgentView, HeldTask},
@@ -87,9 +87,9 @@ struct AgentRow {
     success_rate: Option<f64>,
     average_response_time: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    metrics: Option<Any>,
+    metrics: Option<Object>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    metadata: Option<Any>,
+    metadata: Option<Object>,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -213,8 +213,8 @@ impl From<AgentView> for AgentRow {
             current_task_id: agent.tasks.first().map(|task| task.task_id.clone()),
             current_tasks: agent.tasks.into_iter().map(TaskRow::from).collect(),
             task_count: agent.tasks_completed + agent.tasks_failed,
-            metrics: agent.metrics.map(Any),
-            metadata: agent.metadata.map(Any),
+            metrics: agent.metrics.map(Object),
+            metadata: agent.metadata.map(Object),
         }
     }
 }

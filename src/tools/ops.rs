@@ -1,5 +1,7 @@
 //! Tools about this server.
 
+use std::collections::BTreeMap;
+
 use rmcp::{tool, tool_router};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -22,8 +24,21 @@ pub struct ServerInfoAnswer {
     data_dir: String,
     toolsets: Vec<&'static str>,
     backends: Vec<BackendView>,
+    #[schemars(with = "BTreeMap<String, u64>")]
     limits: Any,
+    #[schemars(with = "Vec<SettingView>")]
     settings: Any,
+}
+
+/// A setting that is set.
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "only its schema is used")]
+struct SettingView {
+    name: String,
+    value: String,
+    source: String,
+    #[schemars(skip_serializing_if = "Option::is_none")]
+    note: Option<String>,
 }
 
 /// A backend, in get_server_info and in `callboard doctor --json`.

@@ -25,7 +25,10 @@ impl JsonSchema for Any {
     fn schema_name() -> Cow<'static, str> {
         "Any".into()
     }
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        if generator.contract().is_serialize() {
+            return json_schema!({});
+        }
         // Models write an object best; what is no object is taken all the same.
         json_schema!({ "type": "object", "x-keeps": "containers" })
     }
@@ -37,9 +40,24 @@ impl JsonSchema for Any {
 /// The largest whole number that every client keeps as it is.
 const CARRIED_MAX: u64 = (1 << 53) - 1;
 
-/// A number that every client can carry; one that some cannot is a text of its digits.
+/// A number that every client can carry; one that some cannot is a text of its digits. The schema of such a field is [`Carried`].
 pub fn carried<S: serde::Serializer>(number: &u64, serializer: S) -> Result<S::Ok, S::Error> {
     if *number <= CARRIED_MAX { serializer.serialize_u64(*number) } else { serializer.collect_str(number) }
+}
+
+/// The schema of a field that is written by [`carried`].
+pub struct Carried;
+
+impl JsonSchema for Carried {
+    fn schema_name() -> Cow<'static, str> {
+        "Carried".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": ["integer", "string"] })
+    }
+    fn inline_schema() -> bool {
+        true
+    }
 }
 
 /// A JSON object, kept as its text. A JSON string that holds an object is taken as that object, because some hosts send it so.

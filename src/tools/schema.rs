@@ -12,7 +12,8 @@ use crate::domain::catalogue;
 /// Levels of references within references.
 const NESTING_MAX: usize = 16;
 
-/// Says which empty values are values: `containers` ({} and []) or `everything`. Only this server reads it.
+/// Says which empty values of an argument are values: `containers` ({} and []) or `everything`; and of an answer's member that it may be `null`
+/// although it may be left out. Only this server reads it.
 pub const KEEPS: &str = "x-keeps";
 /// Other names of an argument. Only this server reads it.
 pub const ALIASES: &str = "x-aliases";
@@ -38,8 +39,8 @@ pub fn aliases<T: JsonSchema>() -> Vec<String> {
 }
 
 /// A tool as it is served ([decision 19](../../docs/decisions/0019-schemas-that-every-provider-takes.md)): every object has properties, every
-/// property one type, no `format: uint32` (hosts warn about it), no `["string","null"]` (absent is enough), no references, no line breaks
-/// in descriptions, no `$schema` and no `title` in every schema, no bound that goes without saying (bytes a model pays for).
+/// argument one type, no `format: uint32` (hosts warn about it), no references, no line breaks in descriptions, no `$schema` and no `title` in
+/// every schema, no bound that goes without saying (bytes a model pays for).
 pub fn portable(mut tool: Tool, row: &catalogue::Tool) -> Tool {
     tool.title = Some(title(row.name));
     tool.annotations = Some(
@@ -50,7 +51,7 @@ pub fn portable(mut tool: Tool, row: &catalogue::Tool) -> Tool {
             .open_world(false),
     );
     tool.input_schema = Arc::new(input(&tool.input_schema, row.writes));
-    tool.output_schema = tool.output_schema.map(|_| Arc::new(output()));
+    tool.output_schema = tool.output_schema.map(|schema| Arc::new(output(&schema)));
     tool.description = tool.description.map(|text| one_line(&text).into());
     tool
 }
@@ -62,76 +63,110 @@ fn title(name: &str) -> String {
     first.into_iter().chain(characters.map(|other| if other == '_' { ' ' } else { other })).collect()
 }
 
-/// The arguments of a tool, and the idempotency key that every tool takes that writes.
+/// The arguments of a tool, and the idempotency key that every tool takes that writes. None is ever null: absent is enough.
 fn input(schema: &JsonObject, writes: bool) -> JsonObject {
-    let mut object = schema.clone();
-    let definitions = match object.remove("$defs") {
-        Some(Value::Object(definitions)) => definitions,
-        _ => Map::new(),
-    };
-    object.remove("$schema");
-    object.remove("title");
-    object.remove("description");
-    object.remove("additionalProperties");
-    let properties = object.entry("properties").or_insert_with(|| json!({}));
-    if let (true, Some(properties)) = (writes, properties.as_object_mut()) {
+    let mut object = plain(schema);
+    if let (true, Some(Value::Object(properties))) = (writes, object.get_mut("properties")) {
         properties.insert(IDEMPOTENCY_KEY.to_owned(), json!({ "type": "string" }));
     }
-    object.values_mut().for_each(|part| clean(part, &definitions, NESTING_MAX));
+    object.values_mut().for_each(|part| walk(part, &mut never_null));
+    object
+}
+
+/// An answer. Null where a member that is always there may be without a value. Nothing is required at the top: some clients hold the envelope
+/// of a failure against the same schema.
+fn output(schema: &JsonObject) -> JsonObject {
+    let mut schema = schema.clone();
+    // What a type is called says nothing beside the names of members.
+    for definition in schema.get_mut("$defs").and_then(Value::as_object_mut).into_iter().flat_map(Map::values_mut) {
+        definition.as_object_mut().map(|definition| definition.remove("description"));
+    }
+    let mut object = Value::Object(plain(&schema));
+    walk(&mut object, &mut |schema| {
+        let required = schema.get("required").cloned().unwrap_or_default();
+        let is_required = |name: &str| required.as_array().is_some_and(|names| names.iter().any(|known| known == name));
+        let Some(Value::Object(properties)) = schema.get_mut("properties") else { return };
+        for (name, property) in properties {
+            let Some(property) = property.as_object_mut() else { continue };
+            if !is_required(name) && property.get(KEEPS).is_none_or(|kept| kept != "null") {
+                never_null(property);
+            }
+        }
+    });
+    let mut object = object.as_object().cloned().unwrap_or_default();
+    object.remove("required");
     object
 }
 
 /// Leaves out what goes without saying, once bounds are known to who holds them: that numbers do not begin below 0 or 1, what only this server
 /// reads, and arguments that it has no use for. They are accepted all the same.
 pub fn slim(tool: &mut Tool, unused: &[&str]) {
-    let mut schema = JsonObject::clone(&tool.input_schema);
+    let slimmed = |schema: &JsonObject| {
+        let mut schema = schema.clone();
+        schema.values_mut().for_each(|part| walk(part, &mut slim_part));
+        schema
+    };
+    let mut schema = slimmed(&tool.input_schema);
     if let Some(Value::Object(properties)) = schema.get_mut("properties") {
         properties.retain(|name, _| !unused.contains(&name.as_str()));
     }
-    schema.values_mut().for_each(slim_part);
     tool.input_schema = Arc::new(schema);
+    tool.output_schema = tool.output_schema.as_ref().map(|schema| Arc::new(slimmed(schema)));
 }
 
-fn slim_part(part: &mut Value) {
+fn slim_part(schema: &mut JsonObject) {
+    for known_here in [KEEPS, ALIASES, TAKES_TEXT] {
+        schema.remove(known_here);
+    }
+    if schema.get("minimum").and_then(Value::as_i64).is_some_and(|least| (0..=1).contains(&least)) {
+        schema.remove("minimum");
+    }
+}
+
+/// Changes each object inside of a schema, the outer ones first.
+fn walk(part: &mut Value, change: &mut impl FnMut(&mut JsonObject)) {
     match part {
         Value::Object(members) => {
-            members.remove(KEEPS);
-            members.remove(ALIASES);
-            members.remove(TAKES_TEXT);
-            if members.get("minimum").and_then(Value::as_i64).is_some_and(|least| (0..=1).contains(&least)) {
-                members.remove("minimum");
-            }
-            members.values_mut().for_each(slim_part);
+            change(members);
+            members.values_mut().for_each(|part| walk(part, change));
         }
-        Value::Array(items) => items.iter_mut().for_each(slim_part),
+        Value::Array(items) => items.iter_mut().for_each(|part| walk(part, change)),
         _ => {}
     }
 }
 
-/// Only that it is an object: a failure's envelope is held against the same schema by some clients, models read answers and not their
-/// schemas, and every client is sent all of it.
-fn output() -> JsonObject {
-    let mut outline = Map::new();
-    outline.insert("type".to_owned(), json!("object"));
-    outline.insert("properties".to_owned(), json!({}));
-    outline
+fn never_null(schema: &mut JsonObject) {
+    let Some(Value::Array(types)) = schema.get_mut("type") else { return };
+    types.retain(|name| name != "null");
+    if let [only] = types.as_slice() {
+        let only = only.clone();
+        schema.insert("type".to_owned(), only);
+    }
+}
+
+/// A schema without what some do not take: each definition stands where it is used.
+fn plain(schema: &JsonObject) -> JsonObject {
+    let mut object = schema.clone();
+    let definitions = match object.remove("$defs") {
+        Some(Value::Object(definitions)) => definitions,
+        _ => Map::new(),
+    };
+    for word in ["$schema", "title", "description", "additionalProperties"] {
+        object.remove(word);
+    }
+    object.entry("properties").or_insert_with(|| json!({}));
+    object.values_mut().for_each(|part| clean(part, &definitions, NESTING_MAX));
+    object
 }
 
 fn clean(schema: &mut Value, definitions: &Map<String, Value>, nesting: usize) {
     match schema {
         Value::Object(object) => {
             follow(object, definitions);
-            take_the_only(object);
+            take_the_only(object, definitions);
             enumerate(object);
             if object.get("format").and_then(Value::as_str).is_some_and(is_a_number) {
                 object.remove("format");
-            }
-            if let Some(Value::Array(types)) = object.get_mut("type") {
-                types.retain(|name| name != "null");
-                if let [only] = types.as_slice() {
-                    let only = only.clone();
-                    object.insert("type".to_owned(), only);
-                }
             }
             if let Some(Value::Array(choices)) = object.get_mut("enum") {
                 choices.retain(|choice| !choice.is_null());
@@ -158,9 +193,13 @@ fn open(object: &mut JsonObject) {
     if object.get("additionalProperties").is_some_and(Value::is_boolean) {
         object.remove("additionalProperties");
     }
-    if object.get("type").is_some_and(|kind| kind == "object") && !object.contains_key("properties") {
+    let is_object = match object.get("type") {
+        Some(Value::Array(types)) => types.iter().any(|kind| kind == "object"),
+        kind => kind.is_some_and(|kind| kind == "object"),
+    };
+    if is_object && !object.contains_key("properties") {
         object.insert("properties".to_owned(), json!({}));
-        object.insert("additionalProperties".to_owned(), json!(true));
+        object.entry("additionalProperties").or_insert_with(|| json!(true));
     }
 }
 
@@ -173,15 +212,21 @@ fn follow(object: &mut JsonObject, definitions: &Map<String, Value>) {
     merge(object, definition.clone());
 }
 
-/// `anyOf` of one thing and null is that thing.
-fn take_the_only(object: &mut JsonObject) {
+/// `anyOf` of one thing and null is that thing or null.
+fn take_the_only(object: &mut JsonObject, definitions: &Map<String, Value>) {
     for word in ["anyOf", "allOf"] {
         let Some(Value::Array(parts)) = object.get(word) else { continue };
-        let mut others = parts.iter().filter(|part| part.get("type").is_none_or(|kind| kind != "null"));
-        if let (Some(Value::Object(only)), None) = (others.next(), others.next()) {
-            let only = only.clone();
+        let (nulls, others): (Vec<&Value>, Vec<&Value>) =
+            parts.iter().partition(|part| part.get("type").is_some_and(|kind| kind == "null"));
+        if let [Value::Object(only)] = others.as_slice() {
+            let (only, nullable) = (only.clone(), !nulls.is_empty());
             object.remove(word);
             merge(object, only);
+            follow(object, definitions);
+            if let (true, Some(Value::String(kind))) = (nullable, object.get("type")) {
+                let types = json!([kind, "null"]);
+                object.insert("type".to_owned(), types);
+            }
         }
     }
 }

@@ -3,6 +3,8 @@
 mod export;
 mod write;
 
+use std::collections::BTreeMap;
+
 use rmcp::{tool, tool_router};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -64,7 +66,7 @@ pub struct SearchAnswer {
     truncated: bool,
     next: Option<NextHits>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    aggregations: Option<Any>,
+    aggregations: Option<Object>,
     #[serde(skip_serializing_if = "Option::is_none")]
     note: Option<String>,
     untrusted: bool,
@@ -74,6 +76,7 @@ pub struct SearchAnswer {
 #[derive(Serialize, JsonSchema)]
 struct NextHits {
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Vec<String>>")]
     search_after: Option<[String; 1]>,
     #[serde(skip_serializing_if = "Option::is_none")]
     from: Option<usize>,
@@ -87,12 +90,14 @@ struct HitView {
     index: String,
     score: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<BTreeMap<String, Vec<String>>>")]
     highlight: Option<Any>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    inner_hits: Option<Any>,
+    inner_hits: Option<Object>,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<Vec<String>>")]
     matched_queries: Option<Any>,
+    #[schemars(with = "Option<Object>")]
     document: Any,
 }
 
@@ -117,8 +122,10 @@ pub struct DocumentAnswer {
     index: String,
     /// Other systems may have set it (`version_type=external`).
     #[serde(serialize_with = "raw::carried")]
+    #[schemars(with = "raw::Carried")]
     version: u64,
     untrusted: bool,
+    #[schemars(with = "Option<Object>")]
     document: Any,
 }
 
@@ -176,7 +183,7 @@ pub struct MappingAnswer {
     note: Option<String>,
     fields: Vec<FieldView>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    raw: Option<Any>,
+    raw: Option<Object>,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -295,7 +302,7 @@ impl From<Answered> for SearchAnswer {
             index: hit.index,
             score: hit.score,
             highlight: hit.highlight.map(Any),
-            inner_hits: hit.inner_hits.map(Any),
+            inner_hits: hit.inner_hits.map(Object),
             matched_queries: hit.matched_queries.map(Any),
             document: Any(hit.document),
         };
@@ -308,7 +315,7 @@ impl From<Answered> for SearchAnswer {
             took_ms: found.took_ms,
             truncated,
             next,
-            aggregations: found.aggregations.map(Any),
+            aggregations: found.aggregations.map(Object),
             note,
             untrusted: true,
             hits: found.hits.into_iter().map(hit).collect(),
@@ -360,7 +367,7 @@ impl MappingAnswer {
             index: mapping.index,
             note,
             fields: mapping.fields.into_iter().map(field).collect(),
-            raw: raw.then_some(Any(mapping.raw)),
+            raw: raw.then_some(Object(mapping.raw)),
         }
     }
 }

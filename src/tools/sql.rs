@@ -51,6 +51,7 @@ pub struct QueryAnswer {
     elapsed_ms: u64,
     untrusted: bool,
     columns: Vec<ColumnView>,
+    #[schemars(with = "Vec<Vec<Any>>")]
     rows: Vec<Any>,
 }
 

@@ -198,7 +198,8 @@ pub struct ManageAnswer {
     #[serde(skip_serializing_if = "Option::is_none")]
     ids: Option<Vec<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    next: Option<Any>,
+    #[schemars(extend("x-keeps" = "null"))]
+    next: Option<Option<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     hint: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -388,7 +389,6 @@ const CUT: &str = "get_orchestration_status with a task_id shows one task with a
 
 impl ManageAnswer {
     fn listed(tasks: Vec<TaskRow>, next: Option<String>) -> Self {
-        let next = Any(crate::domain::json::of(&next));
         let left_out = tasks.iter().any(TaskRow::is_cut).then(|| CUT.to_owned());
         Self {
             affected: None,

@@ -13,11 +13,8 @@ use self::{
     figures::{AnalyticsAnswer, EventsAnswer, GetAnalytics, GetEvents},
     status::{GetStatus, StatusAnswer, WorkflowRow},
 };
-use super::{Json, Keyed, Parameters, ToolError, Tools, arguments::Moment, raw::Any};
-use crate::{
-    domain::{json, workflows::State},
-    services::workflows::request::ListRequest,
-};
+use super::{Json, Keyed, Parameters, ToolError, Tools, arguments::Moment};
+use crate::{domain::workflows::State, services::workflows::request::ListRequest};
 
 /// Arguments of list_workflows.
 #[derive(Deserialize, JsonSchema)]
@@ -44,7 +41,7 @@ fn listed_states() -> Vec<&'static str> {
 /// Answer of list_workflows.
 #[derive(Serialize, JsonSchema)]
 pub struct ListAnswer {
-    next: Any,
+    next: Option<String>,
     workflows: Vec<WorkflowRow>,
 }
 
@@ -79,7 +76,7 @@ impl Tools {
         let created_after = created_after.map(|moment| moment.0);
         let request = ListRequest { state, kind: r#type, created_after, text, limit, cursor };
         let (workflows, next) = self.app.workflows.list(request).await?;
-        Ok(Json(ListAnswer { next: Any(json::of(&next)), workflows: workflows.into_iter().map(Into::into).collect() }))
+        Ok(Json(ListAnswer { next, workflows: workflows.into_iter().map(Into::into).collect() }))
     }
 
     /// End a workflow as completed, failed or cancelled. One whose tasks are all done completes on its own; this adds its result.

@@ -40,41 +40,62 @@ fn is_name(text: &str, most: usize, extra: &[char]) -> bool {
     (1..=most).contains(&text.len()) && text.chars().all(|c| c.is_ascii_alphanumeric() || extra.contains(&c))
 }
 
+/// What a schema is of. Models and their providers are shown arguments; answers stay with the host, and say three things more: that a value may
+/// be null, or of one of several types; nothing, where any JSON may stand; and what the members of a map are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Of {
+    Arguments,
+    Answer,
+}
+
 /// Everything that is wrong with a schema, each with its path and the rule.
-fn faults(schema: &Value, path: &str, found: &mut Vec<String>) {
+fn faults(schema: &Value, of: Of, path: &str, found: &mut Vec<String>) {
     let mut fault = |rule: &str| found.push(format!("{path}: {rule}"));
     let Some(schema) = schema.as_object() else { return fault("a schema is an object, not a boolean") };
     for word in schema.keys().filter(|word| !WORDS.contains(&word.as_str())) {
         fault(&format!("`{word}` is not taken everywhere"));
     }
-    let Some(kind) = schema.get("type").and_then(Value::as_str) else { return fault("one type, as a text") };
-    if !["object", "array", "string", "integer", "number", "boolean"].contains(&kind) {
+    let kinds: Vec<&str> = match schema.get("type") {
+        Some(Value::String(kind)) => vec![kind],
+        Some(Value::Array(kinds)) if of == Of::Answer => kinds.iter().filter_map(Value::as_str).collect(),
+        None if of == Of::Answer && schema.is_empty() => return,
+        _ => return fault("one type, as a text"),
+    };
+    let known = |kind: &&str| match *kind {
+        "null" => of == Of::Answer && kinds.len() > 1,
+        kind => ["object", "array", "string", "integer", "number", "boolean"].contains(&kind),
+    };
+    if kinds.is_empty() || !kinds.iter().all(known) {
         fault("a type that JSON has, and not null");
     }
+    let is = |kind: &str| kinds.contains(&kind);
     if schema.get("default").is_some_and(Value::is_null) {
         fault("no default of null");
     }
     if let Some(choices) = schema.get("enum") {
         let texts = choices.as_array().is_some_and(|all| !all.is_empty() && all.iter().all(Value::is_string));
-        if kind != "string" || !texts {
+        if !is("string") || !texts {
             fault("an enum is a list of texts, and not empty");
         }
     }
     for bound in ["minimum", "maximum"] {
-        if schema.contains_key(bound) && !["integer", "number"].contains(&kind) {
+        if schema.contains_key(bound) && !is("integer") && !is("number") {
             fault("only numbers have bounds");
         }
     }
-    if (kind == "array") != schema.contains_key("items") {
+    if is("array") != schema.contains_key("items") {
         fault("an array has items, and nothing else has");
     }
-    if (kind == "object") != schema.contains_key("properties") {
+    if is("object") != schema.contains_key("properties") {
         fault("an object has properties, and nothing else has");
     }
-    inner_faults(schema, path, found);
+    inner_faults(schema, of, path, found);
 }
 
-fn inner_faults(schema: &Map<String, Value>, path: &str, found: &mut Vec<String>) {
+fn inner_faults(schema: &Map<String, Value>, of: Of, path: &str, found: &mut Vec<String>) {
+    if let (Of::Answer, Some(members @ Value::Object(_))) = (of, schema.get("additionalProperties")) {
+        faults(members, of, &format!("{path}.*"), found);
+    }
     let mut fault = |rule: &str| found.push(format!("{path}: {rule}"));
     let properties = match schema.get("properties") {
         Some(Value::Object(properties)) => properties.clone(),
@@ -83,6 +104,7 @@ fn inner_faults(schema: &Map<String, Value>, path: &str, found: &mut Vec<String>
     };
     match schema.get("additionalProperties") {
         None | Some(Value::Bool(_)) => {}
+        Some(Value::Object(_)) if of == Of::Answer => {}
         Some(_) => fault("further properties are allowed or not, without a schema"),
     }
     let required = schema.get("required").map_or(&[][..], |list| list.as_array().map_or(&[][..], Vec::as_slice));
@@ -98,10 +120,10 @@ fn inner_faults(schema: &Map<String, Value>, path: &str, found: &mut Vec<String>
         if !is_name(name, 64, &['_', '-', '.']) {
             found.push(format!("{path}: `{name}` is no name of a property"));
         }
-        faults(property, &format!("{path}.{name}"), found);
+        faults(property, of, &format!("{path}.{name}"), found);
     }
     if let Some(items) = schema.get("items") {
-        faults(items, &format!("{path}[]"), found);
+        faults(items, of, &format!("{path}[]"), found);
     }
 }
 
@@ -114,11 +136,11 @@ async fn every_schema_is_one_that_every_provider_takes() {
         }
         let input = Value::Object(tool.input_schema.as_ref().clone());
         let output = Value::Object(tool.output_schema.as_ref().unwrap().as_ref().clone());
-        for (which, schema) in [("input", input), ("output", output)] {
+        for (of, which, schema) in [(Of::Arguments, "input", input), (Of::Answer, "output", output)] {
             if schema["type"] != "object" {
                 found.push(format!("{} {which}: an object at the top", tool.name));
             }
-            faults(&schema, &format!("{} {which}", tool.name), &mut found);
+            faults(&schema, of, &format!("{} {which}", tool.name), &mut found);
         }
     }
     assert_eq!(found, Vec::<String>::new());
@@ -144,9 +166,29 @@ fn the_walk_finds_what_is_wrong() {
         (json!({"type": "object", "properties": {"a b": {"type": "string"}}}), "s: `a b` is no name of a property"),
     ] {
         let mut found = Vec::new();
-        faults(&schema, "s", &mut found);
+        faults(&schema, Of::Arguments, "s", &mut found);
         assert_eq!(found, [fault], "{schema}");
     }
+    for (schema, fault) in [
+        (json!({"type": "null"}), "s: a type that JSON has, and not null"),
+        (json!({"type": []}), "s: a type that JSON has, and not null"),
+        (json!({"description": "anything"}), "s: one type, as a text"),
+        (json!({"type": ["array", "null"]}), "s: an array has items, and nothing else has"),
+        (
+            json!({"type": "object", "properties": {}, "additionalProperties": {"type": "u64"}}),
+            "s.*: a type that JSON has, and not null",
+        ),
+    ] {
+        let mut found = Vec::new();
+        faults(&schema, Of::Answer, "s", &mut found);
+        assert_eq!(found, [fault], "{schema}");
+    }
+    let mut found = Vec::new();
+    let answer = json!({"type": "object", "properties": {
+        "any": {}, "text": {"type": ["string", "null"]}, "counts": {"type": "object", "properties": {}, "additionalProperties": {"type": "integer"}},
+    }});
+    faults(&answer, Of::Answer, "s", &mut found);
+    assert_eq!(found, Vec::<String>::new());
 }
 
 /// What a host shows a model of a server's tools.
@@ -207,6 +249,50 @@ async fn nested_arguments_are_described() {
             assert!(FREE.contains(&path.as_str()), "{}: {path} says nothing of its members", tool.name);
         }
     }
+}
+
+/// Members of answers that may be any JSON, because they are somebody's own: what was given comes back, and what a database holds.
+const ANY: [&str; 11] = [
+    "answer",
+    "checkpoint",
+    "dependency_results.*",
+    "event_data",
+    "input",
+    "payload",
+    "plan",
+    "question",
+    "result",
+    "row",
+    "rows[][]",
+];
+
+#[tokio::test]
+async fn answers_are_described() {
+    fn untyped(schema: &Value, path: &str, found: &mut Vec<String>) {
+        if schema.get("type").is_none() {
+            found.push(path.to_owned());
+        }
+        for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+            untyped(property, &format!("{path}.{name}"), found);
+        }
+        for (word, place) in [("items", "[]"), ("additionalProperties", ".*")] {
+            if schema[word].is_object() {
+                untyped(&schema[word], &format!("{path}{place}"), found);
+            }
+        }
+    }
+    let mut bytes = 0;
+    for tool in server(None).catalogue() {
+        let schema = Value::Object(tool.output_schema.as_ref().unwrap().as_ref().clone());
+        assert!(schema["properties"].as_object().is_some_and(|properties| !properties.is_empty()), "{}", tool.name);
+        let mut found = Vec::new();
+        untyped(&schema, "", &mut found);
+        for path in found {
+            assert!(ANY.iter().any(|any| path.ends_with(&format!(".{any}"))), "{}: {path} has no type", tool.name);
+        }
+        bytes += schema.to_string().len();
+    }
+    assert!(bytes <= 80 * 1024, "{bytes} bytes");
 }
 
 #[test]

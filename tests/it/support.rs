@@ -1,5 +1,6 @@
 //! What tests stand on: a Callboard in this process, the real binary, and real servers started from local binaries.
 
+pub mod answers;
 pub mod bench;
 pub mod binary;
 pub mod cases;

@@ -81,6 +81,7 @@ struct DocumentView {
     id: String,
     #[serde(rename = "_index")]
     index: String,
+    #[schemars(with = "Option<Object>")]
     document: Any,
 }
 

@@ -36,7 +36,7 @@ pub struct InsertData {
 pub struct InsertAnswer {
     table: String,
     inserted: u64,
-    row: Any,
+    row: Object,
 }
 
 /// Arguments of bulk_insert.
@@ -234,7 +234,7 @@ impl From<CreateTable> for TableRequest {
 
 impl From<WrittenRow> for InsertAnswer {
     fn from(written: WrittenRow) -> Self {
-        Self { table: written.table, inserted: 1, row: Any(written.row) }
+        Self { table: written.table, inserted: 1, row: Object(written.row) }
     }
 }
 

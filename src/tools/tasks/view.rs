@@ -177,11 +177,9 @@ pub struct TaskRow {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     required_capabilities: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<Any>")]
-    error: Option<Failure>,
+    error: Option<FailureView>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<Any>")]
-    last_error: Option<Failure>,
+    last_error: Option<FailureView>,
     cost_usd: Usd,
     created_at: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -192,6 +190,22 @@ pub struct TaskRow {
     result: Option<Any>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     left_out: Vec<&'static str>,
+}
+
+/// What went wrong.
+#[derive(Serialize, JsonSchema)]
+struct FailureView {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<String>,
+    message: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retryable: Option<bool>,
+}
+
+impl From<Failure> for FailureView {
+    fn from(failure: Failure) -> Self {
+        Self { code: failure.code, message: failure.message, retryable: failure.retryable }
+    }
 }
 
 impl TaskRow {
@@ -221,8 +235,8 @@ impl From<TaskView> for TaskRow {
             question: task.question.map(Any),
             waiting_for: task.waiting_for.map(WaitingFor::as_str),
             required_capabilities: task.capabilities,
-            error: task.error,
-            last_error: task.last_error,
+            error: task.error.map(Into::into),
+            last_error: task.last_error.map(Into::into),
             cost_usd: Usd(task.cost),
             created_at: task.created_at.rfc3339(),
             completed_at: task.completed_at.map(Instant::rfc3339),

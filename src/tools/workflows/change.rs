@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::{
     money::Usd,
-    raw::{Any, Lenient, Object},
+    raw::{Any, Lenient},
     tasks::{EnqueuedRow, arguments::TaskArgument},
 };
 use crate::{
@@ -125,7 +125,6 @@ pub struct ChangeAnswer {
     state: &'static str,
     version: i64,
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<Object>")]
     fork: Option<CreateAnswer>,
 }
 

@@ -43,7 +43,7 @@ pub struct GetEvents {
 /// Answer of get_events.
 #[derive(Serialize, JsonSchema)]
 pub struct EventsAnswer {
-    next: Any,
+    next: Option<i64>,
     events: Vec<EventRow>,
 }
 
@@ -106,7 +106,7 @@ enum GroupArgument {
 pub struct AnalyticsAnswer {
     metric: &'static str,
     since: String,
-    next: Any,
+    next: Option<String>,
     rows: Vec<FigureRow>,
 }
 
@@ -177,7 +177,7 @@ impl GetEvents {
 impl EventsAnswer {
     /// Events and where they go on.
     pub fn new(events: Vec<EventView>, next: Option<i64>) -> Self {
-        Self { next: Any(json::of(&next)), events: events.into_iter().map(Into::into).collect() }
+        Self { next, events: events.into_iter().map(Into::into).collect() }
     }
 }
 
@@ -235,7 +235,7 @@ impl AnalyticsAnswer {
             Metric::Failures => "failures",
         };
         let rows = figures.into_iter().map(|figure| FigureRow::new(&question, figure)).collect();
-        Self { metric, since: question.since.rfc3339(), next: Any(json::of(&next)), rows }
+        Self { metric, since: question.since.rfc3339(), next, rows }
     }
 }
 

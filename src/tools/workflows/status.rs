@@ -1,8 +1,8 @@
 //! How work stands.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -61,10 +61,8 @@ enum Part {
 #[derive(Serialize, JsonSchema)]
 pub struct StatusAnswer {
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<Any>")]
     workflow: Option<WorkflowRow>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<Any>")]
     task: Option<TaskRow>,
     #[serde(skip_serializing_if = "Option::is_none")]
     unchanged: Option<bool>,
@@ -103,13 +101,30 @@ pub struct StatusAnswer {
 }
 
 /// A workflow's tasks, or how many tasks there are in each state.
-#[derive(Serialize, JsonSchema)]
+#[derive(Serialize)]
 #[serde(untagged)]
 pub enum TasksPart {
     /// Of one workflow.
     Rows(Vec<TaskRow>),
     /// Of all.
     Counts(BTreeMap<&'static str, u64>),
+}
+
+impl JsonSchema for TasksPart {
+    fn schema_name() -> Cow<'static, str> {
+        "TasksPart".into()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": ["array", "object"],
+            "items": generator.subschema_for::<TaskRow>(),
+            "properties": {},
+            "additionalProperties": { "type": "integer" },
+        })
+    }
+    fn inline_schema() -> bool {
+        true
+    }
 }
 
 #[derive(Serialize, JsonSchema)]

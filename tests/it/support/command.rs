@@ -8,6 +8,8 @@ use std::{
 
 use tempfile::TempDir;
 
+use super::answers;
+
 /// A place to run commands in, with nothing of this machine's settings.
 pub struct Shell {
     pub home: TempDir,
@@ -73,11 +75,16 @@ impl Shell {
         // A command that does not read closes the pipe.
         child.stdin.take().unwrap().write_all(stdin.as_bytes()).ok();
         let output = child.wait_with_output().unwrap();
-        Ran {
+        let ran = Ran {
             code: output.status.code().unwrap_or(-1),
             out: String::from_utf8(output.stdout).unwrap(),
             err: String::from_utf8(output.stderr).unwrap(),
+        };
+        let tool = arguments.iter().skip_while(|argument| **argument != "call").nth(1);
+        if let (Some(tool), 0 | 1, Ok(answer)) = (tool, ran.code, serde_json::from_str(&ran.out)) {
+            answers::hold(tool, ran.code == 1, &answer);
         }
+        ran
     }
 }
 

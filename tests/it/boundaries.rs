@@ -37,6 +37,7 @@ fn only_an_adapter_names_its_client() {
     only_in(&["rustls", "rustls_native_certs"], &["adapters/"]);
     only_in(&["clap", "clap_complete"], &["cli"]);
     only_in(&["toml"], &["config", "cli/setup"]);
+    only_in(&["jsonc_parser"], &["cli/setup"]);
 }
 
 #[test]

@@ -224,7 +224,7 @@ fn lines_of_their_own_are_added_where_arguments_have_them() {
     let (_, path, old) = READ_ONLY[2];
     let shell = Shell::new().file(path, old);
     assert_eq!(shell.run(&["setup", "cursor", "--toolsets=ops"]).code, 0);
-    let added = "\"--read-only\",\n        \"--toolsets\",\n        \"ops\", // no writing";
+    let added = "\"--read-only\", // no writing\n        \"--toolsets\",\n        \"ops\",";
     assert_eq!(shell.read(path), with_command(old).replace("\"--read-only\", // no writing", added));
 }
 

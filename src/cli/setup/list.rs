@@ -1,23 +1,23 @@
-//! Changing single elements of a list that is written in brackets: `["serve", "--read-only"]`, in JSON, TOML or YAML.
+//! Changing single elements of a list that is written in brackets: `["serve", "--read-only"]`, in TOML or YAML.
 
 use std::ops::Range;
 
 use super::entry::Edit;
 
-/// Where the elements stand. `place` is the list with its brackets; comments in `strict` are blanks.
-pub fn elements(strict: &str, place: Range<usize>) -> Option<Vec<Range<usize>>> {
+/// Where the elements of a list stand. `place` is the list with its brackets, in text without comments.
+pub fn elements(text: &str, place: Range<usize>) -> Option<Vec<Range<usize>>> {
     let end = place.end.checked_sub(1)?;
     let mut elements = Vec::new();
     let mut start = None;
     let mut last = 0;
     let mut at = place.start + 1;
     while at < end {
-        let byte = *strict.as_bytes().get(at)?;
+        let byte = *text.as_bytes().get(at)?;
         match byte {
             b',' => elements.extend(start.take().map(|start| start..last)),
             b'"' | b'\'' if start.is_none() => {
                 start = Some(at);
-                at = quoted_end(strict, at);
+                at = quoted_end(text, at);
                 last = at;
                 continue;
             }
@@ -48,12 +48,11 @@ pub fn quoted_end(text: &str, start: usize) -> usize {
     text.len()
 }
 
-/// The text with the list changed; comments, line breaks and a trailing comma stay.
-pub fn edited(text: &str, strict: &str, place: Range<usize>, edits: &[Edit]) -> Option<String> {
-    let elements = elements(strict, place.clone())?;
+/// The text with the list changed whose bracket opens at `open`; comments, line breaks and a trailing comma stay.
+pub fn edited(text: &str, open: usize, elements: &[Range<usize>], edits: &[Edit]) -> Option<String> {
     let mut out = text.to_owned();
     let mut added = String::new();
-    let between = elements.first().map_or(" ", |first| text.get(place.start + 1..first.start).unwrap_or_default());
+    let between = elements.first().map_or(" ", |first| text.get(open + 1..first.start).unwrap_or_default());
     // One element a line: so does what is added.
     let separator = match between.rfind('\n') {
         Some(at) => format!(",{}", between.get(at..).unwrap_or_default()),
@@ -67,7 +66,7 @@ pub fn edited(text: &str, strict: &str, place: Range<usize>, edits: &[Edit]) -> 
     }
     match elements.last() {
         Some(last) => out.insert_str(last.end, &added),
-        None => out.insert_str(place.start + 1, added.trim_start_matches([',', ' '])),
+        None => out.insert_str(open + 1, added.trim_start_matches([',', ' '])),
     }
     let mut replaced: Vec<(Range<usize>, String)> = Vec::new();
     for edit in edits {

@@ -1,18 +1,24 @@
-//! Changing one section of a TOML file, all other text staying as it is.
+//! Changing one section of a TOML file, all other text staying as it is: the parser says where things stand.
 
-use std::ops::Range;
+use toml::{
+    Spanned,
+    de::{DeTable, DeValue},
+};
 
 use super::{
     NAME,
     entry::{Change, Entry, Existing, other_keys},
-    list::{edited, quoted, quoted_end, written},
+    list::{edited, quoted, written},
 };
+
+/// Where Codex lists its servers.
+const LIST: &str = "mcp_servers";
 
 const UNKNOWN_FORM: &str = "its entry is written in a form that setup cannot change";
 
 /// The section.
 pub fn section(entry: &Entry) -> String {
-    format!("[mcp_servers.{NAME}]\ncommand = {}\nargs = {}\n", quoted(&entry.command), written(&entry.args))
+    format!("[{LIST}.{NAME}]\ncommand = {}\nargs = {}\n", quoted(&entry.command), written(&entry.args))
 }
 
 /// The servers that the file lists.
@@ -20,37 +26,36 @@ pub fn section(entry: &Entry) -> String {
 /// # Errors
 /// When the file is broken, in words.
 pub fn entries(text: &str) -> Result<Vec<Existing>, String> {
-    let table = parsed(text)?;
-    let Some(servers) = table.get("mcp_servers") else { return Ok(Vec::new()) };
-    let Some(servers) = servers.as_table() else { return Err("its `mcp_servers` is not a table".to_owned()) };
-    servers.iter().map(|(name, entry)| existing(name, entry)).collect()
+    let document = parsed(text)?;
+    let Some(servers) = document.get(LIST) else { return Ok(Vec::new()) };
+    let Some(servers) = servers.get_ref().as_table() else { return Err(format!("its `{LIST}` is not a table")) };
+    servers.iter().map(|(name, entry)| existing(name.get_ref(), entry.get_ref())).collect()
 }
 
-fn existing(name: &str, entry: &toml::Value) -> Result<Existing, String> {
+fn existing(name: &str, entry: &DeValue<'_>) -> Result<Existing, String> {
     let Some(entry) = entry.as_table() else {
         if name == NAME {
-            return Err(format!("its `mcp_servers.{name}` is not a table"));
+            return Err(format!("its `{LIST}.{name}` is not a table"));
         }
         return Ok(Existing { name: name.to_owned(), ..Existing::default() });
     };
-    let command = entry.get("command").and_then(toml::Value::as_str).map(str::to_owned);
-    let texts = |items: &Vec<toml::Value>| items.iter().map(|item| item.as_str().map(str::to_owned)).collect();
-    let args: Option<Vec<String>> = entry.get("args").and_then(toml::Value::as_array).and_then(texts);
-    if name == NAME
-        && (entry.contains_key("command") != command.is_some() || entry.contains_key("args") != args.is_some())
-    {
+    let (command, args) = (entry.get("command"), entry.get("args"));
+    let text = |value: &Spanned<DeValue<'_>>| value.get_ref().as_str().map(str::to_owned);
+    let command_text = command.and_then(text);
+    let arg_texts: Option<Vec<String>> = args.and_then(|args| args.get_ref().as_array()?.iter().map(text).collect());
+    if name == NAME && (command.is_some() != command_text.is_some() || args.is_some() != arg_texts.is_some()) {
         return Err(format!(
-            "the `command` of its `mcp_servers.{name}` is not a text, or its `args` are not a list of texts"
+            "the `command` of its `{LIST}.{name}` is not a text, or its `args` are not a list of texts"
         ));
     }
-    let variables: Vec<String> =
-        entry.get("env").and_then(toml::Value::as_table).into_iter().flat_map(|env| env.keys().cloned()).collect();
-    let other_keys = other_keys(entry.keys(), &variables);
-    Ok(Existing { name: name.to_owned(), command, args, other_keys, variables })
+    let names = |table: &DeTable<'_>| table.keys().map(|name| name.get_ref().to_string()).collect::<Vec<String>>();
+    let variables = entry.get("env").and_then(|env| env.get_ref().as_table()).map(names).unwrap_or_default();
+    let other_keys = other_keys(names(entry).iter(), &variables);
+    Ok(Existing { name: name.to_owned(), command: command_text, args: arg_texts, other_keys, variables })
 }
 
-fn parsed(text: &str) -> Result<toml::Table, String> {
-    text.parse::<toml::Table>().map_err(|error| {
+fn parsed(text: &str) -> Result<DeTable<'_>, String> {
+    DeTable::parse(text).map(Spanned::into_inner).map_err(|error| {
         let line = error.span().map_or(1, |span| text.get(..span.start).unwrap_or_default().lines().count().max(1));
         format!("it is not valid TOML: line {line}: {}", error.message().replace('\n', " "))
     })
@@ -68,7 +73,7 @@ pub fn with_entry(text: &str, entry: &Entry) -> Result<String, String> {
         _ => "\n\n",
     };
     let new = format!("{text}{gap}{}", section(entry));
-    parsed(&new).map_err(|_| "its `mcp_servers` are written in a form that setup cannot add to".to_owned())?;
+    parsed(&new).map_err(|_| format!("its `{LIST}` are written in a form that setup cannot add to"))?;
     Ok(new)
 }
 
@@ -85,106 +90,36 @@ pub fn changed(text: &str, name: &str, change: &Change) -> Result<String, String
         text = with_value(&text, name, "args", &written(args)).ok_or(UNKNOWN_FORM)?;
     }
     if !change.edits.is_empty() {
-        let strict = strict(&text);
-        let place = body(&strict, name).and_then(|body| value(&strict, body, "args")).ok_or(UNKNOWN_FORM)?;
-        text = edited(&text, &strict, place, &change.edits).ok_or(UNKNOWN_FORM)?;
+        text = with_edits(&text, name, change).ok_or(UNKNOWN_FORM)?;
     }
     parsed(&text).map_err(|_| UNKNOWN_FORM.to_owned())?;
     Ok(text)
 }
 
 fn with_value(text: &str, name: &str, key: &str, new: &str) -> Option<String> {
-    let strict = strict(text);
-    let body = body(&strict, name)?;
+    let document = parsed(text).ok()?;
+    let entry = document.get(LIST)?.get_ref().get(name)?;
     let mut out = text.to_owned();
-    match value(&strict, body.clone(), key) {
-        Some(place) => out.replace_range(place, new),
-        None => out.insert_str(body.start, &format!("{key} = {new}\n")),
+    match entry.get_ref().get(key) {
+        Some(old) => out.replace_range(old.span(), new),
+        None => {
+            // Below its heading.
+            let heading = entry.span();
+            if !text.get(heading.clone())?.starts_with('[') {
+                return None;
+            }
+            let line_end = heading.end + text.get(heading.end..)?.find('\n')?;
+            out.insert_str(line_end + 1, &format!("{key} = {new}\n"));
+        }
     }
     Some(out)
 }
 
-/// The text with comments as blanks, of the same length.
-fn strict(text: &str) -> String {
-    let mut out = text.as_bytes().to_vec();
-    let mut at = 0;
-    while let Some(byte) = text.as_bytes().get(at).copied() {
-        let rest = text.get(at..).unwrap_or_default();
-        at = match byte {
-            b'"' | b'\'' => {
-                let three = if byte == b'"' { "\"\"\"" } else { "'''" };
-                match rest.strip_prefix(three).and_then(|inner| inner.find(three)) {
-                    Some(length) => at + length + 6,
-                    None => quoted_end(text, at),
-                }
-            }
-            b'#' => {
-                let end = rest.find('\n').map_or(text.len(), |length| at + length);
-                out.iter_mut().take(end).skip(at).for_each(|byte| *byte = b' ');
-                end
-            }
-            _ => at + 1,
-        };
-    }
-    String::from_utf8(out).unwrap_or_default()
-}
-
-/// What stands below the heading of `mcp_servers.name`, up to the next heading.
-fn body(strict: &str, name: &str) -> Option<Range<usize>> {
-    let mut found = None;
-    let mut depth = 0_usize;
-    let mut at = 0;
-    for line in strict.split_inclusive('\n') {
-        let is_heading = depth == 0 && line.trim_start().starts_with('[');
-        match found {
-            Some(start) if is_heading => return Some(start..at),
-            None if is_heading && is_heading_of(line.trim(), name) => found = Some(at + line.len()),
-            _ => {}
-        }
-        if !is_heading {
-            depth = (depth + line.matches('[').count()).saturating_sub(line.matches(']').count());
-        }
-        at += line.len();
-    }
-    found.map(|start| start..strict.len())
-}
-
-fn is_heading_of(line: &str, name: &str) -> bool {
-    let Some(inner) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) else { return false };
-    let mut parts = inner.splitn(2, '.').map(|part| part.trim().trim_matches(['"', '\'']));
-    parts.next() == Some("mcp_servers") && parts.next() == Some(name)
-}
-
-/// Where the value of a key stands.
-fn value(strict: &str, body: Range<usize>, key: &str) -> Option<Range<usize>> {
-    let mut at = body.start;
-    for line in strict.get(body)?.split_inclusive('\n') {
-        if let Some((left, right)) = line.split_once('=')
-            && left.trim().trim_matches(['"', '\'']) == key
-        {
-            let start = at + left.len() + 1 + (right.len() - right.trim_start().len());
-            return Some(start..end_of_value(strict, start)?);
-        }
-        at += line.len();
-    }
-    None
-}
-
-fn end_of_value(strict: &str, start: usize) -> Option<usize> {
-    match strict.as_bytes().get(start)? {
-        b'"' | b'\'' => Some(quoted_end(strict, start)),
-        b'[' => {
-            let mut at = start + 1;
-            loop {
-                match strict.as_bytes().get(at)? {
-                    b']' => return Some(at + 1),
-                    b'"' | b'\'' => at = quoted_end(strict, at),
-                    _ => at += 1,
-                }
-            }
-        }
-        _ => None,
-    }
+fn with_edits(text: &str, name: &str, change: &Change) -> Option<String> {
+    let document = parsed(text).ok()?;
+    let args = document.get(LIST)?.get_ref().get(name)?.get_ref().get("args")?;
+    let elements: Vec<_> = args.get_ref().as_array()?.iter().map(Spanned::span).collect();
+    edited(text, args.span().start, &elements, &change.edits)
 }
 
 #[cfg(test)]

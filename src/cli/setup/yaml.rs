@@ -90,7 +90,8 @@ pub fn changed(text: &str, name: &str, change: &Change) -> Result<String, String
         if items.is_empty() {
             let line = lines.get(at).copied().unwrap_or_default();
             let place = bracketed(line).ok_or(UNKNOWN_FORM)?;
-            let new = edited(line, line, place, &change.edits).ok_or(UNKNOWN_FORM)?;
+            let elements = elements(line, place.clone()).ok_or(UNKNOWN_FORM)?;
+            let new = edited(line, place.start, &elements, &change.edits).ok_or(UNKNOWN_FORM)?;
             out.splice(at..=at, [new]);
         } else {
             edit_items(&mut out, &items, &change.edits)?;

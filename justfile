@@ -1,7 +1,7 @@
 # What developers run; CI runs the same.
 
 # Everything that must hold before a change lands.
-check: format lint test deny
+check: format lint test deny unused
 
 format:
     cargo fmt --check
@@ -16,6 +16,10 @@ test *names:
 # Licences, bans, sources (`cargo install cargo-deny --locked`).
 deny:
     cargo deny check licenses bans sources
+
+# Dependencies that nothing uses (`cargo install cargo-machete --locked`).
+unused:
+    cargo machete
 
 # Rewrites docs/config.md, docs/errors.md, tools/ and the tables of README.md.
 generate:

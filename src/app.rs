@@ -274,7 +274,7 @@ impl App {
             read_only: access.read_only,
             data_dir: config.data_dir.display().to_string(),
             toolsets: config.toolsets.served(),
-            limits: view::limits_json(&limits),
+            limits: limits.json(),
             settings: view::settings_json(&config.shown),
         };
         let ops = Ops::new(sql.clone(), engine, Arc::new(records.clone()), facts);

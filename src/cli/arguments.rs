@@ -7,7 +7,7 @@ use clap_complete::Shell;
 
 use super::{GOOD, USAGE, output, setup::Client};
 use crate::{
-    config::table::{SETTINGS, Section},
+    config::{setting::Section, table::settings},
     domain::catalogue::{self, CORE},
 };
 
@@ -172,7 +172,7 @@ fn settings_help() -> String {
     );
     for section in Section::ALL {
         text.push_str(&format!("\n  {}\n", section.title()));
-        let settings = SETTINGS.iter().filter(|setting| setting.section == section);
+        let settings = settings().filter(|setting| setting.section == section);
         if section == Section::Later {
             // There is nothing to say of one that does nothing.
             let names: Vec<&str> = settings.map(|setting| setting.name).collect();

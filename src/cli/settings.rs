@@ -5,7 +5,8 @@ use serde_json::{Map, Value, json};
 use super::{GOOD, output};
 use crate::config::{
     Environment, Loaded,
-    table::{Kind, SETTINGS, Setting},
+    setting::{Kind, Setting},
+    table::settings,
 };
 
 /// What is set, with its source and without secrets, in the form of callboard.toml.
@@ -28,7 +29,7 @@ pub fn show(loaded: &Loaded) -> u8 {
 /// The JSON Schema of callboard.toml.
 pub fn schema() -> u8 {
     let mut properties = Map::new();
-    for setting in SETTINGS {
+    for setting in settings() {
         properties.insert(setting.key(), property(setting));
     }
     let schema = json!({

@@ -1,6 +1,9 @@
 //! The settings as documents: `docs/config.md` and the README's table.
 
-use super::table::{SETTINGS, Section, Setting};
+use super::{
+    setting::{Section, Setting},
+    table::settings,
+};
 
 /// docs/config.md.
 pub fn page() -> String {
@@ -10,7 +13,7 @@ pub fn page() -> String {
             "\n## {}\n\n| name | also | takes | default | |\n|---|---|---|---|---|\n",
             section.title()
         ));
-        for setting in SETTINGS.iter().filter(|setting| setting.section == section) {
+        for setting in settings().filter(|setting| setting.section == section) {
             page.push_str(&row(setting));
         }
     }
@@ -34,7 +37,7 @@ fn row(setting: &Setting) -> String {
 /// The README's table: what most people set.
 pub fn summary() -> String {
     let mut table = String::from("| setting | default | |\n|---|---|---|\n");
-    for setting in SETTINGS.iter().filter(|setting| in_summary(setting)) {
+    for setting in settings().filter(|setting| in_summary(setting)) {
         table.push_str(&format!("| `{}` | {} | {} |\n", setting.name, setting.default, setting.description));
     }
     table

@@ -1,22 +1,24 @@
 //! From sources to [`Config`].
 
-use std::{
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::path::{Path, PathBuf};
 
 use super::{
-    Access, Answers, Config, Limits, Migrate, OWN_SCHEMA, Toolsets, Webhooks, database,
+    Config,
+    access::{Access, Toolsets},
+    database,
     environment::Environment,
+    limits::Limits,
+    process::{Answers, LOG_DEFAULT},
+    records::Migrate,
     search,
+    setting::Section,
     sources::{self, Sources},
-    table, value, view,
+    table, value,
+    values::Values,
+    view,
+    webhooks::Webhooks,
 };
-use crate::{
-    domain::{catalogue::TOOLSETS, search::Patterns, webhooks::Hosts},
-    error::{Code, Error},
-    redaction::redact,
-};
+use crate::{domain::catalogue::TOOLSETS, error::Error};
 
 /// What the command line says. Secrets are never here.
 #[derive(Debug, Clone, Default)]
@@ -52,38 +54,36 @@ impl Config {
         let config = Self::of(&mut sources, environment).map_err(|error| sources.placed(error))?;
         let notes = unused(&sources);
         let mut warnings = sources.warnings;
-        warnings.extend(never_matching(&config.access));
+        warnings.extend(config.access.never_matching());
         Ok(Loaded { config, warnings, notes, files: sources.files })
     }
 
     fn of(sources: &mut Sources, environment: &Environment) -> Result<Self, Error> {
-        for setting in table::SETTINGS {
+        for setting in table::settings() {
             if let Some(found) = sources.get(setting) {
                 value::check(setting, &found.name, &found.text)?;
             }
         }
-        let databases = database::databases(sources, environment)?;
-        let query_database = database::query_database(sources, environment, &databases)?;
-        let store = database::store(sources, environment, &databases)?;
-        let search = search::search(sources, environment)?;
+        let databases = database::read::databases(sources, environment)?;
+        let query_database = database::read::query_database(sources, environment, &databases)?;
+        let store = database::read::store(sources, environment, &databases)?;
+        let search = search::read::search(sources, environment)?;
         let data_dir = data_dir(sources, environment)?;
         let toolsets = toolsets(sources)?;
-        let read = Read(sources);
+        let text =
+            |name: &str| table::find(name).and_then(|setting| sources.get(setting)).map(|found| found.text.as_str());
+        let values = Values(&text);
         Ok(Self {
             query_database,
             search,
             store,
-            access: read.access()?,
-            webhooks: read.webhooks()?,
-            limits: read.limits()?,
-            answers: read.answers()?,
+            access: Access::read(&values)?,
+            webhooks: Webhooks::read(&values)?,
+            limits: Limits::read(&values)?,
+            answers: Answers::read(&values)?,
             toolsets,
-            log: read.text("CALLBOARD_LOG").unwrap_or(table::LOG_DEFAULT).trim().to_owned(),
-            migrate: if read.text("CALLBOARD_MIGRATE").is_some_and(|word| word.eq_ignore_ascii_case("never")) {
-                Migrate::Never
-            } else {
-                Migrate::Auto
-            },
+            log: values.text("CALLBOARD_LOG").unwrap_or(LOG_DEFAULT).trim().to_owned(),
+            migrate: Migrate::read(&values),
             shown: view::shown(sources, &databases, &data_dir),
             databases,
             data_dir,
@@ -163,26 +163,9 @@ pub fn is_directory(name: &'static str, path: &Path) -> Result<(), Error> {
 
 /// Settings whose backends come with a later version.
 fn unused(sources: &Sources) -> Vec<String> {
-    let later = table::SETTINGS.iter().filter(|setting| setting.section == table::Section::Later);
+    let later = table::settings().filter(|setting| setting.section == Section::Later);
     let set = later.filter_map(|setting| sources.get(setting));
     set.map(|found| format!("`{}` is set, but this version does not use it yet", found.name)).collect()
-}
-
-/// Patterns that fit no name that can exist.
-fn never_matching(access: &Access) -> Vec<String> {
-    let mut warnings = Vec::new();
-    let is_odd = |one: char| one.is_uppercase() || one.is_whitespace() || "/\\?\"<>|#:".contains(one);
-    for pattern in access.indices.as_slice() {
-        if pattern.contains(is_odd) || pattern.starts_with(['-', '_', '+']) {
-            warnings.push(format!("`{pattern}` in `CALLBOARD_INDICES` matches no index: names are lower case, and only `*` has a meaning of its own"));
-        }
-    }
-    for pattern in access.schemas.patterns().iter().filter(|pattern| *pattern == OWN_SCHEMA) {
-        warnings.push(format!(
-            "`{pattern}` in `CALLBOARD_SCHEMAS` has no effect: this server's own records are never shown"
-        ));
-    }
-    warnings
 }
 
 /// The groups to serve. Where all that was asked for comes with later versions, ops is served, so that a client sees why.
@@ -199,116 +182,4 @@ fn toolsets(sources: &mut Sources) -> Result<Toolsets, Error> {
         groups.push("ops");
     }
     Ok(Toolsets::new(Some(groups.into_iter().map(str::to_owned).collect())))
-}
-
-/// Values by name; each was held to its kind before.
-struct Read<'a>(&'a Sources);
-
-impl Read<'_> {
-    fn text(&self, name: &str) -> Option<&str> {
-        table::find(name).and_then(|setting| self.0.get(setting)).map(|found| found.text.as_str())
-    }
-
-    fn switch(&self, name: &str) -> Result<bool, Error> {
-        self.text(name).map_or(Ok(false), |text| value::switch(name, text))
-    }
-
-    fn list(&self, name: &str) -> Vec<String> {
-        self.text(name).map(value::list).unwrap_or_default()
-    }
-
-    fn number(&self, name: &str, default: usize) -> Result<usize, Error> {
-        let read = match self.text(name) {
-            Some(text) => value::number(name, text, 0, u64::MAX)?,
-            None => return Ok(default),
-        };
-        Ok(usize::try_from(read).unwrap_or(usize::MAX))
-    }
-
-    fn bytes(&self, name: &str, default: usize) -> Result<usize, Error> {
-        let read = match self.text(name) {
-            Some(text) => value::bytes(name, text, 0, u64::MAX)?,
-            None => return Ok(default),
-        };
-        Ok(usize::try_from(read).unwrap_or(usize::MAX))
-    }
-
-    fn duration(&self, name: &str, default: Duration) -> Result<Duration, Error> {
-        self.text(name).map_or(Ok(default), |text| value::duration(name, text, 0, u64::MAX))
-    }
-
-    fn access(&self) -> Result<Access, Error> {
-        Ok(Access {
-            read_only: self.switch("CALLBOARD_READ_ONLY")?,
-            indices: Patterns::new(self.list("CALLBOARD_INDICES")),
-            schemas: Patterns::new(self.list("CALLBOARD_SCHEMAS")).into(),
-            functions: self.functions()?,
-        })
-    }
-
-    /// Names as queries hold them: what is written without quotes is lower case there.
-    fn functions(&self) -> Result<Vec<String>, Error> {
-        let name = "CALLBOARD_ALLOW_FUNCTIONS";
-        let mut functions = self.list(name);
-        if let Some(odd) = functions.iter().find(|function| function.contains(['*', '.', '(', ')', ' '])) {
-            let bare = odd.trim_end_matches(['(', ')']).rsplit('.').next().unwrap_or_default();
-            let bare = (!bare.is_empty() && !bare.contains('*')).then(|| bare.to_owned());
-            return Err(value::refused(
-                name,
-                odd,
-                "names of functions separated by commas, without schema and parentheses",
-            )
-            .did_you_mean(bare.into_iter().collect()));
-        }
-        let lower: Vec<String> = functions.iter().map(|function| function.to_lowercase()).collect();
-        functions.extend(lower);
-        functions.sort_unstable();
-        functions.dedup();
-        Ok(functions)
-    }
-
-    fn webhooks(&self) -> Result<Webhooks, Error> {
-        let name = "CALLBOARD_WEBHOOK_HOSTS";
-        let secret = self.text("CALLBOARD_WEBHOOK_SECRET").map(|text| text.trim().to_owned().into());
-        let hosts = Hosts::parse(&self.list(name)).map_err(|wrong| {
-            let shown = redact(&wrong.entry).into_owned();
-            Error::new(Code::Invalid, format!("`{shown}` in `{name}` {}", wrong.why))
-                .argument(name)
-                .did_you_mean(wrong.meant.into_iter().collect::<Vec<_>>())
-                .hint("it takes host names and addresses separated by commas, with or without a port, `*` for any characters: `localhost:*`, `*.example.com`, `10.0.*`, `[::1]:8080`")
-        })?;
-        Ok(Webhooks { hosts, secret })
-    }
-
-    fn limits(&self) -> Result<Limits, Error> {
-        let default = Limits::default();
-        Ok(Limits {
-            rows_default: self.number("CALLBOARD_DEFAULT_ROWS", default.rows_default)?,
-            rows_max: self.number("CALLBOARD_MAX_ROWS", default.rows_max)?,
-            bytes_default: self.bytes("CALLBOARD_DEFAULT_BYTES", default.bytes_default)?,
-            bytes_max: self.bytes("CALLBOARD_MAX_BYTES", default.bytes_max)?,
-            call_time: self.duration("CALLBOARD_CALL_TIMEOUT_MS", default.call_time)?,
-            statement_time: self.duration("CALLBOARD_STATEMENT_TIMEOUT_MS", default.statement_time)?,
-            lease_time: self.duration("CALLBOARD_LEASE_MS", default.lease_time)?,
-            load_rows_max: self.number("CALLBOARD_MAX_LOAD_ROWS", default.load_rows_max)?,
-            load_bytes_max: self.bytes("CALLBOARD_MAX_LOAD_BYTES", default.load_bytes_max)?,
-            documents_max: self.number("CALLBOARD_MAX_DOCUMENTS", default.documents_max)?,
-            active_workflows_max: self.number("CALLBOARD_MAX_ACTIVE_WORKFLOWS", default.active_workflows_max)?,
-            workflow_tasks_max: self.number("CALLBOARD_MAX_WORKFLOW_TASKS", default.workflow_tasks_max)?,
-            dependency_depth_max: self.number("CALLBOARD_MAX_DEPENDENCY_DEPTH", default.dependency_depth_max)?,
-            payload_bytes_max: self.bytes("CALLBOARD_MAX_PAYLOAD_BYTES", default.payload_bytes_max)?,
-            calls_in_flight_max: self.number("CALLBOARD_MAX_CALLS", default.calls_in_flight_max)?,
-            calls_waiting_max: self.number("CALLBOARD_MAX_WAITING_CALLS", default.calls_waiting_max)?,
-        })
-    }
-
-    fn answers(&self) -> Result<Answers, Error> {
-        let name = "CALLBOARD_ANSWERS";
-        let Some(text) = self.text(name) else { return Ok(Answers::default()) };
-        Ok(match value::choice(name, text, &["both", "text", "structured"])? {
-            "text" => Answers::Text,
-            "structured" => Answers::Structured,
-            _ => Answers::Both,
-        })
-    }
 }

@@ -1,8 +1,10 @@
 //! Variables that nothing reads, with a name that is nearly one of ours: a typo must not silently leave a setting off.
 
 use super::{
+    database::{DATABASE_DESCRIPTIONS, MORE_DATABASES},
+    setting::Setting,
     sources::Sources,
-    table::{self, SETTINGS, Setting},
+    table,
 };
 
 /// What people write who mean one of our names, and what is too far from it to be a typo.
@@ -88,17 +90,17 @@ fn meant(name: &str, is_set: &dyn Fn(&str) -> bool) -> Option<String> {
     if let Some((_, meant)) = OTHER_WORDS.iter().find(|(other, _)| *other == plain) {
         return (!is_set(meant)).then(|| (*meant).to_owned());
     }
-    let names = SETTINGS.iter().flat_map(Setting::names);
+    let names = table::settings().flat_map(Setting::names);
     let nearest = names.filter_map(|known| Some((edits(&plain, known)?, known))).min();
     if let Some((_, known)) = nearest {
         return Some(known.to_owned());
     }
     if let Some(rest) = plain.strip_suffix("_FILE") {
-        let secrets = SETTINGS.iter().filter(|setting| setting.secret).flat_map(Setting::names);
+        let secrets = table::settings().filter(|setting| setting.secret).flat_map(Setting::names);
         let nearest = secrets.filter_map(|known| Some((edits(rest, known)?, known))).min();
         return nearest.map(|(_, known)| format!("{known}_FILE"));
     }
-    [table::MORE_DATABASES, table::DATABASE_DESCRIPTIONS].iter().find_map(|prefix| {
+    [MORE_DATABASES, DATABASE_DESCRIPTIONS].iter().find_map(|prefix| {
         let (at, _) = plain.match_indices('_').nth(1)?;
         let (head, rest) = (plain.get(..at)?, plain.get(at + 1..).filter(|rest| !rest.is_empty())?);
         edits(head, prefix.trim_end_matches('_')).map(|_| format!("{prefix}{rest}"))

@@ -6,14 +6,19 @@ use std::{
 };
 
 use super::{
+    database::{DATABASE_DESCRIPTIONS, MORE_DATABASES},
     environment::Environment,
     near,
-    table::{self, Setting},
+    setting::{Setting, key},
+    table,
 };
 use crate::{
     domain::names::nearest,
     error::{Code, Error},
 };
+
+/// How names begin that this project's build and tests read; they are no settings, and no typos of one.
+pub const OF_PROJECT: [&str; 2] = ["CALLBOARD_BUILD_", "CALLBOARD_TEST_"];
 
 /// A value and where it was found.
 #[derive(Debug, Clone)]
@@ -34,7 +39,7 @@ impl Found {
             Source::Flag => format!("`{}`", setting.and_then(|setting| setting.flag).unwrap_or(&self.name)),
             Source::Environment => format!("`{}`", self.name),
             Source::SecretFile(path) => format!("`{}` in `{}`", self.name, path.display()),
-            Source::File(path) => format!("`{}` in `{}`", table::key(&self.name), path.display()),
+            Source::File(path) => format!("`{}` in `{}`", key(&self.name), path.display()),
         }
     }
 }
@@ -192,14 +197,14 @@ fn known(name: &str) -> bool {
 }
 
 fn more_database(name: &str) -> bool {
-    [table::MORE_DATABASES, table::DATABASE_DESCRIPTIONS]
+    [MORE_DATABASES, DATABASE_DESCRIPTIONS]
         .iter()
         .any(|prefix| name.strip_prefix(prefix).is_some_and(|rest| !rest.is_empty()))
 }
 
 fn secret(name: &str) -> bool {
     table::find(name).is_some_and(|setting| setting.secret)
-        || name.strip_prefix(table::MORE_DATABASES).is_some_and(|rest| !rest.is_empty() && rest != "FILE")
+        || name.strip_prefix(MORE_DATABASES).is_some_and(|rest| !rest.is_empty() && rest != "FILE")
 }
 
 fn from_environment(environment: &Environment) -> Result<Vec<(String, String, Source)>, Error> {
@@ -207,7 +212,7 @@ fn from_environment(environment: &Environment) -> Result<Vec<(String, String, So
     for (name, value) in &environment.variables {
         let meant = name.starts_with("CALLBOARD_") && !of_project(name) && !service_link(environment, name);
         if meant && !known(name) {
-            return Err(unknown("variable", name, table::SETTINGS.iter().flat_map(Setting::names)));
+            return Err(unknown("variable", name, table::settings().flat_map(Setting::names)));
         }
         if !known(name) {
             continue;
@@ -235,7 +240,7 @@ fn from_environment(environment: &Environment) -> Result<Vec<(String, String, So
 
 /// Whether a variable is for this project's build or tests: `cargo run` hands on what `build.rs` sets.
 fn of_project(name: &str) -> bool {
-    table::OF_PROJECT.iter().any(|prefix| name.starts_with(prefix))
+    OF_PROJECT.iter().any(|prefix| name.starts_with(prefix))
 }
 
 /// Whether Kubernetes has set a variable for a service whose name begins with `callboard`: `X_SERVICE_HOST` comes with `X_SERVICE_PORT…` and `X_PORT…`.
@@ -280,7 +285,7 @@ fn from_toml(path: &Path, text: &str) -> Result<Vec<(String, String, Source)>, E
         let name =
             [format!("CALLBOARD_{upper}"), upper].into_iter().find(|name| known(name) && !name.ends_with("_FILE"));
         let Some(name) = name else {
-            let keys: Vec<String> = table::SETTINGS.iter().map(Setting::key).collect();
+            let keys: Vec<String> = table::settings().map(Setting::key).collect();
             return Err(unknown(&format!("key in `{}`", path.display()), key, keys.iter().map(String::as_str)));
         };
         values.push((name, toml_text(path, key, value)?, Source::File(path.to_owned())));

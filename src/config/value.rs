@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::table::{Kind, Setting};
+use super::setting::{Kind, Setting};
 use crate::{
     domain::names::nearest,
     error::{Code, Error},

@@ -88,7 +88,7 @@ impl Wanted {
         let inherited = all.iter().filter(|(name, _)| !given.iter().any(|(known, _)| known == name));
         let inherited = inherited.map(|(name, value)| {
             let words: Vec<&str> = [*name].into_iter().chain(value.as_deref()).collect();
-            let setting = table::SETTINGS.iter().find(|setting| setting.flag == Some(name));
+            let setting = table::settings().find(|setting| setting.flag == Some(name));
             format!("`{}`, from {}", words.join(" "), setting.map_or("the environment", |setting| setting.name))
         });
         let inherited = inherited.collect();

@@ -12,16 +12,8 @@
     reason = "a measurement that meets what it did not expect has failed"
 )]
 
-#[path = "../tests/it/support/guarded.rs"]
-mod guarded;
-#[path = "../tests/it/support/patience.rs"]
-#[expect(dead_code, reason = "the tests use the rest")]
-mod patience;
-#[path = "../tests/it/support/port.rs"]
-mod port;
-#[path = "../tests/it/support/postgres.rs"]
-#[expect(dead_code, reason = "the tests use the rest")]
-mod postgres;
+#[expect(dead_code, reason = "other benches use the rest")]
+mod support;
 
 use std::{
     fs,
@@ -35,6 +27,7 @@ use callboard::{
     config::Config,
     mcp::{local::Local, server::Server},
 };
+use support::{guarded, postgres};
 
 const SIZES: [usize; 5] = [1, 15, 100, 10_000, 100_000];
 const COLUMNS: &str = "id, name, category, subcategory, price, description, stock_quantity, created_at, ratings, reviews_count, brand, tags";

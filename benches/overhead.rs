@@ -13,22 +13,8 @@
     reason = "a measurement that meets what it did not expect has failed"
 )]
 
-#[path = "../tests/it/support/binary.rs"]
-#[expect(dead_code, reason = "the tests use the rest")]
-mod binary;
-#[path = "../tests/it/support/engines.rs"]
-#[expect(dead_code, reason = "the tests use the rest")]
-mod engines;
-#[path = "../tests/it/support/guarded.rs"]
-mod guarded;
-#[path = "../tests/it/support/patience.rs"]
-#[expect(dead_code, reason = "the tests use the rest")]
-mod patience;
-#[path = "../tests/it/support/port.rs"]
-mod port;
-#[path = "../tests/it/support/postgres.rs"]
-#[expect(dead_code, reason = "the tests use the rest")]
-mod postgres;
+#[expect(dead_code, reason = "other benches use the rest")]
+mod support;
 
 use std::{
     fs,
@@ -37,7 +23,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use binary::{Binary, Streams};
+use support::{
+    binary::{Binary, Streams},
+    engines, postgres,
+};
 
 const ROUNDS: usize = 20;
 const CALLS_PER_ROUND: usize = 50;

@@ -12,16 +12,8 @@
     reason = "a measurement that meets what it did not expect has failed"
 )]
 
-#[path = "../tests/it/support/guarded.rs"]
-mod guarded;
-#[path = "../tests/it/support/patience.rs"]
-#[expect(dead_code, reason = "the tests use the rest")]
-mod patience;
-#[path = "../tests/it/support/port.rs"]
-mod port;
-#[path = "../tests/it/support/postgres.rs"]
-#[expect(dead_code, reason = "the tests use the rest")]
-mod postgres;
+#[expect(dead_code, reason = "other benches use the rest")]
+mod support;
 
 use std::{
     fs,
@@ -49,6 +41,7 @@ use callboard::{
     ports::changes::{Interest, Topic},
 };
 use futures_util::future::{BoxFuture, join_all, try_join3};
+use support::{guarded, postgres};
 
 const CALLERS: [usize; 4] = [1, 16, 32, 64];
 const ROUND: Duration = Duration::from_secs(1);

@@ -14,21 +14,23 @@
     reason = "a measurement that meets what it did not expect has failed"
 )]
 
+#[expect(dead_code, reason = "other benches use the rest")]
+mod support;
+
 use std::{
-    collections::HashSet,
-    ffi::OsString,
     fmt::Write as _,
     fs,
-    io::{BufRead, BufReader, Write},
+    io::{BufRead, Write},
     net::TcpListener,
     path::{Path, PathBuf},
-    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
-    time::{Duration, Instant},
+    process::Command,
+    time::Duration,
 };
 
-use serde::Deserialize;
 use serde_json::value::RawValue;
 use tempfile::TempDir;
+
+use support::client::{Load, Peer, Reply, median, program, variable};
 
 const IN_FLIGHT: [usize; 3] = [1, 16, 64];
 const ROUNDS: usize = 3;
@@ -38,8 +40,6 @@ const STARTS: usize = 20;
 /// Peers that need half a second and more.
 const SLOW_STARTS: usize = 8;
 const ECHO: &str = "--echo-lines";
-const INITIALIZE: &str = r#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"bench","version":"1"}}}"#;
-const INITIALIZED: &str = r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
 
 fn main() {
     if std::env::args().any(|argument| argument == ECHO) {
@@ -92,33 +92,29 @@ impl Kind {
 
     fn command(self, home: &TempDir) -> Command {
         let peers = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/peers");
-        let mut command = match self {
+        match self {
             Self::Echo => {
-                let mut command = Command::new(std::env::current_exe().unwrap());
+                let mut command = program(std::env::current_exe().unwrap());
                 command.arg(ECHO);
                 command
             }
             Self::Refused | Self::Count => {
-                let mut command = Command::new(env!("CARGO_BIN_EXE_callboard"));
+                let mut command = program(env!("CARGO_BIN_EXE_callboard"));
                 command.args(["serve", "--data-dir"]).arg(home.path().join("data"));
                 command
             }
             Self::TypeScript => {
                 let modules = PathBuf::from(variable("CALLBOARD_TEST_NODE_MODULES"));
-                let mut command = Command::new(modules.parent().unwrap().join("node"));
+                let mut command = program(modules.parent().unwrap().join("node"));
                 command.arg(peers.join("typescript.mjs")).arg(modules);
                 command
             }
             Self::Python => {
-                let mut command = Command::new(variable("CALLBOARD_TEST_PYTHON"));
+                let mut command = program(variable("CALLBOARD_TEST_PYTHON"));
                 command.arg(peers.join("python.py"));
                 command
             }
-        };
-        // Where the servers of the tests are is no setting of Callboard, which refuses what it does not know.
-        command.env_clear().env("HOME", home.path()).env("PATH", std::env::var_os("PATH").unwrap_or_default());
-        command.current_dir(home.path());
-        command
+        }
     }
 
     /// The name and arguments of the call; a text of 100 bytes in each.
@@ -147,136 +143,29 @@ impl Kind {
     }
 }
 
-fn variable(name: &str) -> OsString {
-    std::env::var_os(name).unwrap_or_else(|| panic!("{name} is not set: start with benches/run"))
+/// A server of this kind, greeted; how long its start took.
+fn start(kind: Kind, change: impl FnOnce(&mut Command)) -> (Peer, Duration) {
+    let home = tempfile::tempdir().unwrap();
+    let mut command = kind.command(&home);
+    change(&mut command);
+    let (mut peer, took) = Peer::start(kind.name(), command, home);
+    if kind == Kind::Echo {
+        // The notification comes back too.
+        peer.line();
+    }
+    (peer, took)
 }
 
-/// As much of an answer as the check needs; anything else on the wire does not parse.
-#[derive(Deserialize)]
-struct Reply<'a> {
-    id: u64,
-    #[serde(borrow)]
-    result: Option<Outcome<'a>>,
+/// The table that is counted.
+fn fill(peer: &mut Peer) {
+    peer.call(r#""name":"create_table","arguments":{"table":"things","columns":[{"name":"id","type":"bigint"}],"primary_key":["id"]}"#);
+    peer.call(r#""name":"bulk_insert","arguments":{"table":"things","rows":[{"id":1},{"id":2},{"id":3}]}"#);
 }
 
-#[derive(Deserialize)]
-struct Outcome<'a> {
-    #[serde(rename = "isError", default)]
-    failed: bool,
-    #[serde(rename = "structuredContent", borrow)]
-    structured: Option<&'a RawValue>,
-}
-
-/// A running server with the client at its pipes.
-struct Peer {
-    kind: Kind,
-    child: Child,
-    input: ChildStdin,
-    output: BufReader<ChildStdout>,
-    next: u64,
-    _home: TempDir,
-}
-
-impl Drop for Peer {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-impl Peer {
-    fn start(kind: Kind, change: impl FnOnce(&mut Command)) -> (Self, Duration) {
-        let home = tempfile::tempdir().unwrap();
-        let mut command = kind.command(&home);
-        change(&mut command);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let started = Instant::now();
-        let mut child = command.spawn().unwrap();
-        let input = child.stdin.take().unwrap();
-        let output = BufReader::with_capacity(1 << 16, child.stdout.take().unwrap());
-        let mut peer = Self { kind, child, input, output, next: 1, _home: home };
-        let answer = peer.ask(INITIALIZE);
-        let took = started.elapsed();
-        assert!(kind == Kind::Echo || answer.contains("\"protocolVersion\":\"2025-11-25\""), "{answer}");
-        writeln!(peer.input, "{INITIALIZED}").unwrap();
-        if kind == Kind::Echo {
-            peer.line();
-        }
-        (peer, took)
-    }
-
-    fn line(&mut self) -> String {
-        let mut line = String::new();
-        assert!(self.output.read_line(&mut line).unwrap() > 0, "{} has gone", self.kind.name());
-        line
-    }
-
-    fn ask(&mut self, line: &str) -> String {
-        writeln!(self.input, "{line}").unwrap();
-        self.line()
-    }
-
-    /// The table that is counted.
-    fn fill(&mut self) {
-        for call in [
-            r#""name":"create_table","arguments":{"table":"things","columns":[{"name":"id","type":"bigint"}],"primary_key":["id"]}"#,
-            r#""name":"bulk_insert","arguments":{"table":"things","rows":[{"id":1},{"id":2},{"id":3}]}"#,
-        ] {
-            let line = format!(r#"{{"jsonrpc":"2.0","id":0,"method":"tools/call","params":{{{call}}}}}"#);
-            let answer = self.ask(&line);
-            let reply: Reply<'_> = serde_json::from_str(&answer).unwrap();
-            assert!(reply.result.is_some_and(|result| !result.failed), "{answer}");
-        }
-    }
-
-    /// Keeps `in_flight` calls under way for as long as `window`; calls answered and the time that took.
-    fn load(&mut self, in_flight: usize, window: Duration) -> (u64, Duration) {
-        let tail = format!(r#","method":"tools/call","params":{{{}}}}}"#, self.kind.call());
-        let (mut batch, mut waiting, mut answered) = (Vec::new(), HashSet::new(), 0);
-        let mut line = Vec::new();
-        let started = Instant::now();
-        loop {
-            if started.elapsed() < window {
-                while waiting.len() < in_flight {
-                    writeln!(batch, r#"{{"jsonrpc":"2.0","id":{}{tail}"#, self.next).unwrap();
-                    waiting.insert(self.next);
-                    self.next += 1;
-                }
-                self.input.write_all(&batch).unwrap();
-                batch.clear();
-            } else if waiting.is_empty() {
-                return (answered, started.elapsed());
-            }
-            // All that came at once, before more is sent.
-            loop {
-                line.clear();
-                assert!(self.output.read_until(b'\n', &mut line).unwrap() > 0, "{} has gone", self.kind.name());
-                let text = std::str::from_utf8(&line).unwrap();
-                let reply: Reply<'_> = serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"));
-                assert!(waiting.remove(&reply.id), "nobody waits for {text}");
-                self.kind.check(text, &reply);
-                answered += 1;
-                if waiting.is_empty() || !self.output.buffer().contains(&b'\n') {
-                    break;
-                }
-            }
-        }
-    }
-
-    /// CPU time of the process so far, in clock ticks.
-    fn ticks(&self) -> u64 {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
-        let fields: Vec<&str> = stat.rsplit(") ").next().unwrap().split(' ').collect();
-        // utime and stime: fields 14 and 15 of proc(5); the first two are cut off.
-        fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
-    }
-
-    /// A size out of /proc/PID/status, in MB.
-    fn memory(&self, field: &str) -> f64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let line = status.lines().find(|line| line.starts_with(field)).unwrap();
-        line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() / 1024.0
-    }
+fn load(kind: Kind, peer: &mut Peer, in_flight: usize, window: Duration) -> Load {
+    let call = kind.call();
+    let write = |batch: &mut Vec<u8>| batch.extend_from_slice(call.as_bytes());
+    peer.load(in_flight, window, write, |line, reply| kind.check(line, reply))
 }
 
 /// What was measured of one kind of call.
@@ -292,26 +181,26 @@ struct Line {
 
 fn throughput(kinds: &[Kind]) -> Vec<Line> {
     let tick = 1e6 / clock_ticks();
-    let mut peers: Vec<Peer> = kinds.iter().map(|kind| Peer::start(*kind, |_| {}).0).collect();
+    let mut peers: Vec<(Kind, Peer)> = kinds.iter().map(|kind| (*kind, start(*kind, |_| {}).0)).collect();
     // Until what a start leaves behind is done.
     std::thread::sleep(Duration::from_millis(500));
-    let idle: Vec<f64> = peers.iter().map(|peer| peer.memory("VmRSS")).collect();
-    for peer in &mut peers {
-        if peer.kind == Kind::Count {
-            peer.fill();
+    let idle: Vec<f64> = peers.iter().map(|(_, peer)| peer.memory("VmRSS")).collect();
+    for (kind, peer) in &mut peers {
+        if *kind == Kind::Count {
+            fill(peer);
         }
-        peer.load(16, WARM_UP);
+        load(*kind, peer, 16, WARM_UP);
     }
     let mut rates = vec![vec![Vec::new(); IN_FLIGHT.len()]; peers.len()];
     let mut spent = vec![[(0, 0); IN_FLIGHT.len()]; peers.len()];
     for _ in 0..ROUNDS {
         for (level, in_flight) in IN_FLIGHT.into_iter().enumerate() {
-            for (at, peer) in peers.iter_mut().enumerate() {
+            for (at, (kind, peer)) in peers.iter_mut().enumerate() {
                 let before = peer.ticks();
-                let (calls, took) = peer.load(in_flight, WINDOW);
-                rates[at][level].push(calls as f64 / took.as_secs_f64());
+                let load = load(*kind, peer, in_flight, WINDOW);
+                rates[at][level].push(load.calls_per_second());
                 spent[at][level].0 += peer.ticks() - before;
-                spent[at][level].1 += calls;
+                spent[at][level].1 += load.latencies.len();
             }
         }
     }
@@ -320,8 +209,8 @@ fn throughput(kinds: &[Kind]) -> Vec<Line> {
         .zip(rates)
         .zip(spent)
         .zip(idle)
-        .map(|(((peer, rates), spent), idle)| Line {
-            kind: peer.kind,
+        .map(|((((kind, peer), rates), spent), idle)| Line {
+            kind: *kind,
             rates: rates.into_iter().map(median).collect(),
             cpu: spent.iter().map(|(ticks, calls)| *ticks as f64 * tick / *calls as f64).collect(),
             idle,
@@ -333,11 +222,6 @@ fn throughput(kinds: &[Kind]) -> Vec<Line> {
 fn clock_ticks() -> f64 {
     let output = Command::new("getconf").arg("CLK_TCK").output().unwrap();
     String::from_utf8_lossy(&output.stdout).trim().parse().unwrap()
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
 }
 
 fn about() -> String {
@@ -382,12 +266,12 @@ fn starts_table() -> String {
             command.env("DATABASE_URL", format!("postgres://someone:secret@127.0.0.1:{database}/shop"));
             command.env("ELASTICSEARCH_URL", format!("http://127.0.0.1:{search}"));
         };
-        times[0].push(Peer::start(Kind::Echo, |_| {}).1);
-        times[1].push(Peer::start(Kind::Count, |_| {}).1);
-        times[2].push(Peer::start(Kind::Count, down).1);
+        times[0].push(start(Kind::Echo, |_| {}).1);
+        times[1].push(start(Kind::Count, |_| {}).1);
+        times[2].push(start(Kind::Count, down).1);
         if round < SLOW_STARTS {
-            times[3].push(Peer::start(Kind::TypeScript, |_| {}).1);
-            times[4].push(Peer::start(Kind::Python, |_| {}).1);
+            times[3].push(start(Kind::TypeScript, |_| {}).1);
+            times[4].push(start(Kind::Python, |_| {}).1);
         }
     }
     let mut table = String::from(

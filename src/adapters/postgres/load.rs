@@ -12,6 +12,7 @@ mod refusal;
 mod remembered;
 mod staging;
 mod statement;
+mod unit;
 
 use std::time::Duration;
 
@@ -21,11 +22,12 @@ use tokio_postgres::{Client, types::Type};
 pub(super) use self::remembered::Remembered;
 use self::{
     arbiter::{conflict, told_apart_by},
-    batch::{Apart, Batch, Body, Unit},
+    batch::{Apart, Batch},
     refusal::refusal,
     remembered::{Begun, begin},
     staging::Staging,
     statement::{Conflict, Source, write},
+    unit::{Body, Unit},
 };
 use super::{
     Postgres,

@@ -7,6 +7,7 @@ use super::{
     cell::{Kind, Scalar, Value, look},
     documents,
     staging::Staging,
+    unit::{Body, Unit},
 };
 use crate::{
     adapters::postgres::catalog::{Column, Table},
@@ -61,24 +62,6 @@ pub(super) struct Apart {
 
 /// A value whose equals only the server knows.
 struct Unsure;
-
-/// Rows that name the same columns.
-pub(super) struct Unit {
-    /// Places in the table's columns, ascending.
-    pub(super) columns: Vec<usize>,
-    /// Places in the rows given.
-    pub(super) positions: Vec<usize>,
-    /// The rows, ready to send.
-    pub(super) body: Body,
-}
-
-/// The two ways to send rows.
-pub(super) enum Body {
-    /// A JSON array without its closing bracket.
-    Json(String),
-    /// What of a COPY stream has not left yet, without its end.
-    Binary(Vec<u8>),
-}
 
 /// The values of one row by column.
 type Slots<'row> = Vec<Option<&'row str>>;

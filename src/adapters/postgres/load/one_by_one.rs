@@ -4,8 +4,9 @@ use serde::Deserialize;
 use tokio_postgres::{Client, types::Type};
 
 use super::{
-    batch::{Batch, Unit},
+    batch::Batch,
     statement::{AGAIN, Conflict, OURS, SAME, Source, Statement, Target, rows, write},
+    unit::Unit,
 };
 use crate::{
     adapters::postgres::{

@@ -22,9 +22,10 @@ use tokio_postgres::types::Type;
 use super::{
     UNDO,
     arbiter::{conflict, told_apart_by},
-    batch::{Batch, Body, SMALL, Unit},
+    batch::{Batch, SMALL},
     counts, shares_keys_unseen,
     statement::{Conflict, Source, Statement, write},
+    unit::{Body, Unit},
 };
 use crate::{
     adapters::postgres::{

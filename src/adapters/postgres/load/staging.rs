@@ -7,8 +7,8 @@ use futures_util::SinkExt;
 use tokio_postgres::CopyInSink;
 
 use super::{
-    batch::{Body, Unit},
     binary,
+    unit::{Body, Unit},
 };
 use crate::{
     adapters::postgres::{

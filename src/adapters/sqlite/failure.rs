@@ -4,7 +4,7 @@ use std::path::Path;
 
 use rusqlite::ErrorCode;
 
-use super::file::Call;
+use super::call::Call;
 use crate::{
     adapters::disk,
     error::{Code, Error, Place},

@@ -1,18 +1,15 @@
-//! A database file that several processes share: opened so that none of them ever sees it locked, and worked on beside the runtime.
+//! A database file that several processes share: opened so that none of them ever sees it locked.
 
 use std::{
     path::{Path, PathBuf},
-    sync::{
-        Arc, Mutex, OnceLock, PoisonError, TryLockError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError, TryLockError},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use rusqlite::{Connection, OpenFlags, TransactionBehavior, config::DbConfig};
 
-use super::{collations, failure, still::Still};
+use super::{call::Call, collations, failure, still::Still};
 use crate::{
     adapters::disk,
     error::{Code, Error},
@@ -22,71 +19,6 @@ use crate::{
 const STEPS_BETWEEN_LOOKS: i32 = 1_000;
 /// Waiting for another process: SQLite's own back-off starves one of them for seconds.
 const BUSY_STEP: Duration = Duration::from_micros(400);
-
-/// One call: when it must end, and whether its caller has gone.
-#[derive(Debug)]
-pub(super) struct Call {
-    cancelled: AtomicBool,
-    deadline: Instant,
-    /// The time it was given.
-    pub allowed: Duration,
-    /// The file it works on, once it does.
-    path: OnceLock<PathBuf>,
-}
-
-impl Call {
-    /// A call that starts now.
-    pub(super) fn new(allowed: Duration) -> Arc<Self> {
-        Arc::new(Self {
-            cancelled: AtomicBool::new(false),
-            deadline: Instant::now() + allowed,
-            allowed,
-            path: OnceLock::new(),
-        })
-    }
-
-    /// Says which file it works on, for its failures.
-    pub(super) fn is_on(&self, path: &Path) {
-        self.path.get_or_init(|| path.to_owned());
-    }
-
-    /// The file it works on.
-    pub(super) fn path(&self) -> &Path {
-        self.path.get().map_or(Path::new("the embedded database"), PathBuf::as_path)
-    }
-
-    /// Whether to stop.
-    pub(super) fn is_over(&self) -> bool {
-        self.cancelled.load(Ordering::Relaxed) || Instant::now() >= self.deadline
-    }
-
-    /// Whether the caller has gone.
-    pub(super) fn is_cancelled(&self) -> bool {
-        self.cancelled.load(Ordering::Relaxed)
-    }
-}
-
-/// Tells the work to stop when the future that waits for it is dropped.
-struct StopOnDrop(Arc<Call>);
-
-impl Drop for StopOnDrop {
-    fn drop(&mut self) {
-        self.0.cancelled.store(true, Ordering::Relaxed);
-    }
-}
-
-/// Runs `work` on a thread that may block. Dropping the future stops the work.
-pub(super) async fn beside<T, F>(call: Arc<Call>, work: F) -> Result<T, Error>
-where
-    T: Send + 'static,
-    F: FnOnce(&Arc<Call>) -> Result<T, Error> + Send + 'static,
-{
-    let _stop = StopOnDrop(Arc::clone(&call));
-    let done = tokio::task::spawn_blocking(move || work(&call)).await;
-    done.unwrap_or_else(|panic| {
-        Err(Error::new(Code::Internal, "the embedded database failed unexpectedly").cause(panic))
-    })
-}
 
 /// The file of a database, and the connections to it that are not in use.
 pub(super) struct File {

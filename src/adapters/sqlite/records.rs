@@ -18,7 +18,10 @@ use std::{
 use rusqlite::{Connection, OpenFlags};
 
 use self::{others::Others, writer::Writer};
-use super::file::{Call, File, beside};
+use super::{
+    call::{Call, spawn_blocking_cancellable},
+    file::File,
+};
 use crate::{
     adapters::{
         disk,
@@ -94,14 +97,17 @@ impl RecordFile {
     /// Why the file cannot be used.
     async fn problem(&self) -> Option<Error> {
         let file = Arc::clone(&self.file);
-        let looked = beside(Call::new(TIME), move |call| {
+        let looked = spawn_blocking_cancellable(Call::new(TIME), move |call| {
             file.read(call, |connection| migrations::found(connection).map_err(|error| failure::of(error, call)))
         });
         if let Err(error) = looked.await {
             return Some(failure::reworded(error));
         }
         let file = Arc::clone(&self.file);
-        beside(Call::new(TIME), move |call| file.try_writing(call)).await.err().map(failure::reworded)
+        spawn_blocking_cancellable(Call::new(TIME), move |call| file.try_writing(call))
+            .await
+            .err()
+            .map(failure::reworded)
     }
 }
 
@@ -121,8 +127,9 @@ impl Backend for RecordFile {
     async fn look(&self, step: Box<dyn Step>) -> Result<(), Error> {
         self.watch();
         let file = Arc::clone(&self.file);
-        let looked =
-            beside(Call::new(TIME), move |call| file.read(call, |connection| session::look(connection, call, step)));
+        let looked = spawn_blocking_cancellable(Call::new(TIME), move |call| {
+            file.read(call, |connection| session::look(connection, call, step))
+        });
         looked.await.map_err(failure::reworded)
     }
 

@@ -31,8 +31,9 @@ use rusqlite::Connection;
 use tokio::sync::Semaphore;
 
 use super::{
+    call::{Call, spawn_blocking_cancellable},
     failure,
-    file::{Call, File, beside},
+    file::File,
 };
 use crate::{
     domain::{
@@ -80,7 +81,8 @@ impl DataFile {
     ) -> Result<T, Error> {
         let _turn = self.reading.acquire().await.map_err(|_| stopping())?;
         let file = Arc::clone(&self.file);
-        beside(Call::new(time), move |call| file.read(call, |connection| work(connection, call))).await
+        spawn_blocking_cancellable(Call::new(time), move |call| file.read(call, |connection| work(connection, call)))
+            .await
     }
 
     async fn write<T: Send + 'static>(
@@ -89,7 +91,10 @@ impl DataFile {
     ) -> Result<T, Error> {
         let _turn = self.writing.acquire().await.map_err(|_| stopping())?;
         let file = Arc::clone(&self.file);
-        beside(Call::new(self.time), move |call| file.write(call, |connection| work(connection, call))).await
+        spawn_blocking_cancellable(Call::new(self.time), move |call| {
+            file.write(call, |connection| work(connection, call))
+        })
+        .await
     }
 }
 
@@ -211,7 +216,9 @@ impl SqlDatabase for DataFile {
             .await;
         let file = Arc::clone(&self.file);
         let written = match &looked {
-            Ok(_) => beside(Call::new(Duration::from_secs(2)), move |call| file.try_writing(call)).await,
+            Ok(_) => {
+                spawn_blocking_cancellable(Call::new(Duration::from_secs(2)), move |call| file.try_writing(call)).await
+            }
             Err(_) => Ok(()),
         };
         let (version, problem) = match looked {

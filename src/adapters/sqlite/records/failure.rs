@@ -7,7 +7,7 @@ use rusqlite::ErrorCode;
 use crate::{
     adapters::{
         disk,
-        sqlite::{failure, file::Call},
+        sqlite::{call::Call, failure},
     },
     error::{Code, Error},
 };

@@ -19,7 +19,7 @@ use super::failure;
 use crate::{
     adapters::{
         records::{Cell, Hold, Kept, Later, Row, Session, Step, Value, keepable},
-        sqlite::file::Call,
+        sqlite::call::Call,
     },
     domain::json,
     error::{Code, Error},

@@ -16,7 +16,7 @@ use super::{failure, others::Others, session::SqliteSession};
 use crate::{
     adapters::{
         records::Step,
-        sqlite::file::{Call, File},
+        sqlite::{call::Call, file::File},
     },
     error::{Code, Error},
     ports::changes::Topic,

@@ -9,7 +9,7 @@ use super::{
     write::{Refusal, Values},
 };
 use crate::{
-    adapters::sqlite::{failure, file::Call},
+    adapters::sqlite::{call::Call, failure},
     domain::{
         names::nearest,
         sql::{

@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::{
-    adapters::sqlite::{failure, file::Call},
+    adapters::sqlite::{call::Call, failure},
     domain::json,
     error::Error,
     ports::attempts::{Settled, taken_over},

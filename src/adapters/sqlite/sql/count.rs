@@ -8,7 +8,7 @@ use super::{
     encode,
 };
 use crate::{
-    adapters::sqlite::{collations, failure, file::Call},
+    adapters::sqlite::{call::Call, collations, failure},
     domain::sql::{
         Condition, Operator,
         column_types::{BaseType, ColumnType},

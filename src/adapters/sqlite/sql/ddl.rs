@@ -4,7 +4,7 @@ use rusqlite::{Connection, types::Value};
 
 use super::{attempts, catalog, declared, encode};
 use crate::{
-    adapters::sqlite::{decimal, failure, file::Call},
+    adapters::sqlite::{call::Call, decimal, failure},
     domain::{
         names::nearest,
         sql::{

@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 
 use super::{attempts, catalog, values, write};
 use crate::{
-    adapters::sqlite::{failure, file::Call},
+    adapters::sqlite::{call::Call, failure},
     domain::sql::{NewRow, WrittenRow},
     error::{Code, Error},
 };

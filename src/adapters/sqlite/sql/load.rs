@@ -11,7 +11,7 @@ use super::{
     write::{self, Refusal, Values},
 };
 use crate::{
-    adapters::sqlite::{failure, file::Call},
+    adapters::sqlite::{call::Call, failure},
     domain::sql::{Duplicates, Load, Loaded, OnConflict, OnError, Reject, hints, rows},
     error::Error,
 };

@@ -6,7 +6,7 @@ use rusqlite::{Connection, Statement};
 
 use super::{catalog, dialect, guard, operands::Operands, sheet::Sheet, sources::Sources, structure};
 use crate::{
-    adapters::sqlite::{failure, file::Call, functions, money},
+    adapters::sqlite::{call::Call, failure, functions, money},
     domain::{
         json::{self, Json},
         names::nearest,

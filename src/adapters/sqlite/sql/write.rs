@@ -14,7 +14,7 @@ use super::{
     encode,
 };
 use crate::{
-    adapters::sqlite::{decimal, failure, file::Call},
+    adapters::sqlite::{call::Call, decimal, failure},
     domain::{names::nearest, sql::hints},
     error::{Code, Error, Place},
 };

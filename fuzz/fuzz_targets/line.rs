@@ -2,7 +2,7 @@
 //! panic or hang. The bounded run of CI is the property test in `tests/it/wire_properties.rs`.
 #![no_main]
 
-use callboard::mcp::stdio::message;
+use callboard::mcp::message;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     if let Ok(text) = message::text(bytes) {

@@ -6,7 +6,7 @@ use rmcp::{
 };
 use serde::Serialize;
 
-use super::stdio::message::Id;
+use super::message::Id;
 use crate::config::Answers;
 
 /// Stands in `content` where only `structuredContent` is wanted.

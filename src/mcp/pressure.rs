@@ -2,7 +2,20 @@
 
 use tokio::sync::watch;
 
-use super::stdio::Now;
+/// What the reader and the calls wait for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Now {
+    /// Too much is unread by the client.
+    pub full: bool,
+    /// Too much is in flight.
+    pub crowded: bool,
+    /// Everything accepted is answered.
+    pub idle: bool,
+    /// Everything answered is written.
+    pub sent: bool,
+    /// Nobody reads any more.
+    pub broken: bool,
+}
 
 /// Travels with a request from the transport to the choke point.
 #[derive(Clone)]

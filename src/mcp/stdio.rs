@@ -5,8 +5,6 @@
 
 mod descriptor;
 pub mod lines;
-pub mod message;
-mod traffic;
 mod writer;
 
 use std::{collections::VecDeque, io, sync::Arc, time::Duration};
@@ -21,13 +19,15 @@ use tokio_util::sync::CancellationToken;
 use self::{
     descriptor::Input,
     lines::{Line, Lines},
-    message::{Id, Incoming, Refusal},
+};
+use super::{
+    answer,
+    message::{self, Id, Incoming, Refusal},
+    server::Server,
+    session::Session,
     traffic::Traffic,
 };
-use super::{answer, server::Server, session::Session};
 use crate::{background::Background, config::Answers};
-
-pub use self::traffic::Now;
 
 /// How long answers are waited for after stdin has ended. A call ends sooner by its own deadline.
 const END_OF_INPUT: Duration = Duration::from_secs(30);

@@ -1,8 +1,8 @@
 //! What holds for the reader of lines and the reader of messages, whatever bytes come.
 
-use callboard::mcp::stdio::{
-    lines::{Line, Lines},
+use callboard::mcp::{
     message::{self, Incoming},
+    stdio::lines::{Line, Lines},
 };
 use proptest::prelude::*;
 use rmcp::model::ErrorCode;

@@ -1,13 +1,9 @@
 //! Bytes become lines. A line over the limit is thrown away as it comes, so memory stays flat.
 
-pub mod ids;
-
 use std::ops::Range;
 
-use self::ids::Ids;
+use crate::mcp::message::{LINE_BYTES_MAX, ids::Ids};
 
-/// The longest line that is read, without its line break.
-pub const LINE_BYTES_MAX: usize = 16 << 20;
 /// Room made for one read.
 const READ_BYTES: usize = 64 << 10;
 /// A buffer that grew beyond this is given back once it is empty.

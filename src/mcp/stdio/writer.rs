@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{descriptor::Output, traffic::Traffic};
+use super::descriptor::Output;
+use crate::mcp::traffic::Traffic;
 
 /// A buffer that grew beyond this is not kept.
 const KEPT_BYTES: usize = 1 << 20;

@@ -8,8 +8,10 @@ use std::{
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::message::Id;
-use crate::mcp::pressure::Pressure;
+use super::{
+    message::Id,
+    pressure::{Now, Pressure},
+};
 
 /// Above this, nothing is read and no call starts until the client reads.
 const UNSENT_BYTES_MAX: usize = 4 << 20;
@@ -17,21 +19,6 @@ const UNSENT_BYTES_MAX: usize = 4 << 20;
 const LIVE_MAX: usize = 4_096;
 /// Their text, all together.
 const LIVE_BYTES_MAX: usize = 64 << 20;
-
-/// What the reader and the calls wait for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Now {
-    /// Too much is unread by the client.
-    pub full: bool,
-    /// Too much is in flight.
-    pub crowded: bool,
-    /// Everything accepted is answered.
-    pub idle: bool,
-    /// Everything answered is written.
-    pub sent: bool,
-    /// Nobody reads any more.
-    pub broken: bool,
-}
 
 /// Shared by the reader, the calls, and the writer. No lock is held over I/O.
 pub struct Traffic {

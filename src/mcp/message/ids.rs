@@ -1,5 +1,5 @@
 //! The ids of the messages in a line that is too long or not JSON: read as its bytes pass, so that whoever waits for an answer gets one.
-//! See [decision 20](../../../../docs/decisions/0020-who-is-told-of-a-broken-line.md).
+//! See [decision 20](../../../docs/decisions/0020-who-is-told-of-a-broken-line.md).
 
 use serde_json::value::RawValue;
 

@@ -1,5 +1,6 @@
 //! A line becomes a message, in two steps: its head first, then the parameters of its method. Arguments of tools stay the text they came in.
 
+pub mod ids;
 mod scan;
 
 use std::borrow::Cow;
@@ -11,9 +12,12 @@ use rmcp::model::{
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-use super::lines::{LINE_BYTES_MAX, ids::Ids};
-use crate::{mcp::pressure::Pressure, tools::arguments::RawArguments};
+use self::ids::Ids;
+use super::pressure::Pressure;
+use crate::tools::arguments::RawArguments;
 
+/// The longest line that is read, without its line break.
+pub const LINE_BYTES_MAX: usize = 16 << 20;
 /// Messages in one batch.
 pub const BATCH_MAX: usize = 1_000;
 

@@ -71,7 +71,7 @@ pub enum Scope {
     Process,
     /// One process for all.
     Leader,
-    /// One process for all, beside the others: it waits for somebody outside.
+    /// One process for all, in a task of its own: it waits for somebody outside, and holds back no other job.
     Outside,
 }
 
@@ -155,8 +155,6 @@ struct Shared {
     failing: Mutex<BTreeSet<&'static str>>,
     /// Held while the store is told, so that this process never leads after its end.
     leading: tokio::sync::Mutex<Leading>,
-    /// When each job is due again, by its place.
-    due: Mutex<Vec<Option<time::Instant>>>,
 }
 
 /// What this process has said of itself.
@@ -185,10 +183,9 @@ impl Jobs {
         changes: Arc<Changes>,
         beside: Beside,
     ) -> Self {
-        let due = Mutex::new(vec![None; jobs.len()]);
         let name = ids::new(ids::Kind::Session);
         let (failing, leading) = Default::default();
-        Self(Arc::new(Shared { jobs, leaders, name, clock, changes, beside, failing, leading, due }))
+        Self(Arc::new(Shared { jobs, leaders, name, clock, changes, beside, failing, leading }))
     }
 
     /// Starts the rounds; when nothing is known to be kept, with the first change.
@@ -207,16 +204,25 @@ impl Jobs {
                 () = time::sleep(BUSY) => {}
                 () = jobs.0.beside.background.stopping() => return,
             }
-            tokio::join!(jobs.rounds(|scope| scope != Scope::Outside), jobs.rounds(|scope| scope == Scope::Outside));
+            let all = jobs.0.jobs.iter().cloned();
+            let (outside, inside): (Vec<_>, Vec<_>) = all.partition(|job| job.scope() == Scope::Outside);
+            for job in outside {
+                let jobs = jobs.clone();
+                let background = jobs.0.beside.background.clone();
+                background.spawn(async move { jobs.rounds(&[job]).await });
+            }
+            jobs.rounds(&inside).await;
         });
     }
 
-    async fn rounds(&self, fits: fn(Scope) -> bool) {
+    async fn rounds(&self, jobs: &[Arc<dyn Job>]) {
+        // When each of them is due again; none before its first run.
+        let mut due = vec![None; jobs.len()];
         let mut told = self.0.changes.told();
         loop {
             told.mark_unchanged();
             let changed = tokio::select! {
-                changed = self.round(fits) => changed,
+                changed = self.round(jobs, &mut due) => changed,
                 () = self.0.beside.background.stopping() => return,
             };
             let pause = async {
@@ -232,20 +238,17 @@ impl Jobs {
         }
     }
 
-    /// Runs the jobs that are due. How many things were changed.
-    async fn round(&self, fits: fn(Scope) -> bool) -> u64 {
+    /// Runs those of `jobs` that are due. How many things were changed.
+    async fn round(&self, jobs: &[Arc<dyn Job>], due: &mut [Option<time::Instant>]) -> u64 {
         let now = time::Instant::now();
-        let due: Vec<Arc<dyn Job>> = {
-            let mut due = self.0.due.lock().unwrap_or_else(PoisonError::into_inner);
-            let jobs = self.0.jobs.iter().zip(due.iter_mut());
-            jobs.filter(|(job, due)| fits(job.scope()) && due.is_none_or(|due| due <= now))
-                .map(|(job, due)| {
-                    *due = Some(now + job.every());
-                    Arc::clone(job)
-                })
-                .collect()
-        };
-        self.run(&due).await
+        let mut ready = Vec::new();
+        for (job, due) in jobs.iter().zip(due) {
+            if due.is_none_or(|due| due <= now) {
+                *due = Some(now + job.every());
+                ready.push(Arc::clone(job));
+            }
+        }
+        self.run(&ready).await
     }
 
     /// Runs every job once, as a round does in which all are due.

@@ -38,6 +38,7 @@ mod generated;
 mod guarded;
 mod history;
 mod idempotency;
+mod jobs;
 mod lexer;
 mod loads_once;
 mod locks;

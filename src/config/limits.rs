@@ -259,16 +259,16 @@ impl Limits {
     ///
     /// # Errors
     /// `invalid` outside 1 to the maximum.
-    pub fn rows(&self, asked: Option<u64>, argument: &'static str) -> Result<usize, Error> {
-        within(asked, argument, self.rows_default.min(self.rows_max), self.rows_max)
+    pub fn rows(&self, requested: Option<u64>, argument: &'static str) -> Result<usize, Error> {
+        in_range(requested, argument, self.rows_default.min(self.rows_max), self.rows_max)
     }
 
     /// Bytes to answer.
     ///
     /// # Errors
     /// `invalid` outside 1 to the maximum.
-    pub fn bytes(&self, asked: Option<u64>) -> Result<usize, Error> {
-        within(asked, "max_bytes", self.bytes_default.min(self.bytes_max), self.bytes_max)
+    pub fn bytes(&self, requested: Option<u64>) -> Result<usize, Error> {
+        in_range(requested, "max_bytes", self.bytes_default.min(self.bytes_max), self.bytes_max)
     }
 
     /// Bytes of a list: those of any answer, and up to the most of one whose caller says how many rows it takes.
@@ -285,16 +285,16 @@ impl Limits {
     ///
     /// # Errors
     /// `invalid` outside 1 ms to [`Limits::work_time`].
-    pub fn statement_time(&self, asked: Option<Duration>) -> Result<Duration, Error> {
+    pub fn statement_time(&self, requested: Option<Duration>) -> Result<Duration, Error> {
         let most = self.work_time();
-        let Some(asked) = asked else { return Ok(self.statement_time.min(most)) };
-        if asked.is_zero() || asked > most {
+        let Some(requested) = requested else { return Ok(self.statement_time.min(most)) };
+        if requested.is_zero() || requested > most {
             return Err(Error::invalid(
                 "timeout_ms",
-                format!("`timeout_ms` is {}; it takes 1 to {}", asked.as_millis(), most.as_millis()),
+                format!("`timeout_ms` is {}; it takes 1 to {}", requested.as_millis(), most.as_millis()),
             ));
         }
-        Ok(asked)
+        Ok(requested)
     }
 
     /// Whether a payload is small enough for a record.
@@ -342,10 +342,10 @@ impl Limits {
     }
 }
 
-fn within(asked: Option<u64>, argument: &'static str, default: usize, most: usize) -> Result<usize, Error> {
-    let Some(asked) = asked else { return Ok(default) };
-    match usize::try_from(asked) {
-        Ok(asked) if (1..=most).contains(&asked) => Ok(asked),
-        _ => Err(Error::invalid(argument, format!("`{argument}` is {asked}; it takes 1 to {most}"))),
+fn in_range(requested: Option<u64>, argument: &'static str, default: usize, most: usize) -> Result<usize, Error> {
+    let Some(requested) = requested else { return Ok(default) };
+    match usize::try_from(requested) {
+        Ok(requested) if (1..=most).contains(&requested) => Ok(requested),
+        _ => Err(Error::invalid(argument, format!("`{argument}` is {requested}; it takes 1 to {most}"))),
     }
 }

@@ -122,7 +122,7 @@ impl Sources {
     }
 
     /// Every name that begins with `prefix`, with what follows it, in order.
-    pub fn beginning(&self, prefix: &str) -> BTreeMap<String, &Found> {
+    pub fn with_prefix(&self, prefix: &str) -> BTreeMap<String, &Found> {
         let mut all = BTreeMap::new();
         for layer in &self.layers {
             for (name, found) in layer {

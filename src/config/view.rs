@@ -55,11 +55,11 @@ pub fn shown(sources: &Sources, databases: &[DatabaseConfig], data_dir: &Path) -
             None => {}
         }
     }
-    for found in sources.beginning(MORE_DATABASES).values() {
+    for found in sources.with_prefix(MORE_DATABASES).values() {
         all.push(one(found, true, Kind::Url));
     }
     if databases.len() > 1 {
-        all.extend(sources.beginning(DATABASE_DESCRIPTIONS).values().map(|found| one(found, false, Kind::Text)));
+        all.extend(sources.with_prefix(DATABASE_DESCRIPTIONS).values().map(|found| one(found, false, Kind::Text)));
     }
     all
 }

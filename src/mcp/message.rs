@@ -118,7 +118,7 @@ struct Cancelled<'a> {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Greeting {
+struct MinimalInitialize {
     protocol_version: ProtocolVersion,
 }
 
@@ -151,8 +151,8 @@ const METHODS: [&str; 19] = [
 /// A parse error when it is not UTF-8, nested too deeply, or escapes half a character.
 pub fn text(line: &[u8]) -> Result<&str, Refusal> {
     let text = std::str::from_utf8(line)
-        .map_err(|error| not_json(line, format!("invalid UTF-8 at byte {}", error.valid_up_to() + 1)))?;
-    scan::check(line).map_err(|reason| not_json(line, reason))?;
+        .map_err(|error| parse_error(line, format!("invalid UTF-8 at byte {}", error.valid_up_to() + 1)))?;
+    scan::check(line).map_err(|reason| parse_error(line, reason))?;
     Ok(text)
 }
 
@@ -166,14 +166,15 @@ pub fn read(text: &str) -> Incoming {
         Err(error) if error.is_data() => {
             // The first flaw of its shape hides a flaw of its syntax.
             return Incoming::Refused(match serde_json::from_str::<serde::de::IgnoredAny>(text) {
-                Err(error) => not_json(text.as_bytes(), place(&error)),
-                Ok(_) if text.starts_with('{') => {
-                    invalid(ids_in(text.as_bytes()), format!("not a JSON-RPC message: {}", sentence(&error)))
-                }
-                Ok(_) => invalid(None, "not a JSON-RPC message: it must be an object"),
+                Err(error) => parse_error(text.as_bytes(), with_column(&error)),
+                Ok(_) if text.starts_with('{') => invalid_request(
+                    ids_in(text.as_bytes()),
+                    format!("not a JSON-RPC message: {}", without_position(&error)),
+                ),
+                Ok(_) => invalid_request(None, "not a JSON-RPC message: it must be an object"),
             });
         }
-        Err(error) => return Incoming::Refused(not_json(text.as_bytes(), place(&error))),
+        Err(error) => return Incoming::Refused(parse_error(text.as_bytes(), with_column(&error))),
     };
     message(&head).unwrap_or_else(Incoming::Refused)
 }
@@ -181,13 +182,13 @@ pub fn read(text: &str) -> Incoming {
 /// What is answered to a line that is too long.
 pub fn oversize(ids: &[Box<str>]) -> Refusal {
     let ids = ids.iter().filter_map(|id| Id::read(id));
-    invalid(ids, format!("the line is longer than {LINE_BYTES_MAX} bytes, the most that one message takes"))
+    invalid_request(ids, format!("the line is longer than {LINE_BYTES_MAX} bytes, the most that one message takes"))
 }
 
 fn batch(text: &str) -> Incoming {
-    let refused = |message: String| Incoming::Refused(invalid(ids_in(text.as_bytes()), message));
+    let refused = |message: String| Incoming::Refused(invalid_request(ids_in(text.as_bytes()), message));
     match serde_json::from_str::<Vec<&RawValue>>(text) {
-        Err(error) => Incoming::Refused(not_json(text.as_bytes(), place(&error))),
+        Err(error) => Incoming::Refused(parse_error(text.as_bytes(), with_column(&error))),
         Ok(messages) if messages.is_empty() => refused("the batch is empty".to_owned()),
         Ok(messages) if messages.len() > BATCH_MAX => {
             refused(format!("a batch takes {BATCH_MAX} messages at the most"))
@@ -202,29 +203,31 @@ fn batch(text: &str) -> Incoming {
 fn message(head: &Head<'_>) -> Result<Incoming, Refusal> {
     let id = match head.id {
         None => None,
-        Some(raw) => Some(Id::read(raw.get()).ok_or_else(|| invalid(None, "`id` must be a string or a number"))?),
+        Some(raw) => {
+            Some(Id::read(raw.get()).ok_or_else(|| invalid_request(None, "`id` must be a string or a number"))?)
+        }
     };
     if head.jsonrpc.is_none_or(|version| version.get() != r#""2.0""#) {
-        return Err(invalid(id, r#"`jsonrpc` must be "2.0""#));
+        return Err(invalid_request(id, r#"`jsonrpc` must be "2.0""#));
     }
     let Some(method) = head.method else {
         return if head.result.is_some() || head.error.is_some() {
             Ok(Incoming::Nothing)
         } else {
-            Err(invalid(id, "`method` is missing"))
+            Err(invalid_request(id, "`method` is missing"))
         };
     };
     let Ok(method) = serde_json::from_str::<Cow<'_, str>>(method.get()) else {
-        return Err(invalid(id, "`method` must be a string"));
+        return Err(invalid_request(id, "`method` must be a string"));
     };
     let params = head.params.map(RawValue::get);
     let Some(id) = id else { return Ok(notification(&method, params)) };
     if params.is_some_and(|params| !params.starts_with('{')) {
-        return Err(wrong(id, "`params` must be an object"));
+        return Err(invalid_params(id, "`params` must be an object"));
     }
     match request(&method, params) {
         Ok(request) => Ok(Incoming::Request { id, request: Box::new(request) }),
-        Err(message) => Err(wrong(id, message)),
+        Err(message) => Err(invalid_params(id, message)),
     }
 }
 
@@ -256,15 +259,15 @@ fn request(method: &str, params: Option<&str>) -> Result<ClientRequest, String> 
                     Err(format!("`params` does not have the shape that `{method}` takes"))
                 }
                 Ok(request) => Ok(request),
-                Err(error) => Err(format!("`params` cannot be read: {}", sentence(&error))),
+                Err(error) => Err(format!("`params` cannot be read: {}", without_position(&error))),
             }
         }
     }
 }
 
 fn call(params: &str) -> Result<ClientRequest, String> {
-    let call: Call<'_> =
-        serde_json::from_str(params).map_err(|error| format!("`params` of a tool call: {}", sentence(&error)))?;
+    let call: Call<'_> = serde_json::from_str(params)
+        .map_err(|error| format!("`params` of a tool call: {}", without_position(&error)))?;
     let mut request = CallToolRequest::new(CallToolRequestParams::new(call.name.into_owned()));
     if let Some(meta) = call.meta {
         request.extensions.insert(meta);
@@ -276,10 +279,10 @@ fn call(params: &str) -> Result<ClientRequest, String> {
 /// Clients that leave out who they are and what they can do are served all the same.
 fn initialize(params: &str) -> Result<ClientRequest, String> {
     let params = serde_json::from_str::<InitializeRequestParams>(params).or_else(|_| {
-        let greeting: Greeting =
-            serde_json::from_str(params).map_err(|error| format!("`params` of initialize: {}", sentence(&error)))?;
+        let minimal: MinimalInitialize = serde_json::from_str(params)
+            .map_err(|error| format!("`params` of initialize: {}", without_position(&error)))?;
         let mut params = InitializeRequestParams::new(ClientCapabilities::default(), Implementation::new("", ""));
-        params.protocol_version = greeting.protocol_version;
+        params.protocol_version = minimal.protocol_version;
         Ok::<_, String>(params)
     })?;
     Ok(ClientRequest::InitializeRequest(InitializeRequest::new(params)))
@@ -296,24 +299,24 @@ fn ids_in(line: &[u8]) -> Vec<Id> {
     Ids::of(line).iter().filter_map(|id| Id::read(id)).collect()
 }
 
-fn not_json(line: &[u8], reason: impl std::fmt::Display) -> Refusal {
+fn parse_error(line: &[u8], reason: impl std::fmt::Display) -> Refusal {
     Refusal { ids: ids_in(line), code: ErrorCode::PARSE_ERROR, message: format!("the line is not JSON: {reason}") }
 }
 
-fn invalid(ids: impl IntoIterator<Item = Id>, message: impl Into<String>) -> Refusal {
+fn invalid_request(ids: impl IntoIterator<Item = Id>, message: impl Into<String>) -> Refusal {
     Refusal { ids: ids.into_iter().collect(), code: ErrorCode::INVALID_REQUEST, message: message.into() }
 }
 
-fn wrong(id: Id, message: impl Into<String>) -> Refusal {
+fn invalid_params(id: Id, message: impl Into<String>) -> Refusal {
     Refusal { ids: vec![id], code: ErrorCode::INVALID_PARAMS, message: message.into() }
 }
 
 /// What the parser says, with the column: there is only one line.
-fn place(error: &serde_json::Error) -> String {
-    format!("{} at column {}", sentence(error), error.column())
+fn with_column(error: &serde_json::Error) -> String {
+    format!("{} at column {}", without_position(error), error.column())
 }
 
-fn sentence(error: &serde_json::Error) -> String {
+fn without_position(error: &serde_json::Error) -> String {
     let text = error.to_string();
     text.split(" at line ").next().unwrap_or(&text).to_owned()
 }

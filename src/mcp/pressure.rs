@@ -2,9 +2,9 @@
 
 use tokio::sync::watch;
 
-/// What the reader and the calls wait for.
+/// State of a transport: what its reader and the calls wait for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Now {
+pub struct State {
     /// Too much is unread by the client.
     pub full: bool,
     /// Too much is in flight.
@@ -19,12 +19,12 @@ pub struct Now {
 
 /// Travels with a request from the transport to the choke point.
 #[derive(Clone)]
-pub struct Pressure(watch::Receiver<Now>);
+pub struct Pressure(watch::Receiver<State>);
 
 impl Pressure {
-    /// Over the state of a transport.
-    pub fn new(now: watch::Receiver<Now>) -> Self {
-        Self(now)
+    /// Watches the state of a transport.
+    pub fn new(state: watch::Receiver<State>) -> Self {
+        Self(state)
     }
 
     /// The client leaves too much unread.
@@ -35,6 +35,6 @@ impl Pressure {
     /// Waits until the client has read enough, or has gone.
     pub async fn relieved(&self) {
         // An error means that the transport is gone, and nothing is to be waited for.
-        let _ = self.0.clone().wait_for(|now| now.broken || !now.full).await;
+        let _ = self.0.clone().wait_for(|state| state.broken || !state.full).await;
     }
 }

@@ -1,5 +1,5 @@
-//! A conversation: each request is answered in the task that asks. The SDK's own loop stands beside it and only carries out what a tool says
-//! before its answer, which is progress: a call that went through that loop would change tasks four times on its way.
+//! A conversation: each request is answered in the task that asks. The SDK's own loop runs beside it and only emits notifications, which is
+//! progress: a call that went through that loop would change tasks four times on its way.
 
 use std::{convert::Infallible, future::Future};
 
@@ -16,18 +16,18 @@ use super::server::Server;
 /// Answers requests. What still runs when it is dropped goes on.
 pub struct Session {
     server: Server,
-    carrier: RunningService<RoleServer, Server>,
+    sdk_loop: RunningService<RoleServer, Server>,
 }
 
 impl Session {
-    /// Begins without a handshake: one may come later, and again. `say` is given each notification. Must be called inside a runtime.
+    /// Begins without a handshake: one may come later, and again. `notify` receives each notification. Must be called inside a runtime.
     pub fn open(
         server: Server,
         client: Option<InitializeRequestParams>,
-        say: impl Fn(&TxJsonRpcMessage<RoleServer>) + Send + 'static,
+        notify: impl Fn(&TxJsonRpcMessage<RoleServer>) + Send + 'static,
     ) -> Self {
-        let carrier = serve_directly(server.clone(), Outlet(say), client);
-        Self { server, carrier }
+        let sdk_loop = serve_directly(server.clone(), NotificationSink(notify), client);
+        Self { server, sdk_loop }
     }
 
     /// The answer to a request. `cancelled` ends a tool call.
@@ -40,7 +40,7 @@ impl Session {
         mut request: ClientRequest,
         cancelled: CancellationToken,
     ) -> impl Future<Output = Result<ServerResult, ErrorData>> + Send {
-        let mut context = RequestContext::new(RequestId::Number(id), self.carrier.peer().clone());
+        let mut context = RequestContext::new(RequestId::Number(id), self.sdk_loop.peer().clone());
         context.ct = cancelled;
         context.extensions = std::mem::take(request.extensions_mut());
         context.meta = context.extensions.remove().unwrap_or_default();
@@ -48,10 +48,10 @@ impl Session {
     }
 }
 
-/// The way out for notifications. Nothing comes in here.
-struct Outlet<F>(F);
+/// A transport that hands notifications on and receives nothing.
+struct NotificationSink<F>(F);
 
-impl<F: Fn(&TxJsonRpcMessage<RoleServer>) + Send + 'static> Transport<RoleServer> for Outlet<F> {
+impl<F: Fn(&TxJsonRpcMessage<RoleServer>) + Send + 'static> Transport<RoleServer> for NotificationSink<F> {
     type Error = Infallible;
 
     fn send(

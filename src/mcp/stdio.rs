@@ -30,17 +30,17 @@ use super::{
 use crate::{background::Background, config::Answers};
 
 /// How long answers are waited for after stdin has ended. A call ends sooner by its own deadline.
-const END_OF_INPUT: Duration = Duration::from_secs(30);
-/// How long calls that wait for something to happen go on waiting then.
-const WAITS: Duration = Duration::from_secs(3);
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long long polls go on waiting then.
+const LONG_POLL_GRACE: Duration = Duration::from_secs(3);
 /// How long calls may go on after the process was asked to stop; hosts kill after 5 s.
-const ASKED_TO_STOP: Duration = Duration::from_millis(1_500);
+const STOP_GRACE: Duration = Duration::from_millis(1_500);
 /// How long the last answers may take to be read after that.
-const LAST_FLUSH: Duration = Duration::from_millis(500);
-/// Messages that are taken in without a break.
-const TURN: usize = 16;
-/// Answers to nobody in particular about lines that are not JSON, in one second.
-const BROKEN_ANSWERED: u32 = 20;
+const FLUSH_TIMEOUT: Duration = Duration::from_millis(500);
+/// Messages accepted before other tasks get their turn.
+const MESSAGES_PER_YIELD: usize = 16;
+/// Answers with id null to lines that are not JSON.
+const PARSE_ERRORS_PER_SECOND: u32 = 20;
 
 /// Serves on stdin and stdout until stdin ends, stdout breaks, or the process is asked to stop.
 ///
@@ -76,22 +76,22 @@ struct Stdio {
     session: Arc<Session>,
     background: Background,
     answers: Answers,
-    broken: Ration,
+    parse_errors: RateLimit,
     /// The process was asked to stop, or nobody reads its answers any more.
     stop: CancellationToken,
     /// Ends every call that still runs.
-    give_up: CancellationToken,
+    cancel_all: CancellationToken,
 }
 
 impl Stdio {
     fn open(server: Server, stop: CancellationToken) -> io::Result<Self> {
         let (input, output) = descriptor::take()?;
         let traffic = Arc::new(Traffic::new(stop.clone()));
-        let (background, answers, give_up) = (server.background().clone(), server.answers(), server.stopping());
+        let (background, answers, cancel_all) = (server.background().clone(), server.answers(), server.stopping());
         background.spawn(writer::run(output, Arc::clone(&traffic)));
-        let progress = Arc::clone(&traffic);
+        let notifications = Arc::clone(&traffic);
         let session = Session::open(server.clone(), None, move |message| {
-            progress.send(|out| serde_json::to_writer(out, message));
+            notifications.send(|out| serde_json::to_writer(out, message));
         });
         Ok(Self {
             input,
@@ -102,28 +102,28 @@ impl Stdio {
             session: Arc::new(session),
             background,
             answers,
-            broken: Ration::default(),
+            parse_errors: RateLimit::default(),
             stop,
-            give_up,
+            cancel_all,
         })
     }
 
     /// Reads and answers until the end, and waits until everything accepted is answered and read.
     async fn run(&mut self) {
-        for taken in 1_usize.. {
+        for accepted in 1_usize.. {
             // Calls, answers and the network get their turn while input never ends.
-            if taken.is_multiple_of(TURN) {
+            if accepted.is_multiple_of(MESSAGES_PER_YIELD) {
                 tokio::task::yield_now().await;
             }
-            self.room().await;
+            self.wait_for_capacity().await;
             if self.stop.is_cancelled() || !self.next().await {
                 break;
             }
         }
-        let patience = if self.stop.is_cancelled() { ASKED_TO_STOP } else { END_OF_INPUT };
+        let patience = if self.stop.is_cancelled() { STOP_GRACE } else { DRAIN_TIMEOUT };
         let deadline = Instant::now() + patience;
-        self.finish(deadline).await;
-        self.close(deadline).await;
+        self.drain(deadline).await;
+        self.flush(deadline).await;
     }
 
     /// Takes one message, or reads more; false at the end.
@@ -148,37 +148,37 @@ impl Stdio {
     }
 
     /// Waits while the client does not read or too much is in flight.
-    async fn room(&self) {
-        if self.traffic.flows() {
+    async fn wait_for_capacity(&self) {
+        if self.traffic.may_read() {
             return;
         }
         tokio::select! {
-            () = self.traffic.until(|now| now.broken || !(now.full || now.crowded)) => {}
+            () = self.traffic.wait_until(|state| state.broken || !(state.full || state.crowded)) => {}
             () = self.stop.cancelled() => {}
         }
     }
 
-    /// Waits until everything accepted is answered, and then gives up what is not.
-    async fn finish(&self, deadline: Instant) {
-        self.server.end_waits(WAITS);
-        let asked = async {
+    /// Waits until everything accepted is answered, and then cancels what is not.
+    async fn drain(&self, deadline: Instant) {
+        self.server.end_waits(LONG_POLL_GRACE);
+        let stopped = async {
             self.stop.cancelled().await;
             self.server.end_waits(Duration::ZERO);
-            tokio::time::sleep(ASKED_TO_STOP).await;
+            tokio::time::sleep(STOP_GRACE).await;
         };
         tokio::select! {
-            () = self.traffic.until(|now| now.broken || now.idle) => {}
-            () = asked => {}
+            () = self.traffic.wait_until(|state| state.broken || state.idle) => {}
+            () = stopped => {}
             () = sleep_until(deadline) => {}
         }
-        self.give_up.cancel();
+        self.cancel_all.cancel();
     }
 
     /// Waits until everything answered is read.
-    async fn close(&self, deadline: Instant) {
-        let flush = Instant::now() + LAST_FLUSH;
+    async fn flush(&self, deadline: Instant) {
+        let flush = Instant::now() + FLUSH_TIMEOUT;
         let deadline = if self.stop.is_cancelled() { flush } else { deadline.max(flush) };
-        let flushed = self.traffic.until(|now| now.broken || (now.idle && now.sent));
+        let flushed = self.traffic.wait_until(|state| state.broken || (state.idle && state.sent));
         // An error means that the client did not read in time, and will not.
         let _ = tokio::time::timeout_at(deadline, flushed).await;
         self.traffic.close();
@@ -187,7 +187,7 @@ impl Stdio {
     /// One message, however it came.
     fn accept(&mut self, text: &str) {
         match message::read(text) {
-            Incoming::Request { id, request } => self.begin(id, *request, text.len()),
+            Incoming::Request { id, request } => self.dispatch(id, *request, text.len()),
             Incoming::Cancelled { id } => self.traffic.cancel(&id),
             Incoming::Nothing => {}
             Incoming::Batch(messages) => self.batch.extend(messages),
@@ -195,9 +195,9 @@ impl Stdio {
         }
     }
 
-    fn begin(&self, id: Id, mut request: ClientRequest, bytes: usize) {
+    fn dispatch(&self, id: Id, mut request: ClientRequest, bytes: usize) {
         message::attach(&mut request, self.traffic.pressure());
-        let cancelled = self.give_up.child_token();
+        let cancelled = self.cancel_all.child_token();
         let inner = self.traffic.begin(id, bytes, cancelled.clone());
         let (session, traffic, answers) = (Arc::clone(&self.session), Arc::clone(&self.traffic), self.answers);
         // Large, and moved several times before it runs.
@@ -212,27 +212,27 @@ impl Stdio {
         let send = |id| self.traffic.send(|out| answer::write(&outcome, id, self.answers, out));
         if !refusal.ids.is_empty() {
             refusal.ids.iter().for_each(|id| send(Some(id)));
-        } else if refusal.code != ErrorCode::PARSE_ERROR || self.broken.take() {
+        } else if refusal.code != ErrorCode::PARSE_ERROR || self.parse_errors.try_acquire() {
             send(None);
         }
     }
 }
 
-/// So many a second, and no more.
+/// At most [`PARSE_ERRORS_PER_SECOND`].
 #[derive(Default)]
-struct Ration {
+struct RateLimit {
     since: Option<Instant>,
     used: u32,
 }
 
-impl Ration {
-    fn take(&mut self) -> bool {
+impl RateLimit {
+    fn try_acquire(&mut self) -> bool {
         let now = Instant::now();
         if self.since.is_none_or(|since| now.duration_since(since) >= Duration::from_secs(1)) {
             self.since = Some(now);
             self.used = 0;
         }
         self.used += 1;
-        self.used <= BROKEN_ANSWERED
+        self.used <= PARSE_ERRORS_PER_SECOND
     }
 }

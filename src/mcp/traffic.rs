@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     message::Id,
-    pressure::{Now, Pressure},
+    pressure::{Pressure, State},
 };
 
 /// Above this, nothing is read and no call starts until the client reads.
@@ -23,8 +23,8 @@ const LIVE_BYTES_MAX: usize = 64 << 20;
 /// Shared by the reader, the calls, and the writer. No lock is held over I/O.
 pub struct Traffic {
     books: Mutex<Books>,
-    now: watch::Sender<Now>,
-    /// Tells the writer that there is something to write, or that this is the end.
+    state: watch::Sender<State>,
+    /// Wakes the writer: there is something to write, or the stream is closed.
     pub wake: Notify,
     broken: CancellationToken,
 }
@@ -50,8 +50,8 @@ struct Live {
 impl Traffic {
     /// Nothing yet. `broken` is cancelled when nobody reads any more.
     pub fn new(broken: CancellationToken) -> Self {
-        let now = Now { full: false, crowded: false, idle: true, sent: true, broken: false };
-        Self { books: Mutex::default(), now: watch::Sender::new(now), wake: Notify::new(), broken }
+        let state = State { full: false, crowded: false, idle: true, sent: true, broken: false };
+        Self { books: Mutex::default(), state: watch::Sender::new(state), wake: Notify::new(), broken }
     }
 
     /// A request was accepted; the id that stands for it inside. `cancelled` ends it when the client no longer wants it.
@@ -61,7 +61,7 @@ impl Traffic {
         let inner = books.next;
         books.live_bytes += bytes;
         books.live.insert(inner, Live { id, bytes, cancelled });
-        self.tell(&books);
+        self.publish(&books);
         inner
     }
 
@@ -71,7 +71,7 @@ impl Traffic {
         let newest = books.live.iter().rev().find(|(_, live)| live.id == *id).map(|(inner, _)| *inner);
         if let Some(live) = newest.and_then(|inner| books.end(inner)) {
             live.cancelled.cancel();
-            self.tell(&books);
+            self.publish(&books);
         }
     }
 
@@ -99,29 +99,29 @@ impl Traffic {
                 }
             }
         }
-        self.tell(books);
+        self.publish(books);
         if before == 0 {
             self.wake.notify_one();
         }
     }
 
-    /// Hands everything unsent to the writer; None when this is the end.
-    pub fn take(&self, mut empty: Vec<u8>) -> Option<Vec<u8>> {
+    /// Hands everything unsent to the writer, in exchange for an empty buffer; None when the stream is closed.
+    pub fn take_unsent(&self, mut empty: Vec<u8>) -> Option<Vec<u8>> {
         let mut books = self.books();
         empty.clear();
         std::mem::swap(&mut books.buffer, &mut empty);
         books.writing = empty.len();
-        self.tell(&books);
+        self.publish(&books);
         if empty.is_empty() && books.closed { None } else { Some(empty) }
     }
 
-    /// Nobody reads any more.
+    /// The reader at the other end has gone: drops what is unsent.
     pub fn break_off(&self) {
         let mut books = self.books();
         books.broken = true;
         books.buffer = Vec::new();
         books.writing = 0;
-        self.tell(&books);
+        self.publish(&books);
         self.broken.cancel();
     }
 
@@ -131,37 +131,37 @@ impl Traffic {
         self.wake.notify_one();
     }
 
-    /// Nothing stands against reading on.
-    pub fn flows(&self) -> bool {
-        let now = self.now.borrow();
-        !(now.full || now.crowded || now.broken)
+    /// Whether more may be read now.
+    pub fn may_read(&self) -> bool {
+        let state = self.state.borrow();
+        !(state.full || state.crowded || state.broken)
     }
 
-    /// Waits for a state.
-    pub async fn until(&self, reached: impl FnMut(&Now) -> bool) {
+    /// Waits until the state satisfies `reached`.
+    pub async fn wait_until(&self, reached: impl FnMut(&State) -> bool) {
         // The sender is ours, so there is no error.
-        let _ = self.now.subscribe().wait_for(reached).await;
+        let _ = self.state.subscribe().wait_for(reached).await;
     }
 
-    /// What a call waits on before it starts.
+    /// The back pressure that a call obeys before it starts.
     pub fn pressure(&self) -> Pressure {
-        Pressure::new(self.now.subscribe())
+        Pressure::new(self.state.subscribe())
     }
 
     fn books(&self) -> MutexGuard<'_, Books> {
         self.books.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn tell(&self, books: &Books) {
+    fn publish(&self, books: &Books) {
         let unsent = books.buffer.len() + books.writing;
-        let now = Now {
+        let state = State {
             full: unsent > UNSENT_BYTES_MAX,
             crowded: books.live.len() >= LIVE_MAX || books.live_bytes > LIVE_BYTES_MAX,
             idle: books.live.is_empty(),
             sent: unsent == 0,
             broken: books.broken,
         };
-        self.now.send_if_modified(|before| std::mem::replace(before, now) != now);
+        self.state.send_if_modified(|before| std::mem::replace(before, state) != state);
     }
 }
 

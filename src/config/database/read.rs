@@ -62,7 +62,7 @@ struct Parts {
 /// # Errors
 /// `invalid` naming the setting that cannot be used.
 pub fn databases(sources: &Sources, environment: &Environment) -> Result<Vec<DatabaseConfig>, Error> {
-    let descriptions = sources.beginning(DATABASE_DESCRIPTIONS);
+    let descriptions = sources.with_prefix(DATABASE_DESCRIPTIONS);
     let describe = |name: &str| {
         descriptions.iter().find(|(suffix, _)| suffix.eq_ignore_ascii_case(name)).map(|(_, found)| found.text.clone())
     };
@@ -70,7 +70,7 @@ pub fn databases(sources: &Sources, environment: &Environment) -> Result<Vec<Dat
     if let Some(url) = main_url(sources, environment)? {
         databases.push(DatabaseConfig { name: "main".to_owned(), description: describe("main"), url: url.into() });
     }
-    for (suffix, found) in sources.beginning(MORE_DATABASES) {
+    for (suffix, found) in sources.with_prefix(MORE_DATABASES) {
         let name = suffix.to_ascii_lowercase();
         if databases.iter().any(|database| database.name == name) {
             return Err(

@@ -14,7 +14,7 @@ const KEPT_BYTES: usize = 1 << 20;
 pub enum Line {
     /// Its bytes, without white space around them; never empty.
     Text(Vec<u8>),
-    /// It was longer than [`LINE_BYTES_MAX`]: the ids of the requests in it, as JSON. Said once, as soon as they are known.
+    /// It was longer than [`LINE_BYTES_MAX`]: the ids of the requests in it, as JSON. Reported once, as soon as they are known.
     Oversize(Vec<Box<str>>),
 }
 
@@ -37,8 +37,8 @@ enum Skipping {
     No,
     /// It is read for ids.
     Reading(Ids),
-    /// All is said.
-    Said,
+    /// It is reported; nothing more is read of it.
+    Reported,
 }
 
 impl Lines {
@@ -79,13 +79,13 @@ impl Lines {
             let rest = self.buffer.get(self.searched..).unwrap_or_default();
             let Some(found) = memchr::memchr(b'\n', rest) else {
                 self.searched = self.buffer.len();
-                return self.unfinished();
+                return self.without_break();
             };
             let line = self.start..self.searched + found;
             self.searched = line.end + 1;
             self.start = self.searched;
             match std::mem::take(&mut self.skipping) {
-                Skipping::Said => continue,
+                Skipping::Reported => continue,
                 Skipping::Reading(ids) => return Some(self.oversize(ids, line)),
                 Skipping::No if self.is_too_long(&line) => return Some(self.oversize(Ids::default(), line)),
                 Skipping::No => {}
@@ -108,7 +108,7 @@ impl Lines {
         Line::Oversize(ids.end())
     }
 
-    fn unfinished(&mut self) -> Option<Line> {
+    fn without_break(&mut self) -> Option<Line> {
         let line = self.start..self.buffer.len();
         if matches!(self.skipping, Skipping::No) {
             if self.is_too_long(&line) {
@@ -126,7 +126,7 @@ impl Lines {
         self.buffer = Vec::new();
         self.start = 0;
         self.searched = 0;
-        match std::mem::replace(&mut self.skipping, Skipping::Said) {
+        match std::mem::replace(&mut self.skipping, Skipping::Reported) {
             Skipping::Reading(ids) if ids.is_done() || self.ended => Some(Line::Oversize(ids.end())),
             before => {
                 self.skipping = before;

@@ -8,11 +8,11 @@ use crate::mcp::traffic::Traffic;
 /// A buffer that grew beyond this is not kept.
 const KEPT_BYTES: usize = 1 << 20;
 
-/// Writes what comes until the end, or until nobody reads.
+/// Writes until the stream is closed, or its reader has gone.
 pub async fn run(output: Output, traffic: Arc<Traffic>) {
     let mut empty = Vec::new();
     loop {
-        let Some(buffer) = traffic.take(empty) else { return };
+        let Some(buffer) = traffic.take_unsent(empty) else { return };
         if buffer.is_empty() {
             empty = buffer;
             traffic.wake.notified().await;

@@ -157,8 +157,7 @@ fn absolute(mut path: Path, module: &Path, modules: &BTreeMap<Path, &File>) -> O
 /// The modules that a path leads to: the one it names, and on by what that one re-exports.
 fn targets(mut path: Path, modules: &BTreeMap<Path, &File>, used: &BTreeMap<&Path, Vec<(Path, String)>>) -> Vec<Path> {
     let mut targets = Vec::new();
-    loop {
-        let Some(length) = (0..=path.len()).rev().find(|length| modules.contains_key(&path[..*length])) else { break };
+    while let Some(length) = (0..=path.len()).rev().find(|length| modules.contains_key(&path[..*length])) {
         let rest = path.split_off(length);
         if targets.contains(&path) {
             break;
@@ -166,10 +165,8 @@ fn targets(mut path: Path, modules: &BTreeMap<Path, &File>, used: &BTreeMap<&Pat
         let next = rest.first().and_then(|first| used[&path].iter().find(|(_, name)| name == first));
         let next = next.map(|(origin, _)| [origin, &rest[1..]].concat());
         targets.push(path);
-        match next {
-            Some(next) => path = next,
-            None => break,
-        }
+        let Some(next) = next else { break };
+        path = next;
     }
     targets
 }

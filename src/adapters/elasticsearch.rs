@@ -11,7 +11,6 @@ mod fields;
 mod find;
 mod lines;
 mod names;
-mod ordered;
 mod pace;
 mod wire;
 

@@ -17,10 +17,11 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
-use self::tidy::Pairs;
-
 use super::answer::FAILURE;
-use crate::{domain::idempotency::Key, error::Error};
+use crate::{
+    domain::{idempotency::Key, json::Members},
+    error::Error,
+};
 
 pub use self::{moment::Moment, shape::Shapes};
 
@@ -109,13 +110,13 @@ pub fn split_key(text: &str) -> Result<(Option<String>, Cow<'_, str>), Error> {
         idempotency_key: Option<String>,
     }
     // What is no object is refused by the tool.
-    let Ok(Pairs(pairs)) = serde_json::from_str(text) else { return Ok((None, Cow::Borrowed(text))) };
+    let Ok(Members(pairs)) = serde_json::from_str::<Members<&RawValue>>(text) else { return Ok((None, Cow::Borrowed(text))) };
     let (own, rest): (Vec<_>, Vec<_>) = pairs.into_iter().partition(|(name, _)| name == IDEMPOTENCY_KEY);
     if own.is_empty() {
         return Ok((None, Cow::Borrowed(text)));
     }
-    let text_of = |pairs: &[(Cow<'_, str>, &RawValue)]| {
-        tidy::object_text(pairs.iter().map(|(name, value)| (name.as_ref(), value.get())))
+    let text_of = |pairs: &[(String, &RawValue)]| {
+        tidy::object_text(pairs.iter().map(|(name, value)| (name.as_str(), value.get())))
     };
     let key: Key = read(&text_of(&own), &[])?;
     Ok((key.idempotency_key, Cow::Owned(text_of(&rest))))

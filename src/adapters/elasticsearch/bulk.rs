@@ -7,12 +7,11 @@ use serde_json::value::RawValue;
 
 use super::{
     failure::Exception,
-    ordered::Ordered,
     wire::{Body, Request, Wire, segment},
 };
 use crate::{
     domain::{
-        json,
+        json::{self, Members},
         search::{FailedDocument, Indexed, NewDocuments, ids},
     },
     error::{Code, Error},
@@ -32,7 +31,7 @@ struct Entry<'a> {
 
 #[derive(Deserialize)]
 struct Answered {
-    items: Vec<Ordered<Item>>,
+    items: Vec<Members<Item>>,
 }
 
 #[derive(Deserialize)]
@@ -84,7 +83,7 @@ pub(super) async fn index(wire: &Wire, new: &NewDocuments, is_stream: bool, time
     Ok(indexed)
 }
 
-async fn write(wire: &Wire, new: &NewDocuments, body: String, left: Duration) -> Result<Vec<Ordered<Item>>, Error> {
+async fn write(wire: &Wire, new: &NewDocuments, body: String, left: Duration) -> Result<Vec<Members<Item>>, Error> {
     if left.is_zero() {
         return Err(Error::new(Code::Timeout, "there was no time left for it; it was not sent"));
     }
@@ -123,8 +122,8 @@ fn body(entries: &[Entry<'_>], is_stream: bool) -> (String, usize) {
     (body, taken)
 }
 
-fn note(indexed: &mut Indexed, entries: &[Entry<'_>], items: Vec<Ordered<Item>>) {
-    let mut items = items.into_iter().filter_map(|Ordered(actions)| actions.into_iter().next().map(|(_, item)| item));
+fn note(indexed: &mut Indexed, entries: &[Entry<'_>], items: Vec<Members<Item>>) {
+    let mut items = items.into_iter().filter_map(|Members(actions)| actions.into_iter().next().map(|(_, item)| item));
     for entry in entries {
         let failed = |code, reason| FailedDocument { position: entry.position, id: entry.id.clone(), code, reason };
         match items.next() {

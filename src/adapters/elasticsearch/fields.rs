@@ -5,12 +5,11 @@ use serde_json::value::RawValue;
 
 use super::{
     failure,
-    ordered::Ordered,
     wire::{Request, Wire},
 };
 use crate::{
     domain::{
-        json,
+        json::{self, Members},
         search::{Field, Mapping},
     },
     error::Error,
@@ -46,11 +45,11 @@ struct Parts {
 #[derive(Deserialize, Default)]
 #[serde(default)]
 struct Level {
-    properties: Ordered<Box<RawValue>>,
+    properties: Members<Box<RawValue>>,
     r#type: Option<String>,
     analyzer: Option<String>,
     format: Option<String>,
-    fields: Ordered<Box<RawValue>>,
+    fields: Members<Box<RawValue>>,
     /// Of an alias.
     path: Option<String>,
 }
@@ -58,7 +57,7 @@ struct Level {
 /// The mapping of an index, or of all indices behind an alias.
 pub(super) async fn mapping(wire: &Wire, target: &str, given: &str) -> Result<Mapping, Error> {
     let answer = wire.ask(Request::get(format!("{target}/_mapping"), &[("expand_wildcards", "open,hidden")])).await?;
-    let indices: Ordered<Index> = answer.read()?;
+    let indices: Members<Index> = answer.read()?;
     let mut fields: Vec<Field> = Vec::new();
     for (_, index) in &indices.0 {
         let level = read(&index.mappings)?;
@@ -89,7 +88,7 @@ pub(super) async fn mapping(wire: &Wire, target: &str, given: &str) -> Result<Ma
 pub(super) async fn partial(wire: &Wire, target: &str) -> Result<Vec<String>, Error> {
     let query = [("filter_path", "*.mappings._source"), ("expand_wildcards", "open,hidden")];
     let answer = wire.ask(Request::get(format!("{target}/_mapping"), &query)).await?;
-    let indices: Ordered<Kept> = answer.read()?;
+    let indices: Members<Kept> = answer.read()?;
     let kept = indices.0.into_iter();
     let parts = kept.filter(|(_, Kept { mappings: KeptBy { source } })| {
         !(source.includes.is_empty() && source.excludes.is_empty())

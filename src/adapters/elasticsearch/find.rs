@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use elasticsearch::http::Method;
-use serde::Deserialize;
+use serde::{Deserialize, de::IgnoredAny};
 use serde_json::value::RawValue;
 
 use super::{
@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     domain::{
-        json::{self, Json},
+        json::{self, Json, Members},
         search::{After, Document, Found, Hit, Query, Search},
     },
     error::{Code, Error},
@@ -324,7 +324,11 @@ fn keys(sort: &Json) -> Result<(String, usize), Error> {
     for item in &items {
         count += match item.get().as_bytes().first() {
             Some(b'"') => 1,
-            Some(b'{') => super::ordered::keys(item).map_err(|error| refuse().cause(error))?.len(),
+            Some(b'{') => {
+                let keys: Members<IgnoredAny> =
+                    serde_json::from_str(item.get()).map_err(|error| refuse().cause(error))?;
+                keys.0.len()
+            }
             _ => return Err(refuse()),
         };
     }

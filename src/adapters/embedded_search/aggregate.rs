@@ -19,10 +19,9 @@ use super::{
     matched::{self, Match, Of, Values},
     query::Compiler,
     search::View,
-    source::Object,
 };
 use crate::{
-    domain::json::{self, Json},
+    domain::json::{self, Json, Members},
     error::{Code, Error},
 };
 
@@ -150,7 +149,7 @@ impl Input {
 }
 
 fn object(entries: Vec<(String, Json)>) -> Json {
-    json::of(&Object(entries))
+    json::of(&Members(entries))
 }
 
 fn entry<T: serde::Serialize + ?Sized>(name: &str, value: &T) -> (String, Json) {

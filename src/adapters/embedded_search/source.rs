@@ -1,50 +1,11 @@
 //! Parts of a document, each byte as it was written.
 
-use std::fmt;
-
-use serde::{
-    de::{Deserialize, Deserializer, MapAccess, Visitor},
-    ser::{Serialize, SerializeMap, Serializer},
-};
 use serde_json::value::RawValue;
 
 use crate::domain::{
-    json::{self, Json},
+    json::{self, Json, Members},
     search::access::matches,
 };
-
-/// An object whose values are left as text, in its order.
-pub(super) struct Object(pub(super) Vec<(String, Json)>);
-
-impl<'de> Deserialize<'de> for Object {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Fields;
-        impl<'de> Visitor<'de> for Fields {
-            type Value = Object;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Object, A::Error> {
-                let mut fields = Vec::new();
-                while let Some(entry) = entries.next_entry()? {
-                    fields.push(entry);
-                }
-                Ok(Object(fields))
-            }
-        }
-        deserializer.deserialize_map(Fields)
-    }
-}
-
-impl Serialize for Object {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(self.0.len()))?;
-        for (name, value) in &self.0 {
-            map.serialize_entry(name, value)?;
-        }
-        map.end()
-    }
-}
 
 /// The document as stored; of `fields`, when there are some, only those (`*` allowed).
 pub(super) fn filtered(source: String, fields: &[String]) -> Json {
@@ -52,7 +13,7 @@ pub(super) fn filtered(source: String, fields: &[String]) -> Json {
     if fields.is_empty() {
         return whole;
     }
-    kept("", &whole, fields).unwrap_or_else(|| json::of(&Object(Vec::new())))
+    kept("", &whole, fields).unwrap_or_else(|| json::of(&Members::<Json>::default()))
 }
 
 /// What is left of a value at `path`; `None` when nothing is.
@@ -62,7 +23,7 @@ fn kept(path: &str, value: &RawValue, fields: &[String]) -> Option<Json> {
     }
     match value.get().as_bytes().first() {
         Some(b'{') => {
-            let Object(entries) = serde_json::from_str(value.get()).ok()?;
+            let Members(entries) = serde_json::from_str::<Members<Json>>(value.get()).ok()?;
             let left: Vec<(String, Json)> = entries
                 .into_iter()
                 .filter_map(|(name, value)| {
@@ -70,7 +31,7 @@ fn kept(path: &str, value: &RawValue, fields: &[String]) -> Option<Json> {
                     kept(&inner, &value, fields).map(|value| (name, value))
                 })
                 .collect();
-            (path.is_empty() || !left.is_empty()).then(|| json::of(&Object(left)))
+            (path.is_empty() || !left.is_empty()).then(|| json::of(&Members(left)))
         }
         Some(b'[') => {
             let items: Vec<Json> = serde_json::from_str(value.get()).ok()?;

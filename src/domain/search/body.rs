@@ -10,7 +10,10 @@ use serde::{
 };
 use serde_json::{Value, value::RawValue};
 
-use super::{super::json::Json, Query};
+use super::{
+    super::json::{Json, Members},
+    Query,
+};
 use crate::error::Error;
 
 /// Objects and lists inside each other.
@@ -68,7 +71,7 @@ pub fn read_query(query: Json) -> Result<Query, Error> {
             .hint(r#"for example {"match":{"name":"mouse"}}; plain words go into `text`"#));
     }
     check("query", &query)?;
-    let keys = keys(text)?;
+    let keys: Members<Json> = serde_json::from_str(text).map_err(|error| unreadable("query", &error))?;
     let names: Vec<&str> = keys.0.iter().map(|(name, _)| name.as_str()).collect();
     match keys.0.as_slice() {
         [] => return Ok(Query::All),
@@ -179,26 +182,6 @@ pub(super) fn unreadable(argument: &'static str, error: &serde_json::Error) -> E
     let sentence = error.to_string();
     let sentence = sentence.split(" at line ").next().unwrap_or_default().to_owned();
     Error::invalid(argument, format!("`{argument}` cannot be read: {sentence}"))
-}
-
-struct Keys(Vec<(String, Json)>);
-
-fn keys(object: &str) -> Result<Keys, Error> {
-    struct Members;
-    impl<'de> Visitor<'de> for Members {
-        type Value = Keys;
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("an object")
-        }
-        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Keys, A::Error> {
-            let mut members = Vec::new();
-            while let Some(member) = map.next_entry()? {
-                members.push(member);
-            }
-            Ok(Keys(members))
-        }
-    }
-    serde_json::Deserializer::from_str(object).deserialize_map(Members).map_err(|error| unreadable("query", &error))
 }
 
 /// Where the walk is, and why it ended.

@@ -2,10 +2,7 @@
 
 mod layout;
 
-use std::{borrow::Cow, fmt};
-
-use serde::de::{Deserializer, MapAccess, Visitor};
-use serde_json::value::RawValue;
+use std::borrow::Cow;
 
 use self::layout::Layout;
 pub use self::layout::sources;
@@ -97,34 +94,6 @@ impl Columns {
         }
         out.extend_from_slice(b"\r\n");
         is_whole
-    }
-}
-
-/// The members of an object in their order, also when a name comes twice.
-struct Members<'a>(Vec<(String, &'a RawValue)>);
-
-impl<'a> Members<'a> {
-    fn read(text: &'a str) -> Option<Self> {
-        let mut deserializer = serde_json::Deserializer::from_str(text);
-        deserializer.deserialize_map(MembersVisitor).ok()
-    }
-}
-
-struct MembersVisitor;
-
-impl<'de> Visitor<'de> for MembersVisitor {
-    type Value = Members<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut members = Vec::with_capacity(map.size_hint().unwrap_or(16));
-        while let Some(member) = map.next_entry::<String, &'de RawValue>()? {
-            members.push(member);
-        }
-        Ok(Members(members))
     }
 }
 

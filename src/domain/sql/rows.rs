@@ -1,11 +1,10 @@
 //! Rows as callers give them: JSON objects, read without turning any number into a double, and with what no database can take named per row.
 
-use std::{borrow::Cow, fmt};
+use std::borrow::Cow;
 
-use serde::de::{Deserializer as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::domain::json::Json;
+use crate::domain::json::{Json, Members, Name};
 
 /// Why a row cannot be written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,14 +32,10 @@ impl Fault {
 /// The fault `take` answers, or 22P02 or 22P05 when the row itself cannot be read.
 pub fn read<'row>(
     row: &'row str,
-    take: impl FnMut(Cow<'row, str>, &'row str) -> Result<(), Fault>,
+    mut take: impl FnMut(Cow<'row, str>, &'row str) -> Result<(), Fault>,
 ) -> Result<(), Fault> {
-    let mut fault = None;
-    let mut parser = serde_json::Deserializer::from_str(row);
-    match parser.deserialize_map(Reader { take, fault: &mut fault }) {
-        Ok(()) => Ok(()),
-        Err(error) => Err(fault.unwrap_or_else(|| unreadable(&error))),
-    }
+    let members: Members<&RawValue, Name<'_>> = serde_json::from_str(row).map_err(|error| unreadable(&error))?;
+    members.0.into_iter().try_for_each(|(Name(name), value)| take(name, value.get()))
 }
 
 /// What is wrong with the characters of a JSON value: NUL, or half of a surrogate pair, neither of which any text column holds.
@@ -127,34 +122,6 @@ fn unreadable(error: &serde_json::Error) -> Fault {
         if code == "22P05" { "unsupported Unicode escape sequence" } else { "invalid input syntax for type json" };
     Fault { column: None, code: code.to_owned(), reason: reason.to_owned(), detail: None }
 }
-
-struct Reader<'fault, Take> {
-    take: Take,
-    fault: &'fault mut Option<Fault>,
-}
-
-impl<'row, Take: FnMut(Cow<'row, str>, &'row str) -> Result<(), Fault>> Visitor<'row> for Reader<'_, Take> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<Map: MapAccess<'row>>(mut self, mut map: Map) -> Result<(), Map::Error> {
-        while let Some(Key(key)) = map.next_key()? {
-            let value: &'row RawValue = map.next_value()?;
-            if let Err(fault) = (self.take)(key, value.get()) {
-                *self.fault = Some(fault);
-                return Err(serde::de::Error::custom("refused"));
-            }
-        }
-        Ok(())
-    }
-}
-
-/// A key, borrowed unless it has escapes.
-#[derive(serde::Deserialize)]
-struct Key<'row>(#[serde(borrow)] Cow<'row, str>);
 
 #[cfg(test)]
 mod tests {

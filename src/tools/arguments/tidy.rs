@@ -1,12 +1,8 @@
 //! Arguments as models and hosts write them become arguments as tools read them, before anything else looks at them. What a value means is
 //! never guessed: what is not plain stays as it is, and the tool refuses it.
 
-use std::{borrow::Cow, fmt};
+use std::borrow::Cow;
 
-use serde::{
-    Deserialize, Deserializer,
-    de::{MapAccess, Visitor},
-};
 use serde_json::value::RawValue;
 
 use super::{
@@ -14,7 +10,7 @@ use super::{
     number,
     shape::{Keeps, Kind, Shape, Shapes},
 };
-use crate::error::Error;
+use crate::{domain::json::Members, error::Error};
 
 /// Longer texts hold no number, no word of a list, and are not empty.
 const WORD_BYTES_MAX: usize = 256;
@@ -55,22 +51,22 @@ enum Tidied {
     LeftOut,
 }
 
-type Members = std::collections::HashMap<String, std::sync::Arc<Shape>>;
+type MemberShapes = std::collections::HashMap<String, std::sync::Arc<Shape>>;
 
 /// The object with its members tidied; None when all stay as they are.
-fn object(text: &str, shapes: &Members, path: &str) -> Result<Option<String>, Error> {
-    let Ok(Pairs(pairs)) = serde_json::from_str(text) else { return Ok(None) };
+fn object(text: &str, shapes: &MemberShapes, path: &str) -> Result<Option<String>, Error> {
+    let Ok(Members(pairs)) = serde_json::from_str::<Members<&RawValue>>(text) else { return Ok(None) };
     let mut written = Vec::with_capacity(pairs.len());
     let mut changed = false;
     for (name, value) in &pairs {
-        let tidied = match shapes.get(name.as_ref()) {
+        let tidied = match shapes.get(name) {
             Some(shape) => shape.tidy(value.get(), &joined(path, name))?,
             None => Tidied::AsItIs,
         };
         changed |= !matches!(tidied, Tidied::AsItIs);
         match tidied {
-            Tidied::AsItIs => written.push((name.as_ref(), Cow::Borrowed(value.get()))),
-            Tidied::Written(value) => written.push((name.as_ref(), Cow::Owned(value))),
+            Tidied::AsItIs => written.push((name.as_str(), Cow::Borrowed(value.get()))),
+            Tidied::Written(value) => written.push((name.as_str(), Cow::Owned(value))),
             Tidied::LeftOut => {}
         }
     }
@@ -226,29 +222,4 @@ fn replaced(value: &str, by: String) -> Tidied {
 /// The argument that a place inside of it belongs to.
 fn top(path: &str) -> String {
     path.split(['.', '[']).next().unwrap_or(path).to_owned()
-}
-
-/// The members of an object in their order, also those that are given twice.
-pub(super) struct Pairs<'a>(pub(super) Vec<(Cow<'a, str>, &'a RawValue)>);
-
-impl<'de> Deserialize<'de> for Pairs<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct InOrder;
-        impl<'de> Visitor<'de> for InOrder {
-            type Value = Pairs<'de>;
-
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut pairs = Vec::new();
-                while let Some(pair) = map.next_entry()? {
-                    pairs.push(pair);
-                }
-                Ok(Pairs(pairs))
-            }
-        }
-        deserializer.deserialize_map(InOrder)
-    }
 }

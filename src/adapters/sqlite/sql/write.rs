@@ -1,12 +1,6 @@
 //! One row on its way into a table: read from JSON, held to the table, and the reason when it cannot be written.
 
-use std::{borrow::Cow, fmt};
-
 use rusqlite::{Connection, types::Value};
-use serde::{
-    Deserialize, Deserializer,
-    de::{MapAccess, Visitor},
-};
 use serde_json::value::RawValue;
 
 use super::{
@@ -15,7 +9,11 @@ use super::{
 };
 use crate::{
     adapters::sqlite::{call::Call, decimal, failure},
-    domain::{names::nearest, sql::hints},
+    domain::{
+        json::{Members, Name},
+        names::nearest,
+        sql::hints,
+    },
     error::{Code, Error, Place},
 };
 
@@ -52,39 +50,12 @@ impl Refusal {
 /// Values to write: places of columns in the table, ascending, each with its value.
 pub(super) type Values = Vec<(usize, Value)>;
 
-/// The fields of a JSON object, unread.
-struct Fields<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
-
-impl<'de> Deserialize<'de> for Fields<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Reader;
-        impl<'de> Visitor<'de> for Reader {
-            type Value = Fields<'de>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Fields<'de>, M::Error> {
-                let mut fields = Vec::new();
-                while let Some(entry) = map.next_entry::<Name<'de>, &'de RawValue>()? {
-                    fields.push((entry.0.0, entry.1));
-                }
-                Ok(Fields(fields))
-            }
-        }
-        deserializer.deserialize_map(Reader)
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(transparent)]
-struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
-
 /// Reads a row.
 pub(super) fn values(table: &Table, row: &RawValue) -> Result<Values, Refusal> {
-    let fields: Fields<'_> = serde_json::from_str(row.get())
+    let fields: Members<&RawValue, Name<'_>> = serde_json::from_str(row.get())
         .map_err(|_| Refusal::new(None, "22P02", "invalid input syntax for type json".to_owned()))?;
     let mut values: Values = Vec::with_capacity(fields.0.len());
-    for (name, json) in fields.0 {
+    for (Name(name), json) in fields.0 {
         let exact = table.columns.iter().position(|column| column.name == name);
         let place = exact.or_else(|| table.columns.iter().position(|column| column.name.eq_ignore_ascii_case(&name)));
         let Some((place, column)) = place.and_then(|place| Some((place, table.columns.get(place)?))) else {

@@ -7,8 +7,11 @@ use std::{
 
 use serde_json::value::RawValue;
 
-use super::{Members, keeps, on_one_line, shown};
-use crate::domain::{json, search::Mapping};
+use super::{keeps, on_one_line, shown};
+use crate::domain::{
+    json::{self, Members},
+    search::Mapping,
+};
 
 /// Arrays and objects inside each other that are followed.
 const DEPTH_MAX: usize = 64;
@@ -111,7 +114,7 @@ impl Layout {
         let deeper = Position { depth: at.depth + 1, ..at };
         match value.as_bytes().first() {
             Some(b'{') if at.depth < DEPTH_MAX => {
-                if let Some(members) = Members::read(value) {
+                if let Ok(members) = serde_json::from_str::<Members<&RawValue>>(value) {
                     return members.0.into_iter().for_each(|(name, value)| self.sort_out(&name, value, deeper, row));
                 }
             }

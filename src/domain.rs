@@ -15,5 +15,6 @@ pub mod sessions;
 pub mod sql;
 pub mod tasks;
 pub mod text;
+pub mod values;
 pub mod webhooks;
 pub mod workflows;

@@ -4,13 +4,15 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
+use super::values::decimal::DecimalText;
+
 /// Millionths of a US dollar; never negative.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Micros(pub i64);
 
 /// Digits after the point.
-const DIGITS: usize = 6;
+const DIGITS: i32 = 6;
 /// Whole dollars at the most: a billion.
 const DOLLARS_MAX: i64 = 1_000_000_000;
 
@@ -23,39 +25,12 @@ impl FromStr for Micros {
 
     /// Reads a decimal number of dollars as JSON writes one, `2.5` or `1e-3`, exactly.
     fn from_str(text: &str) -> Result<Self, NoAmount> {
-        let (digits, exponent) = match text.split_once(['e', 'E']) {
-            Some((digits, exponent)) => (digits, exponent.parse::<i32>().map_err(|_| NoAmount)?),
-            None => (text, 0),
-        };
-        let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
-        if whole.is_empty() || !whole.bytes().chain(fraction.bytes()).all(|byte| byte.is_ascii_digit()) {
-            return Err(NoAmount);
-        }
-        // The number is `all` × 10^(exponent − digits of the fraction); in millionths, 10^6 more.
-        let all = format!("{whole}{fraction}");
-        let shift = exponent
-            .checked_add(i32::try_from(DIGITS).map_err(|_| NoAmount)?)
-            .and_then(|shift| shift.checked_sub(i32::try_from(fraction.len()).ok()?))
-            .ok_or(NoAmount)?;
-        let all = all.trim_start_matches('0');
-        if all.is_empty() {
-            return Ok(Self(0));
-        }
-        let micros = if shift >= 0 {
-            let zeros = usize::try_from(shift).ok().filter(|zeros| all.len() + zeros <= 18).ok_or(NoAmount)?;
-            format!("{all}{}", "0".repeat(zeros))
-        } else {
-            // Finer than a millionth is rounded nowhere: it must be zero.
-            let cut = usize::try_from(-i64::from(shift)).map_err(|_| NoAmount)?;
-            let kept = all.len().checked_sub(cut).ok_or(NoAmount)?;
-            let (kept, rest) = all.split_at(kept);
-            if kept.is_empty() || rest.bytes().any(|byte| byte != b'0') {
-                return Err(NoAmount);
-            }
-            kept.to_owned()
-        };
-        let micros = micros.parse::<i64>().map_err(|_| NoAmount)?;
-        if micros > DOLLARS_MAX * 1_000_000 { Err(NoAmount) } else { Ok(Self(micros)) }
+        let number = DecimalText::parse(text).filter(|_| text.starts_with(|first: char| first.is_ascii_digit()));
+        let micros = number.and_then(|number| {
+            let exponent = number.exponent + DIGITS;
+            DecimalText { exponent, ..number }.integer()
+        });
+        micros.filter(|micros| *micros <= DOLLARS_MAX * 1_000_000).map(Self).ok_or(NoAmount)
     }
 }
 

@@ -1,7 +1,6 @@
 //! SQL databases: what can be asked of one, and what it answers.
 
 pub mod column_types;
-pub mod decimal;
 pub mod filter;
 pub mod guard;
 pub mod hints;

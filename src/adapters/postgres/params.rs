@@ -10,10 +10,7 @@ use tokio_postgres::types::{Format, IsNull, Kind, ToSql, Type, to_sql_checked};
 
 use super::values::behind_domains;
 use crate::{
-    domain::{
-        json::Json,
-        sql::{decimal::Decimal, rows},
-    },
+    domain::{json::Json, sql::rows, values::decimal::DecimalText},
     error::Error,
 };
 
@@ -106,7 +103,7 @@ pub fn text_of(value: &Json, of: &Type, argument: &str) -> Result<Parameter, Err
 
 /// The digits of a whole number, however it is spelt.
 fn whole(text: &str) -> Option<String> {
-    let number = Decimal::parse(text).filter(|number| number.scale() == 0)?;
+    let number = DecimalText::parse(text).filter(|number| number.scale() == 0)?;
     number.integer().map(|number| number.to_string())
 }
 

@@ -4,7 +4,7 @@
 //! RFC 3339 in UTC with milliseconds (microseconds where there are some); bytea is base64; json and jsonb stand as JSON; arrays are JSON
 //! arrays. Every other type is its text, which the server makes: see [`Rendering::expression`].
 
-mod decimal;
+pub mod decimal;
 mod moment;
 
 use base64::{Engine, engine::general_purpose::STANDARD};

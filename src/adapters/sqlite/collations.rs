@@ -4,7 +4,8 @@ use std::cmp::Ordering;
 
 use rusqlite::{Connection, functions::FunctionFlags, types::ValueRef};
 
-use super::{decimal::Decimal, functions, instants, money};
+use super::{decimal, functions, instants, money};
+use crate::domain::values::decimal::Decimal;
 
 /// Orders numbers that are kept as text.
 pub(super) const DECIMAL: &str = "callboard_decimal";
@@ -13,7 +14,7 @@ pub(super) const INSTANT: &str = "callboard_instant";
 
 /// Makes the collations and the functions behind `count_rows` known to a connection.
 pub(super) fn register(connection: &Connection) -> rusqlite::Result<()> {
-    connection.create_collation(DECIMAL, |a, b| by_key(Decimal::parse(a), Decimal::parse(b), a, b))?;
+    connection.create_collation(DECIMAL, |a, b| by_key(decimal::parse(a), decimal::parse(b), a, b))?;
     connection.create_collation(INSTANT, |a, b| by_key(instants::key(a), instants::key(b), a, b))?;
     let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC | FunctionFlags::SQLITE_INNOCUOUS;
     connection.create_scalar_function("callboard_compare", 2, flags, |context| {

@@ -16,9 +16,10 @@ use rusqlite::{
     types::{Value, ValueRef},
 };
 
-use super::{decimal::Decimal, instants};
+use super::instants;
 use crate::{
     clock::{Clock, SystemClock},
+    domain::values::decimal::Decimal,
     ids,
 };
 

@@ -8,7 +8,8 @@ use rusqlite::{
     types::{Value, ValueRef},
 };
 
-use super::decimal::{DOUBLE_DIGITS, Decimal, NEAREST_DIGITS};
+use super::decimal::{DOUBLE_DIGITS, NEAREST_DIGITS};
+use crate::domain::values::decimal::Decimal;
 
 /// The function behind a minus before a column of long numbers.
 pub(super) const NEGATED: &str = "callboard_negated";
@@ -213,7 +214,7 @@ impl Sum {
             if !EXACT.get() || self.computed > 0 || digits <= DOUBLE_DIGITS as i64 {
                 return nearest.nearest();
             }
-            let wanted = usize::try_from(digits).unwrap_or(0).max(NEAREST_DIGITS) + 1;
+            let wanted = u32::try_from(digits).unwrap_or(0).max(NEAREST_DIGITS) + 1;
             self.exact.divided(rows, wanted).rounded(scale.max(AVERAGE_DIGITS - nearest.whole_digits())).kept()
         })
     }

@@ -176,10 +176,10 @@ fn numeric(negative: bool, digits: impl DoubleEndedIterator<Item = u8>, scale: i
 #[cfg(test)]
 mod tests {
     use super::numeric;
-    use crate::domain::sql::decimal::Decimal;
+    use crate::domain::values::decimal::DecimalText;
 
     fn groups(text: &str) -> (i16, u16, u16, Vec<i16>) {
-        let number = Decimal::parse(text).unwrap();
+        let number = DecimalText::parse(text).unwrap();
         let mut out = Vec::new();
         numeric(number.negative, number.digits(), number.written_scale(), &mut out).unwrap();
         let at = |place: usize| i16::from_be_bytes([out[place * 2], out[place * 2 + 1]]);

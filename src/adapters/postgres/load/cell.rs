@@ -7,10 +7,12 @@ use base64::{
 };
 
 use super::super::catalog::Column;
-use crate::domain::sql::{
-    decimal::Decimal,
-    moment::{self, Moment},
-    rows::{Fault, unescaped},
+use crate::domain::{
+    sql::{
+        moment::{self, Moment},
+        rows::{Fault, unescaped},
+    },
+    values::decimal::DecimalText,
 };
 
 /// What a column takes, as far as it matters here.
@@ -58,7 +60,7 @@ pub(in crate::adapters::postgres) enum Value<'row> {
     Bool(bool),
     Integer(i64),
     Float(f64, &'row str),
-    Number(Decimal<'row>, &'row str),
+    Number(DecimalText<'row>, &'row str),
     Uuid(u128, &'row str),
     Bytes(Vec<u8>),
     /// Days since 1970.
@@ -175,7 +177,7 @@ pub(super) fn look<'row>(scalar: Scalar, column: &str, type_name: &str, json: &'
             _ => Value::Raw(json),
         }),
         Scalar::Int2 | Scalar::Int4 | Scalar::Int8 => {
-            let integer = Decimal::parse(text).and_then(|number| number.integer());
+            let integer = DecimalText::parse(text).and_then(|number| number.integer());
             Ok(integer.filter(|value| fits(scalar, *value)).map_or(Value::Raw(json), Value::Integer))
         }
         Scalar::Numeric(scale) => numeric(scale, column, text, json),
@@ -210,7 +212,7 @@ fn fits(scalar: Scalar, value: i64) -> bool {
 
 /// PostgreSQL would round silently.
 fn numeric<'row>(scale: Option<i64>, column: &str, text: &'row str, json: &'row str) -> Result<Value<'row>, Fault> {
-    let Some(number) = Decimal::parse(text) else { return Ok(Value::Raw(json)) };
+    let Some(number) = DecimalText::parse(text) else { return Ok(Value::Raw(json)) };
     match scale {
         Some(kept) if number.rounds_at(kept) => {
             let reason = format!(
@@ -225,7 +227,7 @@ fn numeric<'row>(scale: Option<i64>, column: &str, text: &'row str, json: &'row 
 
 /// A whole number that the type cannot hold would come back as another one.
 fn float<'row>(scalar: Scalar, column: &str, text: &'row str, json: &'row str) -> Result<Value<'row>, Fault> {
-    let Some(number) = Decimal::parse(text) else { return Ok(Value::Raw(json)) };
+    let Some(number) = DecimalText::parse(text) else { return Ok(Value::Raw(json)) };
     let (value, name) = match scalar {
         Scalar::Float4 => (text.parse::<f32>().map(f64::from), "real"),
         _ => (text.parse::<f64>(), "double precision"),

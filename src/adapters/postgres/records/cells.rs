@@ -3,7 +3,13 @@
 use bytes::{BufMut, BytesMut};
 use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
 
-use crate::adapters::records::{Cell, Value};
+use crate::{
+    adapters::{
+        postgres::values,
+        records::{Cell, Value},
+    },
+    domain::values::decimal::DecimalText,
+};
 
 /// 2000-01-01 in microseconds since 1970: PostgreSQL counts from there.
 const EPOCH: i64 = 946_684_800_000_000;
@@ -123,31 +129,12 @@ impl<'a> FromSql<'a> for Found {
 
 /// `sum` of a bigint is a numeric: a whole one that a bigint can hold is an integer again, any other a double.
 fn numeric(raw: &[u8]) -> Result<Cell, Failure> {
-    let words: Vec<i16> = raw.chunks_exact(2).filter_map(|two| two.try_into().ok()).map(i16::from_be_bytes).collect();
-    let [_count, weight, sign, _scale, digits @ ..] = words.as_slice() else {
-        return Err("a numeric is cut off".into());
-    };
-    let negative = match *sign {
-        0 => false,
-        0x4000 => true,
-        _ => return Err("a numeric is not a number".into()),
-    };
-    let mut whole = Some(0_i128);
-    let mut real = 0.0_f64;
-    for (place, digit) in digits.iter().enumerate() {
-        let power = i32::from(*weight) - i32::try_from(place)?;
-        real += f64::from(*digit) * 10_000_f64.powi(power);
-        whole = match u32::try_from(power) {
-            Ok(power) => 10_000_i128
-                .checked_pow(power)
-                .and_then(|unit| unit.checked_mul((*digit).into()))
-                .and_then(|part| whole?.checked_add(part)),
-            Err(_) if *digit == 0 => whole,
-            Err(_) => None,
-        };
-    }
-    let whole = whole.and_then(|number| i64::try_from(if negative { -number } else { number }).ok());
-    Ok(whole.map_or(Cell::Real(if negative { -real } else { real }), Cell::Integer))
+    let text = values::decimal::text(raw).ok_or("a numeric is cut off")?;
+    let number = DecimalText::parse(&text).ok_or("a numeric is not a number")?;
+    Ok(match number.integer() {
+        Some(whole) => Cell::Integer(whole),
+        None => Cell::Real(text.parse()?),
+    })
 }
 
 #[cfg(test)]

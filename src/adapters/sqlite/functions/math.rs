@@ -7,7 +7,7 @@ use rusqlite::{
 };
 
 use super::{Answer, wrong};
-use crate::adapters::sqlite::decimal::Decimal;
+use crate::domain::values::decimal::Decimal;
 
 type Of = fn(f64) -> f64;
 type OfTwo = fn(f64, f64) -> f64;

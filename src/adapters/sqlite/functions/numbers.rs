@@ -6,7 +6,7 @@ use rusqlite::{
 };
 
 use super::{Answer, wrong};
-use crate::adapters::sqlite::decimal::Decimal;
+use crate::domain::values::decimal::Decimal;
 
 /// `div(a, b)`: the quotient without its fraction.
 pub(super) fn div(context: &Context<'_>) -> Answer {

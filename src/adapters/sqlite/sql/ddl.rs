@@ -142,7 +142,7 @@ pub(super) fn literal(value: &Value) -> String {
         Value::Integer(integer) => integer.to_string(),
         Value::Real(real) if real.is_infinite() => if *real > 0.0 { "9e999" } else { "-9e999" }.to_owned(),
         Value::Real(real) => {
-            decimal::Decimal::parse(&real.to_string()).map_or_else(|| real.to_string(), |number| number.text(0))
+            decimal::parse(&real.to_string()).map_or_else(|| real.to_string(), |number| number.text(0))
         }
         Value::Text(text) => format!("'{}'", text.replace('\'', "''")),
         Value::Blob(bytes) => format!("X'{}'", bytes.iter().map(|byte| format!("{byte:02X}")).collect::<String>()),

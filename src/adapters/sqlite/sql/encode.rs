@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use super::values;
 use crate::{
     adapters::sqlite::{
-        decimal::Decimal,
+        decimal,
         instants::{self, Wrong},
     },
     domain::sql::{
@@ -81,7 +81,7 @@ pub(super) fn comparable(raw: &str, base: BaseType) -> Result<Value, Fault> {
 pub(super) fn comparable_text(text: &str, base: BaseType) -> Result<Value, Fault> {
     match base {
         BaseType::SmallInt | BaseType::Integer | BaseType::BigInt => {
-            match Decimal::parse(text).map(|number| (number.value(), number)) {
+            match decimal::parse(text).map(|number| (number.value(), number)) {
                 // Beyond what integers reach, the nearest double is on the right side of all of them.
                 Some((Value::Text(_), number)) => Ok(number.nearest()),
                 Some((value, _)) => Ok(value),
@@ -106,7 +106,7 @@ pub(super) fn untyped(raw: &str) -> Result<Value, Fault> {
         "false" => Value::Integer(0),
         _ if raw.starts_with(['[', '{']) => Value::Text(raw.to_owned()),
         _ if raw.starts_with('"') => Value::Text(words(raw)?),
-        number => match Decimal::parse(number) {
+        number => match decimal::parse(number) {
             Some(number) => number.value(),
             None => return fault("22P02", format!("invalid input syntax for type numeric: \"{number}\"")),
         },
@@ -205,7 +205,7 @@ fn truth(text: &str) -> Option<bool> {
 /// Any exact spelling of a whole number: 12, "12", 12.0, 1e3.
 fn integer(text: &str, base: BaseType, least: i64, most: i64) -> Result<Value, Fault> {
     let digits = text.trim();
-    let Some(number) = Decimal::parse(digits).filter(|number| number.scale() == 0) else { return syntax(base, text) };
+    let Some(number) = decimal::parse(digits).filter(|number| number.scale() == 0) else { return syntax(base, text) };
     let whole = if number.whole_digits() > 20 { None } else { number.text(0).parse::<i64>().ok() };
     match whole {
         Some(integer) if (least..=most).contains(&integer) => Ok(Value::Integer(integer)),
@@ -221,14 +221,14 @@ fn double(text: &str, base: BaseType) -> Result<Value, Fault> {
         "nan" => return fault("22003", "this database cannot store NaN"),
         _ => {}
     }
-    let Some(number) = Decimal::parse(trimmed) else { return syntax(base, text) };
+    let Some(number) = decimal::parse(trimmed) else { return syntax(base, text) };
     let too_big = |value: f64| value.is_infinite() || base == BaseType::Real && value.abs() > f64::from(f32::MAX);
     let kept = |value: f64| if base == BaseType::Real { value as f32 as f64 } else { value };
     match trimmed.parse::<f64>() {
         // A whole number that the type cannot hold would come back as another one.
         Ok(value)
             if number.scale() == 0
-                && Decimal::parse(&kept(value).to_string()).as_ref() != Some(&number)
+                && decimal::parse(&kept(value).to_string()).as_ref() != Some(&number)
                 && !too_big(value) =>
         {
             let name = ColumnType { base, dimensions: 0, identity: None }.full_name();
@@ -243,7 +243,7 @@ fn double(text: &str, base: BaseType) -> Result<Value, Fault> {
 }
 
 fn numeric(text: &str, size: Option<(u16, u16)>) -> Result<Value, Fault> {
-    let Some(number) = Decimal::parse(text) else {
+    let Some(number) = decimal::parse(text) else {
         return match text.trim().to_ascii_lowercase().as_str() {
             "nan" => Ok(Value::Text("NaN".to_owned())),
             _ => syntax(BaseType::Numeric(None), text),

@@ -8,10 +8,13 @@ use serde_json::value::RawValue;
 
 use crate::{
     adapters::sqlite::{
-        decimal::{self, Decimal, MARK},
+        decimal::{self, MARK},
         instants,
     },
-    domain::sql::column_types::{BaseType, ColumnType},
+    domain::{
+        sql::column_types::{BaseType, ColumnType},
+        values::decimal::Decimal,
+    },
 };
 
 /// Integers beyond this are strings: readers of JSON make doubles of numbers.
@@ -90,7 +93,7 @@ fn numeric(out: &mut String, text: &str, size: Option<(u16, u16)>) {
 
 /// A number's text with at least so many digits after the point; any other text as it is.
 pub(super) fn padded(text: &str, scale: u16) -> String {
-    Decimal::parse(text).map_or_else(|| text.to_owned(), |number| number.text(scale.into()))
+    decimal::parse(text).map_or_else(|| text.to_owned(), |number| number.text(scale.into()))
 }
 
 fn whole(out: &mut String, integer: i64) {

@@ -1,0 +1,3 @@
+//! Values that every store has, read and written without losing a digit.
+
+pub mod decimal;

@@ -5,7 +5,6 @@ pub mod filter;
 pub mod guard;
 pub mod hints;
 pub mod lexer;
-pub mod moment;
 pub mod rows;
 pub mod table;
 

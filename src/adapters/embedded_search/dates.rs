@@ -2,6 +2,8 @@
 
 use chrono::{DateTime, Datelike, Days, FixedOffset, Months, NaiveDate, NaiveTime, TimeDelta, Timelike, Utc};
 
+use crate::domain::values::time::{self, Clock, digits};
+
 /// Formats of a field whose first value was written with slashes.
 pub(super) const SLASHED: &str = "yyyy/MM/dd HH:mm:ss||yyyy/MM/dd||epoch_millis";
 
@@ -27,8 +29,9 @@ fn span(text: &str, zone: FixedOffset) -> Option<(i64, i64)> {
     let (date, time) = text.split_once('T').map_or((text, None), |(date, time)| (date, Some(time)));
     let mut parts = date.splitn(3, '-');
     let year = digits(parts.next()?, 4)?;
-    let month = parts.next().map(|part| digits(part, 2)).transpose_all()?;
-    let day = parts.next().map(|part| digits(part, 2)).transpose_all()?;
+    // A part may be missing; one that cannot be read makes the text no date.
+    let mut next = || parts.next().map_or(Some(None), |part| digits(part, 2).map(Some));
+    let (month, day) = (next()?, next()?);
     let start = NaiveDate::from_ymd_opt(i32::try_from(year).ok()?, month.unwrap_or(1), day.unwrap_or(1))?;
     let Some(time) = time.filter(|time| !time.is_empty()) else {
         if time.is_some() && day.is_none() {
@@ -42,92 +45,32 @@ fn span(text: &str, zone: FixedOffset) -> Option<(i64, i64)> {
         return Some((moment(start, NaiveTime::MIN, zone)?, moment(next, NaiveTime::MIN, zone)? - 1));
     };
     day?;
-    let (clock, zone) = split_zone(time, zone)?;
-    let (time, width) = clock_time(clock)?;
-    let first = moment(start, time, zone)?;
-    Some((first, first + width - 1))
-}
-
-/// `Option<Option<T>>` where the outer says whether the part was given: an unreadable part is a failure, a missing one is not.
-trait TransposeAll<T> {
-    fn transpose_all(self) -> Option<Option<T>>;
-}
-
-impl<T> TransposeAll<T> for Option<Option<T>> {
-    fn transpose_all(self) -> Option<Option<T>> {
-        match self {
-            None => Some(None),
-            Some(None) => None,
-            Some(part) => Some(part),
-        }
-    }
-}
-
-fn digits(text: &str, length: usize) -> Option<u32> {
-    (text.len() == length && text.bytes().all(|byte| byte.is_ascii_digit())).then(|| text.parse().ok()).flatten()
+    within(start, time, zone)
 }
 
 fn moment(date: NaiveDate, time: NaiveTime, zone: FixedOffset) -> Option<i64> {
     Some(date.and_time(time).and_utc().timestamp_millis() - i64::from(zone.local_minus_utc()) * 1000)
 }
 
-/// A time of day, and how many milliseconds it leaves open.
-fn clock_time(text: &str) -> Option<(NaiveTime, i64)> {
-    let (whole, fraction) = match text.split_once(['.', ',']) {
-        Some((whole, fraction)) => (whole, Some(fraction)),
-        None => (text, None),
+/// The first and last millisecond of a time of day with or without a zone, which ends the text.
+fn within(date: NaiveDate, text: &str, zone: FixedOffset) -> Option<(i64, i64)> {
+    let (clock, rest) = Clock::read(text)?;
+    let zone = if rest.is_empty() { zone } else { FixedOffset::east_opt(time::offset(rest)?)? };
+    let open_ms = match clock {
+        Clock { fields: 1, .. } => 3_600_000,
+        Clock { fields: 2, .. } => 60_000,
+        Clock { digits: 0, .. } => 1_000,
+        Clock { digits: ..=9, .. } => 1,
+        _ => return None,
     };
-    let mut parts = whole.split(':');
-    let hour = digits(parts.next()?, 2)?;
-    let minute = parts.next().map(|part| digits(part, 2)).transpose_all()?;
-    let second = parts.next().map(|part| digits(part, 2)).transpose_all()?;
-    if parts.next().is_some() || fraction.is_some() && second.is_none() {
-        return None;
-    }
-    let millisecond = match fraction {
-        Some(fraction) if (1..=9).contains(&fraction.len()) && fraction.bytes().all(|byte| byte.is_ascii_digit()) => {
-            format!("{fraction:0<3}").get(..3)?.parse().ok()?
-        }
-        Some(_) => return None,
-        None => 0,
-    };
-    let time = NaiveTime::from_hms_milli_opt(hour, minute.unwrap_or(0), second.unwrap_or(0), millisecond)?;
-    let width = match (minute, second, fraction) {
-        (None, ..) => 3_600_000,
-        (_, None, _) => 60_000,
-        (.., None) => 1_000,
-        _ => 1,
-    };
-    Some((time, width))
+    let first = moment(date, clock.time, zone)?;
+    Some((first, first + open_ms - 1))
 }
 
-fn split_zone(text: &str, zone: FixedOffset) -> Option<(&str, FixedOffset)> {
-    if let Some(clock) = text.strip_suffix(['Z', 'z']) {
-        return Some((clock, FixedOffset::east_opt(0)?));
-    }
-    match text.rfind(['+', '-']) {
-        Some(at) => Some((text.get(..at)?, offset(text.get(at..)?)?)),
-        None => Some((text, zone)),
-    }
-}
-
-/// `+02:00`, `-0530`, `+02`, `Z`, `UTC`.
+/// A zone by its offset or one of UTC's names: `+02:00`, `-0530`, `+02`, `Z`, `UTC`.
 pub(super) fn offset(text: &str) -> Option<FixedOffset> {
-    if matches!(text, "Z" | "z" | "UTC" | "GMT" | "Etc/UTC") {
-        return FixedOffset::east_opt(0);
-    }
-    let sign = match text.as_bytes().first()? {
-        b'+' => 1,
-        b'-' => -1,
-        _ => return None,
-    };
-    let plain: String = text.chars().skip(1).filter(|character| *character != ':').collect();
-    let (hours, minutes) = match plain.len() {
-        1 | 2 => (plain.parse::<i32>().ok()?, 0),
-        4 => (plain.get(..2)?.parse().ok()?, plain.get(2..)?.parse().ok()?),
-        _ => return None,
-    };
-    FixedOffset::east_opt(sign * (hours * 3600 + minutes * 60))
+    let seconds = if matches!(text, "UTC" | "GMT" | "Etc/UTC") { 0 } else { time::offset(text)? };
+    FixedOffset::east_opt(seconds)
 }
 
 fn slashed(text: &str, zone: FixedOffset) -> Option<(i64, i64)> {
@@ -139,10 +82,8 @@ fn slashed(text: &str, zone: FixedOffset) -> Option<(i64, i64)> {
         let first = moment(date, NaiveTime::MIN, zone)?;
         return Some((first, first + 86_399_999));
     };
-    let (clock, zone) = split_zone(time, zone)?;
-    let (time, width) = clock_time(clock.trim_end())?;
-    let first = moment(date, time, zone)?;
-    Some((first, first + width - 1))
+    // A blank may stand before the zone.
+    within(date, &time.replace(' ', ""), zone)
 }
 
 /// A bound as a query gives it: a date, milliseconds, or date math (`now-7d/d`, `2026-01-01||+1M`).

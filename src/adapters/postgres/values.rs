@@ -5,7 +5,7 @@
 //! arrays. Every other type is its text, which the server makes: see [`Rendering::expression`].
 
 pub mod decimal;
-mod moment;
+pub mod moment;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use tokio_postgres::{

@@ -2,6 +2,8 @@
 
 use chrono::{Duration, FixedOffset, NaiveDate, NaiveDateTime, NaiveTime, Timelike};
 
+use crate::domain::values::time::{self, POSTGRES_OFFSET_MAX};
+
 /// Why a text is no date or time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Wrong {
@@ -164,24 +166,12 @@ fn offset(text: &str) -> Result<Option<FixedOffset>, Wrong> {
     if text.is_empty() {
         return Ok(None);
     }
-    if ["z", "utc", "gmt"].contains(&text.to_ascii_lowercase().as_str()) {
+    if ["utc", "gmt"].contains(&text.to_ascii_lowercase().as_str()) {
         return Ok(FixedOffset::east_opt(0));
     }
-    let sign = match text.chars().next() {
-        Some('+') => 1,
-        Some('-') => -1,
-        _ => return Err(Wrong::Syntax),
-    };
-    let digits: String = text.chars().skip(1).filter(|c| *c != ':').collect();
-    if !digits.bytes().all(|byte| byte.is_ascii_digit()) || !matches!(digits.len(), 1 | 2 | 4) {
-        return Err(Wrong::Syntax);
-    }
-    let number: i32 = digits.parse().map_err(|_| Wrong::Syntax)?;
-    let minutes = if digits.len() <= 2 { number * 60 } else { number / 100 * 60 + number % 100 };
-    if minutes >= 16 * 60 {
-        return Err(Wrong::Range);
-    }
-    FixedOffset::east_opt(sign * minutes * 60).ok_or(Wrong::Range).map(Some)
+    let seconds = time::offset(text).ok_or(Wrong::Syntax)?;
+    let offset = FixedOffset::east_opt(seconds).filter(|_| seconds.abs() <= POSTGRES_OFFSET_MAX);
+    offset.ok_or(Wrong::Range).map(Some)
 }
 
 #[cfg(test)]

@@ -6,9 +6,9 @@ use super::{
     cell::{Kind, Scalar, Value, look},
     documents::{held, literal},
 };
-use crate::domain::sql::{
-    moment::DAY,
-    rows::{Fault, unescaped},
+use crate::domain::{
+    sql::rows::{Fault, unescaped},
+    values::time::DAY,
 };
 
 /// What a COPY stream begins with.

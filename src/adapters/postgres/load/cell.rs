@@ -8,11 +8,11 @@ use base64::{
 
 use super::super::catalog::Column;
 use crate::domain::{
-    sql::{
-        moment::{self, Moment},
-        rows::{Fault, unescaped},
+    sql::rows::{Fault, unescaped},
+    values::{
+        decimal::DecimalText,
+        time::{self, DAY},
     },
-    values::decimal::DecimalText,
 };
 
 /// What a column takes, as far as it matters here.
@@ -280,26 +280,23 @@ fn moment<'row>(scalar: Scalar, column: &str, text: &str, json: &'row str) -> Re
         return Ok(Value::Raw(json));
     }
     if let Scalar::Time(kept) = scalar {
-        return match moment::time_of_day(text) {
+        return match time::time_of_day(text) {
             Some((_, needed)) if needed > kept => Err(too_fine(needed, kept)),
             Some((micros, _)) => Ok(Value::Time(micros, json)),
             None => Ok(Value::Raw(json)),
         };
     }
-    let Some(read) = Moment::parse(text) else { return Ok(Value::Raw(json)) };
+    let Some((micros, digits)) = time::moment(text) else { return Ok(Value::Raw(json)) };
     match scalar {
-        Scalar::Date if read.date_only => Ok(Value::Date(read.days)),
-        Scalar::Date if read.utc_micros().rem_euclid(moment::DAY) == 0 && read.digits <= 6 => {
-            Ok(Value::Date(read.utc_micros().div_euclid(moment::DAY)))
-        }
+        Scalar::Date if micros.rem_euclid(DAY) == 0 && digits <= 6 => Ok(Value::Date(micros.div_euclid(DAY))),
         Scalar::Date => {
             let reason = format!(
                 "invalid input syntax for type date: \"{text}\" has a time of day that the column does not keep"
             );
             Err(Fault::of(column, "22007", reason))
         }
-        Scalar::Timestamp(kept) | Scalar::TimestampTz(kept) if read.digits > kept => Err(too_fine(read.digits, kept)),
-        _ => Ok(Value::Moment(read.utc_micros())),
+        Scalar::Timestamp(kept) | Scalar::TimestampTz(kept) if digits > kept => Err(too_fine(digits, kept)),
+        _ => Ok(Value::Moment(micros)),
     }
 }
 

@@ -5,9 +5,12 @@ use std::fmt::Write;
 use serde_json::value::RawValue;
 
 use super::cell::{Kind, Scalar, Value, hexadecimal, look, mismatch};
-use crate::domain::sql::{
-    moment::{DAY, civil},
-    rows::{Fault, characters, document_in, unescaped},
+use crate::{
+    adapters::postgres::values::moment::day,
+    domain::{
+        sql::rows::{Fault, characters, document_in, unescaped},
+        values::time::DAY,
+    },
 };
 
 /// Writes the value of a column.
@@ -96,8 +99,8 @@ fn one(scalar: Scalar, column: &str, type_name: &str, json: &str, out: &mut Stri
             out.push('"');
         }
         Value::Date(days) => {
-            let (year, month, day) = civil(days);
-            append(out, format_args!("\"{year:04}-{month:02}-{day:02}\""));
+            let (day, before_christ) = day(days);
+            append(out, format_args!("\"{day}{before_christ}\""));
         }
         Value::Moment(micros) => {
             let zone = if matches!(scalar, Scalar::TimestampTz(_)) { "Z" } else { "" };
@@ -108,20 +111,11 @@ fn one(scalar: Scalar, column: &str, type_name: &str, json: &str, out: &mut Stri
 }
 
 fn moment(micros: i64, zone: &str, out: &mut String) {
-    let (year, month, day) = civil(micros.div_euclid(DAY));
-    // Only an offset at the very end of the year 9999 or before the year 1 leads outside; PostgreSQL writes such years otherwise.
-    if year < 1 {
-        append(out, format_args!("\"{:04}-{month:02}-{day:02}", 1 - year));
-    } else {
-        append(out, format_args!("\"{year:04}-{month:02}-{day:02}"));
-    }
+    let (day, before_christ) = day(micros.div_euclid(DAY));
     let time = micros.rem_euclid(DAY);
     let (seconds, fraction) = (time / 1_000_000, time % 1_000_000);
-    append(
-        out,
-        format_args!("T{:02}:{:02}:{:02}.{fraction:06}{zone}", seconds / 3600, seconds / 60 % 60, seconds % 60),
-    );
-    out.push_str(if year < 1 { " BC\"" } else { "\"" });
+    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    append(out, format_args!("\"{day}T{hours:02}:{minutes:02}:{seconds:02}.{fraction:06}{zone}{before_christ}\""));
 }
 
 fn not_bytes(column: &str, json: &str) -> Fault {

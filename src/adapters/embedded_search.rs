@@ -2,7 +2,6 @@
 //! processes share both. It speaks the part of Elasticsearch's query DSL that agents use; what it cannot do is an error that says so.
 
 mod aggregate;
-mod alive;
 mod columns;
 mod dates;
 mod derived;
@@ -15,6 +14,7 @@ mod query;
 mod search;
 mod source;
 mod store;
+mod view;
 mod words;
 
 use std::{
@@ -24,13 +24,15 @@ use std::{
 };
 
 use self::{
-    alive::Alive,
     derived::Derived,
     search::{Place, Selected},
     store::{Snapshot, Store},
 };
 use crate::{
-    adapters::disk,
+    adapters::{
+        disk,
+        sqlite::call::{Call, spawn_blocking_cancellable},
+    },
     clock::{Clock, SystemClock},
     domain::{
         json::Json,
@@ -45,6 +47,8 @@ use crate::{
     ports::search::{Pages, SearchEngine},
 };
 
+/// What failed, when a panic ends a call.
+const NAME: &str = "the embedded search engine";
 /// Documents of one page of an export, and their bytes.
 const PAGE_DOCUMENTS: usize = 500;
 const PAGE_BYTES: usize = 1 << 20;
@@ -65,7 +69,7 @@ impl EmbeddedSearch {
     /// Opened when first used. `time`: for what has none of its own.
     pub fn new(data_dir: &Path, time: Duration) -> Self {
         Self {
-            store: Arc::new(Store::new(data_dir.join("search.db"), time)),
+            store: Arc::new(Store::new(data_dir.join("search.db"))),
             derived: Arc::new(Derived::new(data_dir)),
             clock: Arc::new(SystemClock),
             time,
@@ -78,20 +82,20 @@ impl EmbeddedSearch {
             .map_err(|error| Error::invalid("properties", "`properties` is not JSON").cause(error))?;
         let mapping = mapping::Mapping::given(&given).map_err(|reason| Error::invalid("properties", reason))?;
         let index = index.to_owned();
-        self.work(self.time, move |engine, _| engine.store.create(&index, &mapping)).await
+        self.work(self.time, move |engine, call| engine.store.create(&index, &mapping, call)).await
     }
 
-    /// Runs blocking work beside the async threads; it ends soon after nobody waits for it any more.
+    /// Runs blocking work off the async threads; it ends soon after nobody waits for it any more.
     async fn work<T: Send + 'static>(
         &self,
         time: Duration,
-        work: impl FnOnce(&Self, &Alive) -> Result<T, Error> + Send + 'static,
+        work: impl FnOnce(&Self, &Arc<Call>) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        let (alive, waiting) = Alive::new(time);
         let engine = self.clone();
-        let done = tokio::task::spawn_blocking(move || work(&engine, &alive)).await;
-        drop(waiting);
-        done.unwrap_or_else(|error| Err(Error::new(Code::Internal, "the embedded search engine failed").cause(error)))
+        spawn_blocking_cancellable(NAME, Call::new(time), move |call| {
+            work(&engine, call).map_err(|error| ended(error, call))
+        })
+        .await
     }
 
     /// Runs work over derived indexes. When they fail they are made anew from the documents, once.
@@ -104,7 +108,7 @@ impl EmbeddedSearch {
         let work = Arc::new(work);
         let now = self.clock.now().0.div_euclid(1000);
         let again = Arc::clone(&work);
-        let first = self.work(time, move |engine, alive| work(&engine.place(now, alive))).await;
+        let first = self.work(time, move |engine, call| work(&engine.place(now, call))).await;
         match first {
             Err(error) if error.code == Code::Internal && !disk::is_damage(&error) => {
                 tracing::warn!(error = ?error, "the derived search index failed and is rebuilt");
@@ -112,17 +116,17 @@ impl EmbeddedSearch {
             settled => return settled,
         }
         let names = indices.to_vec();
-        self.work(time, move |engine, alive| {
-            let collections = search::resolve(&engine.store.snapshot()?, &names)?;
+        self.work(time, move |engine, call| {
+            let collections = search::resolve(&engine.store.snapshot(call)?, &names)?;
             let uids: Vec<String> = collections.into_iter().map(|collection| collection.uid).collect();
-            engine.derived.discard(&uids, alive)?;
-            again(&engine.place(now, alive))
+            engine.derived.discard(&uids, call)?;
+            again(&engine.place(now, call))
         })
         .await
     }
 
-    fn place<'a>(&'a self, now: i64, alive: &'a Alive) -> Place<'a> {
-        Place { store: &self.store, derived: &self.derived, now, alive }
+    fn place<'a>(&'a self, now: i64, call: &'a Arc<Call>) -> Place<'a> {
+        Place { store: &self.store, derived: &self.derived, now, call }
     }
 }
 
@@ -135,8 +139,8 @@ impl SearchEngine for EmbeddedSearch {
 
     async fn document(&self, index: &str, id: &str, fields: &[String]) -> Result<Option<Document>, Error> {
         let (index, id, fields) = (index.to_owned(), id.to_owned(), fields.to_vec());
-        self.work(self.time, move |engine, _| {
-            let snapshot = engine.store.snapshot()?;
+        self.work(self.time, move |engine, call| {
+            let snapshot = engine.store.snapshot(call)?;
             let collection = snapshot.collection(&index)?;
             let row = snapshot.document(&collection, &id)?;
             Ok(row.map(|row| Document {
@@ -151,15 +155,15 @@ impl SearchEngine for EmbeddedSearch {
 
     async fn indices(&self, pattern: Option<&str>) -> Result<(Engine, Vec<IndexSummary>), Error> {
         let pattern = pattern.unwrap_or("*").to_owned();
-        let mut summaries = self.work(self.time, |engine, _| engine.store.snapshot()?.summaries()).await?;
+        let mut summaries = self.work(self.time, |engine, call| engine.store.snapshot(call)?.summaries()).await?;
         summaries.retain(|summary| pattern.split(',').any(|pattern| access::matches(pattern.trim(), &summary.name)));
         Ok((engine(), summaries))
     }
 
     async fn mapping(&self, index: &str) -> Result<Mapping, Error> {
         let index = index.to_owned();
-        self.work(self.time, move |engine, _| {
-            let collection = engine.store.snapshot()?.collection(&index)?;
+        self.work(self.time, move |engine, call| {
+            let collection = engine.store.snapshot(call)?.collection(&index)?;
             Ok(Mapping { index, fields: collection.mapping.described(), raw: collection.mapping.raw() })
         })
         .await
@@ -185,7 +189,13 @@ impl SearchEngine for EmbeddedSearch {
         let selected = self.derive(&export.indices, self.time, move |place| search::select(place, &asked)).await;
         let (snapshot, selected) = selected?;
         let total = selected.indices.iter().map(|(.., documents)| documents.len() as u64).sum();
-        Ok(Box::new(Documents { open: Some((snapshot, selected)), fields: export.fields.clone(), total, given: 0 }))
+        Ok(Box::new(Documents {
+            open: Some((snapshot, selected)),
+            fields: export.fields.clone(),
+            time: self.time,
+            total,
+            given: 0,
+        }))
     }
 
     async fn index(&self, documents: &NewDocuments) -> Result<Indexed, Error> {
@@ -203,7 +213,7 @@ impl SearchEngine for EmbeddedSearch {
             (None, None) => places.map(|_| ids::new(ids::Kind::Document)).collect(),
         };
         let catch_up = new.refresh && new.documents.len() >= TAIL_MAX;
-        let indexed = self.work(self.time, move |engine, alive| engine.store.write(&new, &made_ids, alive)).await?;
+        let indexed = self.work(self.time, move |engine, call| engine.store.write(&new, &made_ids, call)).await?;
         if catch_up {
             // They are on disk; a failure to make them findable now is mended by the next search.
             let one = [documents.index.clone()];
@@ -224,8 +234,8 @@ impl SearchEngine for EmbeddedSearch {
         let started = Instant::now();
         // A look creates nothing.
         let look = if self.store.path().exists() {
-            self.work(Duration::from_secs(1), |engine, _| {
-                engine.store.snapshot()?.summaries()?;
+            self.work(Duration::from_secs(1), |engine, call| {
+                engine.store.snapshot(call)?.summaries()?;
                 engine.store.try_writing()
             })
             .await
@@ -245,6 +255,23 @@ impl SearchEngine for EmbeddedSearch {
     }
 }
 
+/// Ends the work of a call whose caller has gone or whose time is up.
+fn check(call: &Call) -> Result<(), Error> {
+    if call.is_cancelled() {
+        return Err(Error::new(Code::Cancelled, "the call was cancelled"));
+    }
+    if call.is_over() {
+        return Err(Error::new(Code::Timeout, "the search exceeded its time limit")
+            .hint("narrow the query, or ask again: the work done so far is kept"));
+    }
+    Ok(())
+}
+
+/// A statement that was interrupted does not say whether time or caller ended it.
+fn ended(error: Error, call: &Call) -> Error {
+    if error.code == Code::Cancelled { check(call).err().unwrap_or(error) } else { error }
+}
+
 fn engine() -> Engine {
     Engine { name: "embedded", version: env!("CARGO_PKG_VERSION").to_owned() }
 }
@@ -253,6 +280,8 @@ fn engine() -> Engine {
 struct Documents {
     open: Option<(Snapshot, Selected)>,
     fields: Vec<String>,
+    /// For one page.
+    time: Duration,
     total: u64,
     given: usize,
 }
@@ -264,17 +293,16 @@ impl Pages for Documents {
     }
 
     async fn next(&mut self) -> Result<Vec<ExportedDocument>, Error> {
-        let Some((snapshot, selected)) = self.open.take() else {
+        let Some((mut snapshot, selected)) = self.open.take() else {
             return Err(Error::new(Code::Cancelled, "the export was broken off before"));
         };
         let (fields, given) = (self.fields.clone(), self.given);
-        let read = move || {
-            let page = page(&snapshot, &selected, given, &fields);
-            (page, snapshot, selected)
+        let read = move |call: &Arc<Call>| {
+            snapshot.watch(call)?;
+            let page = page(&snapshot, &selected, given, &fields).map_err(|error| ended(error, call));
+            Ok((page, snapshot, selected))
         };
-        let read = tokio::task::spawn_blocking(read).await;
-        let (page, snapshot, selected) =
-            read.map_err(|error| Error::new(Code::Internal, "the embedded search engine failed").cause(error))?;
+        let (page, snapshot, selected) = spawn_blocking_cancellable(NAME, Call::new(self.time), read).await?;
         self.open = Some((snapshot, selected));
         let page = page?;
         self.given += page.len();

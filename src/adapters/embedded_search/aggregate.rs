@@ -9,18 +9,20 @@ use std::{
     cell::RefCell,
     collections::{HashMap, HashSet},
     rc::Rc,
+    sync::Arc,
 };
 
 use self::request::Shape;
 pub(super) use self::request::{Aggregation, read};
 use super::{
-    alive::Alive,
+    check,
     mapping::{Field, Kind},
     matched::{self, Match, Of, Values},
     query::Compiler,
-    search::View,
+    view::View,
 };
 use crate::{
+    adapters::sqlite::call::Call,
     domain::json::{self, Json, Members},
     error::{Code, Error},
 };
@@ -31,7 +33,7 @@ const BUCKETS_MAX: usize = 10_000;
 /// One evaluation.
 struct Evaluation<'a> {
     view: &'a View<'a>,
-    alive: &'a Alive,
+    call: &'a Arc<Call>,
     buckets: RefCell<usize>,
     /// What the queries of filters find, by their place in the request.
     filters: RefCell<HashMap<String, Rc<Fitting>>>,
@@ -47,15 +49,20 @@ struct Input {
 }
 
 /// Evaluates all aggregations of a request.
-pub(super) fn evaluate(wanted: &[Aggregation], view: &View<'_>, found: &[Match], alive: &Alive) -> Result<Json, Error> {
-    let evaluation = Evaluation { view, alive, buckets: RefCell::new(0), filters: RefCell::default() };
+pub(super) fn evaluate(
+    wanted: &[Aggregation],
+    view: &View<'_>,
+    found: &[Match],
+    call: &Arc<Call>,
+) -> Result<Json, Error> {
+    let evaluation = Evaluation { view, call, buckets: RefCell::new(0), filters: RefCell::default() };
     Ok(object(evaluation.all(wanted, found)?))
 }
 
 impl Evaluation<'_> {
     /// Results by name.
     fn all(&self, wanted: &[Aggregation], found: &[Match]) -> Result<Vec<(String, Json)>, Error> {
-        self.alive.check()?;
+        check(self.call)?;
         wanted.iter().map(|aggregation| Ok((aggregation.name.clone(), self.one(aggregation, found)?))).collect()
     }
 
@@ -102,7 +109,7 @@ impl Evaluation<'_> {
                 for (number, shard) in (0_u32..).zip(self.view.shards) {
                     let compiler = Compiler::new(shard, self.view.now);
                     let compiled = compiler.compile(at, query, 0).map_err(|error| argument(error, "aggs"))?;
-                    let gathered = matched::gather(shard, number, compiled.as_ref(), self.alive)?;
+                    let gathered = matched::gather(shard, number, compiled.as_ref(), self.call)?;
                     all.extend(gathered.iter().map(|one| (one.shard, one.segment, one.document)));
                 }
                 let all = Rc::new(all);

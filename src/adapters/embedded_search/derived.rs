@@ -23,14 +23,14 @@ use tantivy::{
 
 use self::read_only::ReadOnly;
 use super::{
-    alive::Alive,
+    check,
     mapping::{FieldId, Kind, Leaf, Mapping},
     node::Node,
     store::{Collection, Snapshot, Store},
     words,
 };
 use crate::{
-    adapters::disk,
+    adapters::{disk, sqlite::call::Call},
     error::{Code, Error},
 };
 
@@ -212,9 +212,9 @@ impl Derived {
         &self,
         store: &Arc<Store>,
         select: &Select<'_>,
-        alive: &Alive,
+        call: &Arc<Call>,
     ) -> Result<(Snapshot, Vec<Shard>), Error> {
-        let snapshot = store.snapshot()?;
+        let snapshot = store.snapshot(call)?;
         let collections = select(&snapshot)?;
         let ready: Option<Vec<Searcher>> = collections.iter().map(|collection| self.ready(collection)).collect();
         if let Some(searchers) = ready {
@@ -222,8 +222,8 @@ impl Derived {
             return Ok((snapshot, pairs.map(|(collection, searcher)| self.shard(collection, searcher)).collect()));
         }
         drop(snapshot);
-        match self.brought_up(store, select, &collections, alive) {
-            Err(error) if error.code == Code::Unavailable => self.unwritten(store, select, error, alive),
+        match self.brought_up(store, select, &collections, call) {
+            Err(error) if error.code == Code::Unavailable => self.unwritten(store, select, error, call),
             brought_up => brought_up,
         }
     }
@@ -233,16 +233,16 @@ impl Derived {
         store: &Arc<Store>,
         select: &Select<'_>,
         collections: &[Collection],
-        alive: &Alive,
+        call: &Arc<Call>,
     ) -> Result<(Snapshot, Vec<Shard>), Error> {
         // Nobody moves an index on while its lock is held, so a snapshot taken under all locks can be met exactly.
         let mut uids: Vec<&str> = collections.iter().map(|collection| collection.uid.as_str()).collect();
         uids.sort_unstable();
-        let locks = uids.into_iter().map(|uid| self.lock(uid, alive)).collect::<Result<Vec<_>, _>>()?;
-        let snapshot = store.snapshot()?;
+        let locks = uids.into_iter().map(|uid| self.lock(uid, call)).collect::<Result<Vec<_>, _>>()?;
+        let snapshot = store.snapshot(call)?;
         let mut shards = Vec::new();
         for collection in select(&snapshot)? {
-            let searcher = self.caught_up(&snapshot, &collection, alive)?;
+            let searcher = self.caught_up(&snapshot, &collection, call)?;
             shards.push(self.shard(collection, searcher));
         }
         drop(locks);
@@ -255,9 +255,9 @@ impl Derived {
         store: &Arc<Store>,
         select: &Select<'_>,
         cause: Error,
-        alive: &Alive,
+        call: &Arc<Call>,
     ) -> Result<(Snapshot, Vec<Shard>), Error> {
-        let snapshot = store.snapshot()?;
+        let snapshot = store.snapshot(call)?;
         let mut shards = Vec::new();
         for collection in select(&snapshot)? {
             let searcher = match self.ready(&collection).or_else(|| self.as_it_stands(&collection)) {
@@ -265,7 +265,7 @@ impl Derived {
                 None if snapshot.bytes(&collection)? > MEMORY_MAX => return Err(cause),
                 None => {
                     let index = prepared(Index::create_in_ram(self.layout.schema.clone()));
-                    self.write(&index, &snapshot, &collection, 0, alive)?;
+                    self.write(&index, &snapshot, &collection, 0, call)?;
                     self.keep(&index, &collection)?
                 }
             };
@@ -302,9 +302,9 @@ impl Derived {
     }
 
     /// Forgets what is held open of these indexes and removes them: they are derived anew when next needed.
-    pub(super) fn discard(&self, uids: &[String], alive: &Alive) -> Result<(), Error> {
+    pub(super) fn discard(&self, uids: &[String], call: &Arc<Call>) -> Result<(), Error> {
         for uid in uids {
-            let lock = self.lock(uid, alive)?;
+            let lock = self.lock(uid, call)?;
             self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
             remove(&self.home.join(uid))?;
             drop(lock);
@@ -312,7 +312,7 @@ impl Derived {
         Ok(())
     }
 
-    fn lock(&self, uid: &str, alive: &Alive) -> Result<File, Error> {
+    fn lock(&self, uid: &str, call: &Arc<Call>) -> Result<File, Error> {
         std::fs::create_dir_all(&self.home).map_err(|error| disk::failed(&self.home, "made", error))?;
         let path = self.home.join(format!("{uid}.lock"));
         disk::make_private(&path);
@@ -323,18 +323,18 @@ impl Derived {
                 Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(1)),
                 Err(TryLockError::Error(error)) => return Err(disk::failed(&path, "locked", error)),
             }
-            alive.check()?;
+            check(call)?;
         }
     }
 
     /// Under the lock: writes what is missing, and opens the result.
-    fn caught_up(&self, snapshot: &Snapshot, collection: &Collection, alive: &Alive) -> Result<Searcher, Error> {
+    fn caught_up(&self, snapshot: &Snapshot, collection: &Collection, call: &Arc<Call>) -> Result<Searcher, Error> {
         let folder = self.home.join(&collection.uid);
         make_private(&folder);
         let index = match MmapDirectory::open(&folder).ok().and_then(|folder| self.opened(folder)) {
             Some((index, held)) if held <= collection.last_seq => {
                 if held < collection.last_seq {
-                    self.write_to(&folder, &index, snapshot, collection, held, alive)?;
+                    self.write_to(&folder, &index, snapshot, collection, held, call)?;
                 }
                 index
             }
@@ -344,7 +344,7 @@ impl Derived {
                 std::fs::create_dir_all(&folder).map_err(|error| disk::failed(&folder, "made", error))?;
                 let index = Index::create_in_dir(&folder, self.layout.schema.clone()).map_err(failed)?;
                 let index = prepared(index);
-                self.write_to(&folder, &index, snapshot, collection, 0, alive)?;
+                self.write_to(&folder, &index, snapshot, collection, 0, call)?;
                 index
             }
         };
@@ -383,9 +383,9 @@ impl Derived {
         snapshot: &Snapshot,
         collection: &Collection,
         held: i64,
-        alive: &Alive,
+        call: &Arc<Call>,
     ) -> Result<(), Error> {
-        let Err(mut error) = self.write(index, snapshot, collection, held, alive) else { return Ok(()) };
+        let Err(mut error) = self.write(index, snapshot, collection, held, call) else { return Ok(()) };
         if error.code == Code::Internal
             && let Some(cause) = disk::why_unwritable(&folder.join("meta.json"))
         {
@@ -404,17 +404,13 @@ impl Derived {
         snapshot: &Snapshot,
         collection: &Collection,
         held: i64,
-        alive: &Alive,
+        call: &Arc<Call>,
     ) -> Result<(), Error> {
         let mut writer: IndexWriter = index.writer_with_num_threads(1, WRITER_MEMORY).map_err(failed)?;
         let texts_of = text_ordinals(&collection.mapping);
         let (mut waiting, mut last) = (0, held);
-        let mut stopped = None;
         let all = snapshot.after(collection, held, |row| {
-            if !alive.is() {
-                stopped = alive.check().err();
-                return Err(Error::new(Code::Cancelled, "stopped"));
-            }
+            check(call)?;
             if row.version > 1 && held > 0 {
                 writer.delete_term(Term::from_field_text(self.layout.id, &row.id));
             }
@@ -428,14 +424,14 @@ impl Derived {
             }
             Ok(())
         });
-        match (all, stopped) {
-            (Ok(()), _) => commit(&mut writer, collection.last_seq)?,
+        match all {
+            Ok(()) => commit(&mut writer, collection.last_seq)?,
             // What was done is kept: the next call goes on from there.
-            (Err(_), Some(reason)) => {
+            Err(error) if call.is_over() => {
                 commit(&mut writer, last)?;
-                return Err(reason);
+                return Err(error);
             }
-            (Err(error), None) => return Err(error),
+            Err(error) => return Err(error),
         }
         writer.wait_merging_threads().map_err(failed)
     }

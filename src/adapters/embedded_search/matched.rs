@@ -4,6 +4,7 @@ use std::{
     cell::RefCell,
     collections::{HashMap, HashSet, hash_map::Entry},
     rc::Rc,
+    sync::Arc,
 };
 
 use tantivy::{
@@ -14,11 +15,11 @@ use tantivy::{
 };
 
 use super::{
-    alive::Alive,
+    check,
     columns::{Column, Value},
     derived::{Shard, failed},
 };
-use crate::error::Error;
+use crate::{adapters::sqlite::call::Call, error::Error};
 
 /// A document that was found.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -36,13 +37,13 @@ pub(super) struct Match {
 /// Gathers all that matches.
 struct Gather {
     shard: u32,
-    alive: Alive,
+    call: Arc<Call>,
 }
 
 struct GatherSegment {
     shard: u32,
     segment: u32,
-    alive: Alive,
+    call: Arc<Call>,
     found: Vec<Match>,
 }
 
@@ -51,7 +52,7 @@ impl Collector for Gather {
     type Child = GatherSegment;
 
     fn for_segment(&self, segment: SegmentOrdinal, _: &SegmentReader) -> tantivy::Result<GatherSegment> {
-        Ok(GatherSegment { shard: self.shard, segment, alive: self.alive.clone(), found: Vec::new() })
+        Ok(GatherSegment { shard: self.shard, segment, call: Arc::clone(&self.call), found: Vec::new() })
     }
     fn requires_scoring(&self) -> bool {
         true
@@ -65,8 +66,8 @@ impl SegmentCollector for GatherSegment {
     type Fruit = Vec<Match>;
 
     fn collect(&mut self, document: DocId, score: Score) {
-        // A search that nobody waits for finds nothing more; its caller asks `alive` afterwards.
-        if self.found.len() % 4096 == 4095 && !self.alive.is() {
+        // A search that nobody waits for finds nothing more; its caller asks `call` afterwards.
+        if self.found.len() % 4096 == 4095 && self.call.is_over() {
             return;
         }
         self.found.push(Match { shard: self.shard, segment: self.segment, document, score });
@@ -77,9 +78,9 @@ impl SegmentCollector for GatherSegment {
 }
 
 /// All documents of one index that a query finds.
-pub(super) fn gather(shard: &Shard, place: u32, query: &dyn Query, alive: &Alive) -> Result<Vec<Match>, Error> {
-    let found = shard.searcher.search(query, &Gather { shard: place, alive: alive.clone() }).map_err(failed)?;
-    alive.check()?;
+pub(super) fn gather(shard: &Shard, place: u32, query: &dyn Query, call: &Arc<Call>) -> Result<Vec<Match>, Error> {
+    let found = shard.searcher.search(query, &Gather { shard: place, call: Arc::clone(call) }).map_err(failed)?;
+    check(call)?;
     Ok(found)
 }
 
@@ -89,13 +90,13 @@ pub(super) fn names(
     place: u32,
     named: &[(String, Box<dyn Query>)],
     some: &[Match],
-    alive: &Alive,
+    call: &Arc<Call>,
 ) -> Result<HashMap<(u32, DocId), Vec<String>>, Error> {
     let here: HashSet<(u32, DocId)> =
         some.iter().filter(|found| found.shard == place).map(|found| (found.segment, found.document)).collect();
     let mut names: HashMap<(u32, DocId), Vec<String>> = HashMap::new();
     for (name, query) in named.iter().filter(|_| !here.is_empty()) {
-        for found in gather(shard, place, query.as_ref(), alive)? {
+        for found in gather(shard, place, query.as_ref(), call)? {
             let document = (found.segment, found.document);
             if here.contains(&document) {
                 names.entry(document).or_default().push(name.clone());

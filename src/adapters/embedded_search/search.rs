@@ -1,25 +1,24 @@
 //! One search, one count, one export: from the port's question to its answer.
 
-use std::{collections::HashMap, sync::Arc, time::Instant};
+use std::{sync::Arc, time::Instant};
 
 use serde_json::Value;
 
 use super::{
     aggregate,
-    alive::Alive,
     derived::{Derived, Shard},
     highlight::Highlight,
     matched::{self, Columns, Match},
-    node::Node,
     order::{self, Order},
     query::Compiler,
-    source,
     store::{Collection, Snapshot, Store},
+    view::View,
 };
 use crate::{
+    adapters::sqlite::call::Call,
     domain::{
         json::{self, Json},
-        search::{After, Export, Found, Hit, Query, Search, access},
+        search::{After, Export, Found, Query, Search, access},
     },
     error::{Code, Error},
 };
@@ -29,7 +28,7 @@ pub(super) struct Place<'a> {
     pub(super) store: &'a Arc<Store>,
     pub(super) derived: &'a Derived,
     pub(super) now: i64,
-    pub(super) alive: &'a Alive,
+    pub(super) call: &'a Arc<Call>,
 }
 
 /// The documents of an export, in the order they will be given.
@@ -70,7 +69,7 @@ fn gather<'s>(place: &Place<'_>, shards: &'s [Shard], query: &Query) -> Result<(
     for (number, shard) in (0_u32..).zip(shards) {
         let compiler = Compiler::new(shard, place.now);
         let compiled = compiler.query(query)?;
-        matches.extend(matched::gather(shard, number, compiled.as_ref(), place.alive)?);
+        matches.extend(matched::gather(shard, number, compiled.as_ref(), place.call)?);
         compilers.push(compiler);
     }
     Ok((compilers, matches))
@@ -80,7 +79,7 @@ fn gather<'s>(place: &Place<'_>, shards: &'s [Shard], query: &Query) -> Result<(
 pub(super) fn search(place: &Place<'_>, search: &Search) -> Result<Found, Error> {
     let started = Instant::now();
     let select = |snapshot: &Snapshot| resolve(snapshot, &search.indices);
-    let (snapshot, shards) = place.derived.shards(place.store, &select, place.alive)?;
+    let (snapshot, shards) = place.derived.shards(place.store, &select, place.call)?;
     let sort = read("sort", search.sort.as_ref())?;
     let order = Order::read(sort.as_ref(), &shards)?;
     // The order is total here: nothing ties with a hit.
@@ -94,11 +93,11 @@ pub(super) fn search(place: &Place<'_>, search: &Search) -> Result<Found, Error>
     let columns = Columns::new(&shards, &matches);
     let view = View { snapshot: &snapshot, shards: &shards, columns: &columns, compilers: &compilers, now: place.now };
     let aggregations = match &wanted {
-        Some(wanted) => Some(aggregate::evaluate(wanted, &view, &matches, place.alive)?),
+        Some(wanted) => Some(aggregate::evaluate(wanted, &view, &matches, place.call)?),
         None => None,
     };
     let (page, more) = order.page(&matches, &columns, after.as_ref(), search.from, search.size)?;
-    let mut names = view.names(page.iter().map(|(found, _)| *found).collect(), place.alive)?;
+    let mut names = view.names(page.iter().map(|(found, _)| *found).collect(), place.call)?;
     let mut hits = Vec::with_capacity(page.len());
     for (found, values) in page {
         let mut hit = view.hit(&found, &search.fields, highlight.as_ref())?;
@@ -117,66 +116,17 @@ pub(super) fn search(place: &Place<'_>, search: &Search) -> Result<Found, Error>
     })
 }
 
-/// Names of the queries that matched, by the place of the document.
-type Names = HashMap<(u32, u32, u32), Vec<String>>;
-
-/// What the parts of one search share.
-pub(super) struct View<'a> {
-    pub(super) snapshot: &'a Snapshot,
-    pub(super) shards: &'a [Shard],
-    pub(super) columns: &'a Columns<'a>,
-    pub(super) compilers: &'a [Compiler<'a>],
-    pub(super) now: i64,
-}
-
-impl View<'_> {
-    /// A hit with its document.
-    pub(super) fn hit(&self, found: &Match, fields: &[String], highlight: Option<&Highlight>) -> Result<Hit, Error> {
-        let (Some(shard), Some(compiler)) =
-            (self.shards.get(found.shard as usize), self.compilers.get(found.shard as usize))
-        else {
-            return Err(Error::new(crate::error::Code::Internal, "a hit outside of the indexes searched"));
-        };
-        let row = self.snapshot.by_seq(shard.collection.id, self.columns.sequence(found)?)?;
-        let marked = highlight.and_then(|highlight| {
-            highlight.of(&Node::read(&row.source).ok()?, &shard.collection.mapping, &compiler.marks())
-        });
-        Ok(Hit {
-            id: row.id,
-            index: shard.collection.name.clone(),
-            score: None,
-            document: source::filtered(row.source, fields),
-            highlight: marked,
-            inner_hits: None,
-            matched_queries: None,
-            sort: None,
-        })
-    }
-}
-
-impl View<'_> {
-    /// The names of the clauses that find each of these hits.
-    fn names(&self, page: Vec<Match>, alive: &Alive) -> Result<Names, Error> {
-        let mut all = HashMap::new();
-        for (number, (shard, compiler)) in (0_u32..).zip(self.shards.iter().zip(self.compilers)) {
-            let names = matched::names(shard, number, &compiler.named(), &page, alive)?;
-            all.extend(names.into_iter().map(|((segment, document), names)| ((number, segment, document), names)));
-        }
-        Ok(all)
-    }
-}
-
 /// Counts.
 pub(super) fn count(place: &Place<'_>, indices: &[String], query: &Query) -> Result<u64, Error> {
     let select = |snapshot: &Snapshot| resolve(snapshot, indices);
-    let (_snapshot, shards) = place.derived.shards(place.store, &select, place.alive)?;
+    let (_snapshot, shards) = place.derived.shards(place.store, &select, place.call)?;
     Ok(gather(place, &shards, query)?.1.len() as u64)
 }
 
 /// Chooses the documents of an export. The snapshot stays open until they are all read.
 pub(super) fn select(place: &Place<'_>, export: &Export) -> Result<(Snapshot, Selected), Error> {
     let select = |snapshot: &Snapshot| resolve(snapshot, &export.indices);
-    let (snapshot, shards) = place.derived.shards(place.store, &select, place.alive)?;
+    let (snapshot, shards) = place.derived.shards(place.store, &select, place.call)?;
     let (_, matches) = gather(place, &shards, &export.query)?;
     let columns = Columns::new(&shards, &matches);
     let mut indices: Vec<(i64, String, Vec<i64>)> =

@@ -6,13 +6,13 @@ use std::{
     time::Duration,
 };
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
-use super::{alive::Alive, mapping::Mapping, node::Node};
+use super::{check, mapping::Mapping, node::Node};
 use crate::{
     adapters::{
         disk,
-        sqlite::{self, still::Still},
+        sqlite::{self, call::Call, file, still::Still},
     },
     domain::{
         names,
@@ -29,8 +29,6 @@ const IDLE_MAX: usize = 4;
 /// The documents' file.
 pub(super) struct Store {
     path: PathBuf,
-    /// How long a call waits for another process's write.
-    patience: Duration,
     idle: Mutex<Vec<Connection>>,
 }
 
@@ -62,8 +60,8 @@ pub(super) struct Snapshot {
 }
 
 impl Store {
-    pub(super) fn new(path: PathBuf, patience: Duration) -> Self {
-        Self { path, patience, idle: Mutex::new(Vec::new()) }
+    pub(super) fn new(path: PathBuf) -> Self {
+        Self { path, idle: Mutex::new(Vec::new()) }
     }
 
     /// The file.
@@ -71,25 +69,29 @@ impl Store {
         &self.path
     }
 
-    fn take(&self) -> Result<Connection, Error> {
+    fn checkout(&self, call: &Arc<Call>) -> Result<Connection, Error> {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         match idle {
             // A file that was removed under us is made anew, not written to where nobody finds it.
-            Some(connection) if self.path.exists() => Ok(connection),
-            _ => open(&self.path, self.patience),
+            Some(mut connection) if self.path.exists() => {
+                file::watch(&mut connection, call).map_err(failed_on(&self.path))?;
+                Ok(connection)
+            }
+            _ => open(&self.path, call),
         }
     }
 
-    fn take_to_read(&self) -> Result<(Connection, Option<Still>), Error> {
-        self.take().map(|connection| (connection, None)).or_else(|unwritable| {
+    fn checkout_to_read(&self, call: &Arc<Call>) -> Result<(Connection, Option<Still>), Error> {
+        self.checkout(call).map(|connection| (connection, None)).or_else(|unwritable| {
             let still = disk::only_reads(&self.path).then(|| Still::open(&self.path)).flatten();
             let (mut connection, still) = still.ok_or(unwritable)?;
+            file::watch(&mut connection, call).map_err(failed_on(&self.path))?;
             migrate(&mut connection, &self.path)?;
             Ok((connection, Some(still)))
         })
     }
 
-    fn give_back(&self, connection: Connection) {
+    fn check_in(&self, connection: Connection) {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         if idle.len() < IDLE_MAX && connection.is_autocommit() {
             idle.push(connection);
@@ -97,26 +99,32 @@ impl Store {
     }
 
     /// Begins a snapshot. What cannot be written can be read.
-    pub(super) fn snapshot(self: &Arc<Self>) -> Result<Snapshot, Error> {
+    pub(super) fn snapshot(self: &Arc<Self>, call: &Arc<Call>) -> Result<Snapshot, Error> {
         let failed = failed_on(&self.path);
-        let (connection, still) = self.take_to_read()?;
+        let (connection, still) = self.checkout_to_read(call)?;
         connection.execute_batch("BEGIN").map_err(failed)?;
         Ok(Snapshot { store: Arc::clone(self), connection: Some(connection), still })
     }
 
     /// Writes what is there already, so that a disk that takes no writes is noticed. Somebody who is writing proves the same.
     pub(super) fn try_writing(&self) -> Result<(), Error> {
-        let mut connection = open(&self.path, Duration::ZERO)?;
-        match sqlite::file::rewrite(&mut connection).map_err(failed_on(&self.path)) {
+        // A call without time waits for nobody.
+        let mut connection = open(&self.path, &Call::new(Duration::ZERO))?;
+        match file::rewrite(&mut connection).map_err(failed_on(&self.path)) {
             Err(error) if error.code != Code::Busy => Err(error),
             _ => Ok(()),
         }
     }
 
     /// Writes documents, each on its own, in one transaction.
-    pub(super) fn write(&self, documents: &NewDocuments, made_ids: &[String], alive: &Alive) -> Result<Indexed, Error> {
+    pub(super) fn write(
+        &self,
+        documents: &NewDocuments,
+        made_ids: &[String],
+        call: &Arc<Call>,
+    ) -> Result<Indexed, Error> {
         let failed = failed_on(&self.path);
-        let mut connection = self.take()?;
+        let mut connection = self.checkout(call)?;
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
         let mut collection = match collection(&transaction, &documents.index)? {
             Some(collection) => collection,
@@ -126,7 +134,7 @@ impl Store {
         let mut indexed = Indexed::default();
         let (mut added, mut bytes) = (0_i64, 0_i64);
         for (position, document) in documents.documents.iter().enumerate() {
-            alive.check()?;
+            check(call)?;
             let id = made_ids.get(position);
             match accept(&mut collection.mapping, document.get(), documents.id_field.as_deref(), id) {
                 Ok(id) => {
@@ -147,26 +155,32 @@ impl Store {
         let statement = "-- collection_advance\nUPDATE collection SET last_seq = ?2, documents = documents + ?3, bytes = bytes + ?4 WHERE id = ?1";
         transaction.execute(statement, params![collection.id, collection.last_seq, added, bytes]).map_err(failed)?;
         transaction.commit().map_err(failed)?;
-        self.give_back(connection);
+        self.check_in(connection);
         Ok(indexed)
     }
 
     /// Creates an index with a mapping of its own; `conflict` when it exists.
-    pub(super) fn create(&self, name: &str, mapping: &Mapping) -> Result<(), Error> {
+    pub(super) fn create(&self, name: &str, mapping: &Mapping, call: &Arc<Call>) -> Result<(), Error> {
         let failed = failed_on(&self.path);
-        let mut connection = self.take()?;
+        let mut connection = self.checkout(call)?;
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
         if collection(&transaction, name)?.is_some() {
             return Err(Error::new(Code::Conflict, format!("index `{name}` already exists")).argument("index"));
         }
         create(&transaction, name, mapping)?;
         transaction.commit().map_err(failed)?;
-        self.give_back(connection);
+        self.check_in(connection);
         Ok(())
     }
 }
 
 impl Snapshot {
+    /// From now on reading ends with this call.
+    pub(super) fn watch(&mut self, call: &Arc<Call>) -> Result<(), Error> {
+        let connection = self.connection.as_mut().ok_or_else(|| broken("snapshot"))?;
+        file::watch(connection, call).map_err(failed_on(&self.store.path))
+    }
+
     /// Reads something.
     fn read<T>(&self, work: impl FnOnce(&Connection) -> Result<T, Error>) -> Result<T, Error> {
         let read = work(self.connection.as_ref().ok_or_else(|| broken("snapshot"))?);
@@ -264,7 +278,7 @@ impl Drop for Snapshot {
             && connection.execute_batch("ROLLBACK").is_ok()
             && self.still.is_none()
         {
-            self.store.give_back(connection);
+            self.store.check_in(connection);
         }
     }
 }
@@ -367,29 +381,11 @@ fn create(connection: &Connection, name: &str, mapping: &Mapping) -> Result<Coll
     collection(connection, name)?.ok_or_else(|| broken("collection"))
 }
 
-fn open(path: &Path, patience: Duration) -> Result<Connection, Error> {
-    let failed = failed_on(path);
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder).map_err(|error| disk::failed(folder, "made", error))?;
-    }
-    disk::make_database_private(path);
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let mut connection = Connection::open_with_flags(path, flags).map_err(failed)?;
-    connection.busy_handler(Some(move |turns| wait_a_little(turns, patience))).map_err(failed)?;
-    connection
-        .execute_batch(
-            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA cache_size = -2000;",
-        )
-        .map_err(failed)?;
+fn open(path: &Path, call: &Arc<Call>) -> Result<Connection, Error> {
+    let mut connection = file::open_to_write(path, call, failed_on(path))?;
+    connection.execute_batch("PRAGMA cache_size = -2000;").map_err(failed_on(path))?;
     migrate(&mut connection, path)?;
     Ok(connection)
-}
-
-/// SQLite's own waiting starves a process for seconds; half a millisecond a turn is fair.
-fn wait_a_little(turns: i32, patience: Duration) -> bool {
-    let turn = Duration::from_micros(500);
-    std::thread::sleep(turn);
-    turn.saturating_mul(turns.unsigned_abs()) < patience
 }
 
 fn migrate(connection: &mut Connection, path: &Path) -> Result<(), Error> {

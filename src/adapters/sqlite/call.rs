@@ -1,4 +1,4 @@
-//! A call and its work on a thread that may block: it ends at the deadline, or when its caller goes.
+//! A call whose work blocks a thread: it ends with its time, and soon after its caller has gone.
 
 use std::{
     path::{Path, PathBuf},
@@ -13,7 +13,7 @@ use crate::error::{Code, Error};
 
 /// One call: when it must end, and whether its caller has gone.
 #[derive(Debug)]
-pub(super) struct Call {
+pub(in crate::adapters) struct Call {
     cancelled: AtomicBool,
     deadline: Instant,
     /// The time it was given.
@@ -24,7 +24,7 @@ pub(super) struct Call {
 
 impl Call {
     /// A call that starts now.
-    pub(super) fn new(allowed: Duration) -> Arc<Self> {
+    pub(in crate::adapters) fn new(allowed: Duration) -> Arc<Self> {
         Arc::new(Self {
             cancelled: AtomicBool::new(false),
             deadline: Instant::now() + allowed,
@@ -34,22 +34,22 @@ impl Call {
     }
 
     /// Says which file it works on, for its failures.
-    pub(super) fn is_on(&self, path: &Path) {
+    pub(in crate::adapters) fn is_on(&self, path: &Path) {
         self.path.get_or_init(|| path.to_owned());
     }
 
     /// The file it works on.
-    pub(super) fn path(&self) -> &Path {
+    pub(in crate::adapters) fn path(&self) -> &Path {
         self.path.get().map_or(Path::new("the embedded database"), PathBuf::as_path)
     }
 
     /// Whether to stop.
-    pub(super) fn is_over(&self) -> bool {
+    pub(in crate::adapters) fn is_over(&self) -> bool {
         self.cancelled.load(Ordering::Relaxed) || Instant::now() >= self.deadline
     }
 
     /// Whether the caller has gone.
-    pub(super) fn is_cancelled(&self) -> bool {
+    pub(in crate::adapters) fn is_cancelled(&self) -> bool {
         self.cancelled.load(Ordering::Relaxed)
     }
 }
@@ -63,15 +63,17 @@ impl Drop for StopOnDrop {
     }
 }
 
-/// Runs `work` on a thread that may block. Dropping the future stops the work.
-pub(super) async fn spawn_blocking_cancellable<T, F>(call: Arc<Call>, work: F) -> Result<T, Error>
+/// Runs `work` on a thread that may block. Dropping the future stops the work. `backend`: whose failure a panic is.
+pub(in crate::adapters) async fn spawn_blocking_cancellable<T, F>(
+    backend: &str,
+    call: Arc<Call>,
+    work: F,
+) -> Result<T, Error>
 where
     T: Send + 'static,
     F: FnOnce(&Arc<Call>) -> Result<T, Error> + Send + 'static,
 {
     let _stop = StopOnDrop(Arc::clone(&call));
     let done = tokio::task::spawn_blocking(move || work(&call)).await;
-    done.unwrap_or_else(|panic| {
-        Err(Error::new(Code::Internal, "the embedded database failed unexpectedly").cause(panic))
-    })
+    done.unwrap_or_else(|panic| Err(Error::new(Code::Internal, format!("{backend} failed unexpectedly")).cause(panic)))
 }

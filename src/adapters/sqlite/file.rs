@@ -129,25 +129,7 @@ impl File {
     }
 
     fn open_writer(&self, call: &Arc<Call>) -> Result<Connection, Error> {
-        if let Some(folder) = self.path.parent() {
-            std::fs::create_dir_all(folder).map_err(|error| disk::failed(folder, "made", error))?;
-            self.refuse_network(folder)?;
-        }
-        disk::make_database_private(&self.path);
-        let mut connection = until_free(call, || {
-            let flags =
-                OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-            let mut connection = Connection::open_with_flags(&self.path, flags)?;
-            watch(&mut connection, call)?;
-            connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
-            collations::register(&connection)?;
-            // Reading the schema makes the log's index file, without which no reading connection can be opened.
-            connection.execute_batch(
-                "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF; \
-                 PRAGMA journal_size_limit = 67108864; SELECT count(*) FROM sqlite_schema;",
-            )?;
-            Ok(connection)
-        })?;
+        let mut connection = open_to_write(&self.path, call, |error| failure::of(error, call))?;
         (self.prepare)(&mut connection)?;
         Ok(connection)
     }
@@ -162,7 +144,8 @@ impl File {
             let mut connection = Connection::open_with_flags(&self.path, flags)?;
             self.make_reader(&mut connection, &self.path, call)?;
             Ok(connection)
-        })?;
+        })
+        .map_err(|error| failure::of(error, call))?;
         Ok((connection, None))
     }
 
@@ -190,27 +173,55 @@ impl File {
         collations::register(connection)?;
         (self.restrict)(connection, name)
     }
+}
 
-    /// Shared memory, which the write-ahead log needs, does not reach across machines.
-    #[cfg(target_os = "linux")]
-    fn refuse_network(&self, folder: &Path) -> Result<(), Error> {
-        const NETWORK: [(u32, &str); 5] =
-            [(0x6969, "NFS"), (0x517b, "SMB"), (0xff53_4d42, "CIFS"), (0xfe53_4d42, "SMB 2"), (0x5346_414f, "AFS")];
-        let Ok(found) = rustix::fs::statfs(folder) else { return Ok(()) };
-        match NETWORK.iter().find(|(number, _)| i128::from(found.f_type) & 0xffff_ffff == i128::from(*number)) {
-            None => Ok(()),
-            Some((_, kind)) => Err(Error::new(
-                Code::Unavailable,
-                format!("the embedded database cannot be on a network file system, and this folder is on {kind}"),
-            )
-            .hint("set CALLBOARD_DATA_DIR to a folder on a local disk, or use PostgreSQL")),
-        }
+/// Opens a file that other processes share to write to it, and makes it when there is none. Its statements end with the call.
+pub(in crate::adapters) fn open_to_write(
+    path: &Path,
+    call: &Arc<Call>,
+    failed: impl Fn(rusqlite::Error) -> Error,
+) -> Result<Connection, Error> {
+    call.is_on(path);
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).map_err(|error| disk::failed(folder, "made", error))?;
+        refuse_network(folder)?;
     }
+    disk::make_database_private(path);
+    until_free(call, || {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let mut connection = Connection::open_with_flags(path, flags)?;
+        watch(&mut connection, call)?;
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+        collations::register(&connection)?;
+        // Reading the schema makes the log's index file, without which no reading connection can be opened.
+        connection.execute_batch(
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF; \
+             PRAGMA journal_size_limit = 67108864; SELECT count(*) FROM sqlite_schema;",
+        )?;
+        Ok(connection)
+    })
+    .map_err(failed)
+}
 
-    #[cfg(not(target_os = "linux"))]
-    fn refuse_network(&self, _folder: &Path) -> Result<(), Error> {
-        Ok(())
+/// Shared memory, which the write-ahead log needs, does not reach across machines.
+#[cfg(target_os = "linux")]
+fn refuse_network(folder: &Path) -> Result<(), Error> {
+    const NETWORK: [(u32, &str); 5] =
+        [(0x6969, "NFS"), (0x517b, "SMB"), (0xff53_4d42, "CIFS"), (0xfe53_4d42, "SMB 2"), (0x5346_414f, "AFS")];
+    let Ok(found) = rustix::fs::statfs(folder) else { return Ok(()) };
+    match NETWORK.iter().find(|(number, _)| i128::from(found.f_type) & 0xffff_ffff == i128::from(*number)) {
+        None => Ok(()),
+        Some((_, kind)) => Err(Error::new(
+            Code::Unavailable,
+            format!("the embedded database cannot be on a network file system, and this folder is on {kind}"),
+        )
+        .hint("set CALLBOARD_DATA_DIR to a folder on a local disk, or use PostgreSQL")),
     }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn refuse_network(_folder: &Path) -> Result<(), Error> {
+    Ok(())
 }
 
 /// Commits a page that says what it said.
@@ -222,7 +233,7 @@ pub(in crate::adapters) fn rewrite(connection: &mut Connection) -> rusqlite::Res
 }
 
 /// Makes the connection's statements and its waiting for others end with the call.
-fn watch(connection: &mut Connection, call: &Arc<Call>) -> rusqlite::Result<()> {
+pub(in crate::adapters) fn watch(connection: &mut Connection, call: &Arc<Call>) -> rusqlite::Result<()> {
     let watched = Arc::clone(call);
     connection.progress_handler(STEPS_BETWEEN_LOOKS, Some(move || watched.is_over()))?;
     let watched = Arc::clone(call);
@@ -233,7 +244,7 @@ fn watch(connection: &mut Connection, call: &Arc<Call>) -> rusqlite::Result<()> 
 }
 
 /// Some steps of opening answer "busy" without asking the busy handler.
-fn until_free<T>(call: &Arc<Call>, mut open: impl FnMut() -> rusqlite::Result<T>) -> Result<T, Error> {
+fn until_free<T>(call: &Arc<Call>, mut open: impl FnMut() -> rusqlite::Result<T>) -> rusqlite::Result<T> {
     let mut times = 0;
     loop {
         match open() {
@@ -241,7 +252,7 @@ fn until_free<T>(call: &Arc<Call>, mut open: impl FnMut() -> rusqlite::Result<T>
                 pause(times);
                 times += 1;
             }
-            other => return other.map_err(|error| failure::of(error, call)),
+            other => return other,
         }
     }
 }

@@ -97,14 +97,14 @@ impl RecordFile {
     /// Why the file cannot be used.
     async fn problem(&self) -> Option<Error> {
         let file = Arc::clone(&self.file);
-        let looked = spawn_blocking_cancellable(Call::new(TIME), move |call| {
+        let looked = spawn_blocking_cancellable("the embedded database", Call::new(TIME), move |call| {
             file.read(call, |connection| migrations::found(connection).map_err(|error| failure::of(error, call)))
         });
         if let Err(error) = looked.await {
             return Some(failure::reworded(error));
         }
         let file = Arc::clone(&self.file);
-        spawn_blocking_cancellable(Call::new(TIME), move |call| file.try_writing(call))
+        spawn_blocking_cancellable("the embedded database", Call::new(TIME), move |call| file.try_writing(call))
             .await
             .err()
             .map(failure::reworded)
@@ -127,7 +127,7 @@ impl Backend for RecordFile {
     async fn look(&self, step: Box<dyn Step>) -> Result<(), Error> {
         self.watch();
         let file = Arc::clone(&self.file);
-        let looked = spawn_blocking_cancellable(Call::new(TIME), move |call| {
+        let looked = spawn_blocking_cancellable("the embedded database", Call::new(TIME), move |call| {
             file.read(call, |connection| session::look(connection, call, step))
         });
         looked.await.map_err(failure::reworded)

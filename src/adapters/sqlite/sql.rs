@@ -81,8 +81,10 @@ impl DataFile {
     ) -> Result<T, Error> {
         let _turn = self.reading.acquire().await.map_err(|_| stopping())?;
         let file = Arc::clone(&self.file);
-        spawn_blocking_cancellable(Call::new(time), move |call| file.read(call, |connection| work(connection, call)))
-            .await
+        spawn_blocking_cancellable("the embedded database", Call::new(time), move |call| {
+            file.read(call, |connection| work(connection, call))
+        })
+        .await
     }
 
     async fn write<T: Send + 'static>(
@@ -91,7 +93,7 @@ impl DataFile {
     ) -> Result<T, Error> {
         let _turn = self.writing.acquire().await.map_err(|_| stopping())?;
         let file = Arc::clone(&self.file);
-        spawn_blocking_cancellable(Call::new(self.time), move |call| {
+        spawn_blocking_cancellable("the embedded database", Call::new(self.time), move |call| {
             file.write(call, |connection| work(connection, call))
         })
         .await
@@ -217,7 +219,10 @@ impl SqlDatabase for DataFile {
         let file = Arc::clone(&self.file);
         let written = match &looked {
             Ok(_) => {
-                spawn_blocking_cancellable(Call::new(Duration::from_secs(2)), move |call| file.try_writing(call)).await
+                spawn_blocking_cancellable("the embedded database", Call::new(Duration::from_secs(2)), move |call| {
+                    file.try_writing(call)
+                })
+                .await
             }
             Err(_) => Ok(()),
         };

@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     adapters::embedded_search::{
+        check,
         columns::Value,
         dates::{self, End},
         mapping::{Kind, Leaf},
@@ -67,7 +68,7 @@ impl Evaluation<'_> {
         let mut buckets: Vec<Bucket> = Vec::new();
         for (count, one) in found.iter().enumerate() {
             if count % 4096 == 0 {
-                self.alive.check()?;
+                check(self.call)?;
             }
             let mut values = if terms.field == "_index" { self.index_of(one) } else { input.of(one) };
             if values.is_empty() {

@@ -12,6 +12,8 @@ use std::{
     sync::Arc,
 };
 
+use serde::Serialize;
+
 use self::request::Shape;
 pub(super) use self::request::{Aggregation, read};
 use super::{
@@ -42,6 +44,14 @@ struct Evaluation<'a> {
 /// Index, segment and document of all that a query finds.
 type Fitting = HashSet<(u32, u32, u32)>;
 
+/// What an aggregation gave: rendered but for the objects, so that buckets can be ordered by a number inside.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Outcome {
+    Object(Members<Outcome>),
+    Json(Json),
+}
+
 /// The values that an aggregation reads.
 struct Input {
     field: Option<Field>,
@@ -56,17 +66,17 @@ pub(super) fn evaluate(
     call: &Arc<Call>,
 ) -> Result<Json, Error> {
     let evaluation = Evaluation { view, call, buckets: RefCell::new(0), filters: RefCell::default() };
-    Ok(object(evaluation.all(wanted, found)?))
+    Ok(json::of(&Members(evaluation.all(wanted, found)?)))
 }
 
 impl Evaluation<'_> {
     /// Results by name.
-    fn all(&self, wanted: &[Aggregation], found: &[Match]) -> Result<Vec<(String, Json)>, Error> {
+    fn all(&self, wanted: &[Aggregation], found: &[Match]) -> Result<Vec<(String, Outcome)>, Error> {
         check(self.call)?;
         wanted.iter().map(|aggregation| Ok((aggregation.name.clone(), self.one(aggregation, found)?))).collect()
     }
 
-    fn one(&self, aggregation: &Aggregation, found: &[Match]) -> Result<Json, Error> {
+    fn one(&self, aggregation: &Aggregation, found: &[Match]) -> Result<Outcome, Error> {
         match &aggregation.shape {
             Shape::Terms(terms) => self.terms(aggregation, terms, found),
             Shape::Range(range) => self.range(aggregation, range, found),
@@ -85,7 +95,12 @@ impl Evaluation<'_> {
     }
 
     /// A bucket: what names it, its count, and what its own aggregations say.
-    fn bucket(&self, mut head: Vec<(String, Json)>, aggregation: &Aggregation, found: &[Match]) -> Result<Json, Error> {
+    fn bucket(
+        &self,
+        mut head: Vec<(String, Outcome)>,
+        aggregation: &Aggregation,
+        found: &[Match],
+    ) -> Result<Outcome, Error> {
         let mut count = self.buckets.borrow_mut();
         *count += 1;
         if *count > BUCKETS_MAX {
@@ -155,12 +170,25 @@ impl Input {
     }
 }
 
-fn object(entries: Vec<(String, Json)>) -> Json {
-    json::of(&Members(entries))
+impl Outcome {
+    /// The part with this name.
+    fn get(&self, name: &str) -> Option<&Self> {
+        let Self::Object(Members(parts)) = self else { return None };
+        parts.iter().find(|(known, _)| known == name).map(|(_, part)| part)
+    }
+
+    fn number(&self) -> Option<f64> {
+        let Self::Json(json) = self else { return None };
+        json.get().parse().ok()
+    }
 }
 
-fn entry<T: serde::Serialize + ?Sized>(name: &str, value: &T) -> (String, Json) {
-    (name.to_owned(), json::of(value))
+fn object(entries: Vec<(String, Outcome)>) -> Outcome {
+    Outcome::Object(Members(entries))
+}
+
+fn entry<T: Serialize + ?Sized>(name: &str, value: &T) -> (String, Outcome) {
+    (name.to_owned(), Outcome::Json(json::of(value)))
 }
 
 /// The same failure, of another argument.

@@ -6,7 +6,7 @@ use chrono::FixedOffset;
 use serde_json::Value as Request;
 
 use super::{
-    Aggregation, Evaluation, Input, argument, entry,
+    Aggregation, Evaluation, Input, Outcome, argument, entry,
     metrics::Identity,
     object,
     request::{Choice, Filters, Range, Terms, TopHits, wrong},
@@ -20,7 +20,6 @@ use crate::{
         matched::Match,
         order::{self, Order},
     },
-    domain::json::{self, Json},
     error::Error,
 };
 
@@ -33,7 +32,7 @@ struct Bucket {
 }
 
 impl Evaluation<'_> {
-    pub(super) fn terms(&self, aggregation: &Aggregation, terms: &Terms, found: &[Match]) -> Result<Json, Error> {
+    pub(super) fn terms(&self, aggregation: &Aggregation, terms: &Terms, found: &[Match]) -> Result<Outcome, Error> {
         let mut buckets = self.by_value(aggregation, terms, found)?;
         let kind = self.input(aggregation, &terms.field)?.kind();
         buckets.retain(|bucket| bucket.found.len() >= terms.least && terms.takes(&bucket.key, kind));
@@ -101,18 +100,15 @@ impl Evaluation<'_> {
             return Err(wrong(&aggregation.at, &format!("orders by `{path}`, and has no such aggregation inside"))
                 .hint("order by _count, _key, or a number of an aggregation inside"));
         };
-        let result: Request = serde_json::from_str(self.one(inner, found)?.get()).unwrap_or_default();
-        let mut at = &result;
-        for part in path.split(['.', '>']).skip(1) {
-            at = match at.get(part) {
-                Some(inner) => inner,
-                None => return Ok(None),
-            };
-        }
-        Ok(at.as_f64().or_else(|| at.get("value")?.as_f64()).or_else(|| at.get("doc_count")?.as_f64()))
+        let result = self.one(inner, found)?;
+        let part = path.split(['.', '>']).skip(1).try_fold(&result, |part, name| part.get(name));
+        let number = |part: &Outcome| {
+            part.number().or_else(|| part.get("value")?.number()).or_else(|| part.get("doc_count")?.number())
+        };
+        Ok(part.and_then(number))
     }
 
-    pub(super) fn range(&self, aggregation: &Aggregation, range: &Range, found: &[Match]) -> Result<Json, Error> {
+    pub(super) fn range(&self, aggregation: &Aggregation, range: &Range, found: &[Match]) -> Result<Outcome, Error> {
         let input = self.input(aggregation, &range.field)?;
         let dates = range.dates || input.kind() == Some(Kind::Date);
         if let Some(kind) = input.kind().filter(|kind| kind.is_words()) {
@@ -168,7 +164,12 @@ impl Evaluation<'_> {
         if dates { dates::bound(text, End::First, zone, self.view.now).map(|at| at as f64) } else { text.parse().ok() }
     }
 
-    pub(super) fn filters(&self, aggregation: &Aggregation, filters: &Filters, found: &[Match]) -> Result<Json, Error> {
+    pub(super) fn filters(
+        &self,
+        aggregation: &Aggregation,
+        filters: &Filters,
+        found: &[Match],
+    ) -> Result<Outcome, Error> {
         let mut shown = Vec::new();
         let mut rest = found.to_vec();
         for (name, query) in &filters.named {
@@ -182,7 +183,7 @@ impl Evaluation<'_> {
         Ok(listed(shown, filters.keyed))
     }
 
-    pub(super) fn top_hits(&self, hits: &TopHits, found: &[Match]) -> Result<Json, Error> {
+    pub(super) fn top_hits(&self, hits: &TopHits, found: &[Match]) -> Result<Outcome, Error> {
         let order = Order::read(hits.sort.as_ref(), self.view.shards).map_err(|error| argument(error, "aggs"))?;
         let (page, _) = order.page(found, self.view.columns, None, hits.from, hits.size)?;
         let best = found
@@ -197,7 +198,7 @@ impl Evaluation<'_> {
                 entry("_index", &hit.index),
                 entry("_id", &hit.id),
                 entry("_score", &score),
-                ("_source".to_owned(), hit.document),
+                ("_source".to_owned(), Outcome::Json(hit.document)),
             ];
             if hits.sort.is_some() {
                 entries.push(entry("sort", &order.shown_given(&place)));
@@ -262,7 +263,7 @@ fn is_own(path: &str) -> bool {
 }
 
 /// The key of a bucket as Elasticsearch shows it: flags and dates as numbers, with their text beside.
-pub(super) fn key_head(key: &Value, kind: Option<Kind>) -> Vec<(String, Json)> {
+pub(super) fn key_head(key: &Value, kind: Option<Kind>) -> Vec<(String, Outcome)> {
     match (key, kind) {
         (Value::Integer(flag), Some(Kind::Boolean)) => {
             vec![entry("key", flag), entry("key_as_string", if *flag == 0 { "false" } else { "true" })]
@@ -287,11 +288,9 @@ fn stand_in(value: &Request, input: &Input) -> Option<Value> {
 }
 
 /// Buckets as a list, or by their keys.
-pub(super) fn listed(buckets: Vec<(String, Json)>, keyed: bool) -> Json {
-    let shown = if keyed {
-        object(buckets)
-    } else {
-        json::of(&buckets.into_iter().map(|(_, bucket)| bucket).collect::<Vec<_>>())
-    };
-    object(vec![("buckets".to_owned(), shown)])
+pub(super) fn listed(buckets: Vec<(String, Outcome)>, keyed: bool) -> Outcome {
+    if keyed {
+        return object(vec![("buckets".to_owned(), object(buckets))]);
+    }
+    object(vec![entry("buckets", &buckets.into_iter().map(|(_, bucket)| bucket).collect::<Vec<_>>())])
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, FixedOffset, Utc};
 
 use super::{
-    Aggregation, BUCKETS_MAX, Evaluation,
+    Aggregation, BUCKETS_MAX, Evaluation, Outcome,
     buckets::listed,
     entry,
     request::{DateHistogram, Histogram, Interval, wrong},
@@ -17,7 +17,6 @@ use crate::{
         mapping::Kind,
         matched::Match,
     },
-    domain::json::Json,
     error::{Code, Error},
 };
 
@@ -27,7 +26,7 @@ impl Evaluation<'_> {
         aggregation: &Aggregation,
         asked: &Histogram,
         found: &[Match],
-    ) -> Result<Json, Error> {
+    ) -> Result<Outcome, Error> {
         let input = self.input(aggregation, &asked.field)?;
         if let Some(kind) = input.kind().filter(|kind| kind.is_words()) {
             return Err(wrong(&aggregation.at, &format!("asks for numbers of a field of type `{}`", kind.as_str())));
@@ -68,7 +67,7 @@ impl Evaluation<'_> {
         aggregation: &Aggregation,
         asked: &DateHistogram,
         found: &[Match],
-    ) -> Result<Json, Error> {
+    ) -> Result<Outcome, Error> {
         let input = self.input(aggregation, &asked.field)?;
         if let Some(kind) = input.kind().filter(|kind| *kind != Kind::Date) {
             return Err(wrong(&aggregation.at, &format!("asks for dates of a field of type `{}`", kind.as_str())));

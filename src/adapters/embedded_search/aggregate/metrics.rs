@@ -3,12 +3,11 @@
 use std::collections::HashSet;
 
 use super::{
-    Aggregation, Evaluation, Input, entry, object,
+    Aggregation, Evaluation, Input, Outcome, entry, object,
     request::{Metric, MetricKind, wrong},
 };
 use crate::{
     adapters::embedded_search::{columns::Value, dates, mapping::Kind, matched::Match},
-    domain::json::{self, Json},
     error::Error,
 };
 
@@ -52,7 +51,7 @@ impl Sums {
 }
 
 impl Evaluation<'_> {
-    pub(super) fn metric(&self, aggregation: &Aggregation, metric: &Metric, found: &[Match]) -> Result<Json, Error> {
+    pub(super) fn metric(&self, aggregation: &Aggregation, metric: &Metric, found: &[Match]) -> Result<Outcome, Error> {
         let input = self.input(aggregation, &metric.field)?;
         match &metric.kind {
             MetricKind::Count => {
@@ -122,7 +121,7 @@ fn numbers(input: &Input, found: &[Match], missing: Option<f64>) -> Vec<f64> {
     numbers
 }
 
-fn shown(kind: &MetricKind, sums: &Sums, dates: bool) -> Json {
+fn shown(kind: &MetricKind, sums: &Sums, dates: bool) -> Outcome {
     let one = |value: Option<f64>| {
         let mut entries = vec![entry("value", &value)];
         if let Some(value) = value.filter(|_| dates) {
@@ -140,7 +139,7 @@ fn shown(kind: &MetricKind, sums: &Sums, dates: bool) -> Json {
     }
 }
 
-fn stats(sums: &Sums, dates: bool) -> Vec<(String, Json)> {
+fn stats(sums: &Sums, dates: bool) -> Vec<(String, Outcome)> {
     let mut entries = vec![
         entry("count", &sums.count),
         entry("min", &sums.min),
@@ -158,7 +157,7 @@ fn stats(sums: &Sums, dates: bool) -> Vec<(String, Json)> {
     entries
 }
 
-fn extended(sums: &Sums, sigma: f64, dates: bool) -> Json {
+fn extended(sums: &Sums, sigma: f64, dates: bool) -> Outcome {
     let mut entries = stats(sums, dates);
     let count = sums.count as f64;
     let spread = sums.average().map(|_| (sums.squares.total - sums.sum.total * sums.sum.total / count).max(0.0));
@@ -188,7 +187,7 @@ fn extended(sums: &Sums, sigma: f64, dates: bool) -> Json {
     object(entries)
 }
 
-fn percentiles(mut numbers: Vec<f64>, percents: &[f64], keyed: bool) -> Json {
+fn percentiles(mut numbers: Vec<f64>, percents: &[f64], keyed: bool) -> Outcome {
     numbers.sort_by(f64::total_cmp);
     let at = |percent: f64| -> Option<f64> {
         let last = numbers.len().checked_sub(1)?;
@@ -197,11 +196,10 @@ fn percentiles(mut numbers: Vec<f64>, percents: &[f64], keyed: bool) -> Json {
         Some(low + (high - low) * place.fract())
     };
     let name = |percent: f64| serde_json::Value::from(percent).to_string();
-    let values = if keyed {
-        object(percents.iter().map(|percent| entry(&name(*percent), &at(*percent))).collect())
-    } else {
-        let each = percents.iter().map(|percent| object(vec![entry("key", percent), entry("value", &at(*percent))]));
-        json::of(&each.collect::<Vec<_>>())
-    };
-    object(vec![("values".to_owned(), values)])
+    if keyed {
+        let values = percents.iter().map(|percent| entry(&name(*percent), &at(*percent)));
+        return object(vec![("values".to_owned(), object(values.collect()))]);
+    }
+    let values = percents.iter().map(|percent| object(vec![entry("key", percent), entry("value", &at(*percent))]));
+    object(vec![entry("values", &values.collect::<Vec<_>>())])
 }

@@ -1,4 +1,7 @@
 //! How text becomes words: Elasticsearch's `standard` analyzer (Unicode words, lower case).
+//!
+//! Not by a library for Unicode's word boundaries (UAX 29): those know no words of Thai, Lao, Khmer and Burmese and make each letter one. Lucene
+//! takes a run of them as a word, and so does this.
 
 use tantivy::tokenizer::{Token, TokenStream, Tokenizer};
 

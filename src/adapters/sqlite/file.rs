@@ -15,8 +15,8 @@ use crate::{
     error::{Code, Error},
 };
 
-/// Virtual machine steps between two looks at the clock.
-const STEPS_BETWEEN_LOOKS: i32 = 1_000;
+/// Virtual machine steps between two checks of the clock.
+const STEPS_BETWEEN_CHECKS: i32 = 1_000;
 /// Waiting for another process: SQLite's own back-off starves one of them for seconds.
 const BUSY_STEP: Duration = Duration::from_micros(400);
 
@@ -235,7 +235,7 @@ pub(in crate::adapters) fn rewrite(connection: &mut Connection) -> rusqlite::Res
 /// Makes the connection's statements and its waiting for others end with the call.
 pub(in crate::adapters) fn watch(connection: &mut Connection, call: &Arc<Call>) -> rusqlite::Result<()> {
     let watched = Arc::clone(call);
-    connection.progress_handler(STEPS_BETWEEN_LOOKS, Some(move || watched.is_over()))?;
+    connection.progress_handler(STEPS_BETWEEN_CHECKS, Some(move || watched.is_over()))?;
     let watched = Arc::clone(call);
     connection.busy_handler(Some(move |times: i32| {
         pause(times);
@@ -257,8 +257,8 @@ fn until_free<T>(call: &Arc<Call>, mut open: impl FnMut() -> rusqlite::Result<T>
     }
 }
 
-/// Short and uneven, so that waiting processes do not keep step.
+/// Short, with jitter, so that waiting processes do not wake together.
 fn pause(times: i32) {
-    let uneven = u32::try_from(times).unwrap_or_default().wrapping_mul(2_654_435_761) ^ std::process::id();
-    thread::sleep(BUSY_STEP + Duration::from_micros(u64::from(uneven % 401)));
+    let jitter = u32::try_from(times).unwrap_or_default().wrapping_mul(2_654_435_761) ^ std::process::id();
+    thread::sleep(BUSY_STEP + Duration::from_micros(u64::from(jitter % 401)));
 }

@@ -28,17 +28,14 @@ use std::{
 };
 
 use callboard::{
-    adapters::{
-        postgres::records::RecordServer,
-        records::{Backend, Records, Session, idempotency::once},
-        sqlite::records::RecordFile,
-    },
+    adapters::{postgres::store::RecordServer, sqlite::store::RecordFile},
     background::Background,
+    changes::{Interest, Topic},
     clock::{Clock, SystemClock},
     config::{DatabaseConfig, Migrate},
     domain::idempotency::{Key, Repeat},
     error::Error,
-    ports::changes::{Interest, Topic},
+    store::{Backend, Session, Store, idempotency::once},
 };
 use futures_util::future::{BoxFuture, join_all, try_join3};
 use support::{guarded, postgres};
@@ -126,8 +123,7 @@ async fn main() {
     };
     let file_store = || Arc::new(RecordFile::new(home.join("callboard.db"), Migrate::Auto));
     let (on_server, in_file) = (opened(server_store()).await, opened(file_store()).await);
-    let wakes =
-        [wake(&on_server, &Records::new(server_store())).await, wake(&in_file, &Records::new(file_store())).await];
+    let wakes = [wake(&on_server, &Store::new(server_store())).await, wake(&in_file, &Store::new(file_store())).await];
 
     let (mut sync, mut pgbench_best, mut python_best) = (f64::MAX, [0.0_f64; 2], 0.0_f64);
     let mut best = [[(0.0_f64, f64::MAX); CALLERS.len()]; 2];
@@ -173,8 +169,8 @@ async fn main() {
     fs::remove_dir_all(home).unwrap();
 }
 
-async fn opened(backend: Arc<dyn Backend>) -> Records {
-    let records = Records::new(backend);
+async fn opened(backend: Arc<dyn Backend>) -> Store {
+    let records = Store::new(backend);
     let made = records.transact((), |session, ()| {
         Box::pin(async move {
             for table in TABLES {
@@ -188,7 +184,7 @@ async fn opened(backend: Arc<dyn Backend>) -> Records {
 }
 
 /// From the call in one process to the wake-up in another, in ms: the middle, and p95.
-async fn wake(writes: &Records, waits: &Records) -> (f64, f64) {
+async fn wake(writes: &Store, waits: &Store) -> (f64, f64) {
     let mut took = Vec::new();
     for n in 0..120 {
         let topic = Topic::Queue(format!("queue-{n}"));
@@ -219,7 +215,7 @@ async fn wake(writes: &Records, waits: &Records) -> (f64, f64) {
 }
 
 /// How many a second, and how long the middle one took, in ms.
-async fn transitions(records: &Records, callers: usize) -> (f64, f64) {
+async fn transitions(records: &Store, callers: usize) -> (f64, f64) {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let started = Instant::now();
     let caller = || async {

@@ -9,7 +9,6 @@ pub mod fitting_store;
 pub mod own_time;
 pub mod postgres;
 pub mod process;
-pub mod records;
 pub mod sqlite;
 pub mod store_clock;
 pub mod webhook;

@@ -12,20 +12,20 @@ use crate::{
         embedded_search::EmbeddedSearch,
         export_folder::ExportFolder,
         fitting_store::FittingStore,
-        postgres::{Postgres, records::RecordServer},
+        postgres::{Postgres, store::RecordServer},
         process::Machine,
-        records::Records,
-        sqlite::{self, records::RecordFile},
+        sqlite::{self, store::RecordFile},
         store_clock::StoreClock,
         webhook::HttpSender,
     },
     background::Background,
+    changes::Changes,
     clock::{Clock, SystemClock},
     config::{Access, Answers, Config, DatabaseConfig, Limits, StoreConfig, Toolsets, Webhooks, view},
     domain::ops::Migration,
     error::Error,
     jobs::{self, Beside, Jobs, Works},
-    ports::{changes::Changes, search::SearchEngine, sessions::Processes, sql::SqlDatabase},
+    ports::{process::Processes, search::SearchEngine, sql::SqlDatabase},
     services::{
         agents::Agents,
         board::Board,
@@ -40,6 +40,7 @@ use crate::{
         webhooks,
         workflows::{self, Workflows},
     },
+    store::Store,
 };
 
 /// The services. Tools and the command line start here.
@@ -109,12 +110,12 @@ fn record_file(config: &Config, changes: Arc<Changes>) -> RecordFile {
 }
 
 /// The record store, as the settings say or as it fits.
-fn records(config: &Config, clock: &Arc<StoreClock>, background: &Background) -> Result<Records, Error> {
+fn records(config: &Config, clock: &Arc<StoreClock>, background: &Background) -> Result<Store, Error> {
     let changes: Arc<Changes> = Arc::default();
     let server = |settings| {
         RecordServer::new(settings, config.migrate, Arc::clone(clock), Arc::clone(&changes), background.clone())
     };
-    Ok(Records::new(match &config.store {
+    Ok(Store::new(match &config.store {
         StoreConfig::Embedded => Arc::new(record_file(config, changes)),
         StoreConfig::Server(settings) => Arc::new(server(settings)?),
         StoreConfig::Fitting(settings) => {
@@ -156,7 +157,7 @@ fn databases(config: &Config, access: &Arc<Access>, background: &Background) -> 
 
 /// What all services stand on whose things are kept in the record store.
 struct Kept {
-    store: Arc<Records>,
+    store: Arc<Store>,
     changes: Arc<Changes>,
     sessions: Sessions,
     clock: Arc<dyn Clock>,
@@ -165,33 +166,27 @@ struct Kept {
 }
 
 impl Kept {
-    fn new(
-        records: Records,
-        clock: Arc<dyn Clock>,
-        access: Arc<Access>,
-        limits: Limits,
-        machine: &Arc<Machine>,
-    ) -> Self {
+    fn new(records: Store, clock: Arc<dyn Clock>, access: Arc<Access>, limits: Limits, machine: &Arc<Machine>) -> Self {
         let changes = Arc::clone(records.changes());
         let store = Arc::new(records);
         let processes: Arc<dyn Processes> = Arc::clone(machine) as _;
-        let sessions = Sessions::new(Arc::clone(&store) as _, processes, Arc::clone(&clock), limits.lease_time);
+        let sessions = Sessions::new(Arc::clone(&store), processes, Arc::clone(&clock), limits.lease_time);
         Self { store, changes, sessions, clock, access, limits }
     }
 
     fn agents(&self) -> Agents {
         let (clock, access) = (Arc::clone(&self.clock), Arc::clone(&self.access));
-        Agents::new(Arc::clone(&self.store) as _, self.sessions.clone(), clock, access, self.limits)
+        Agents::new(Arc::clone(&self.store), self.sessions.clone(), clock, access, self.limits)
     }
 
     fn locks(&self) -> Locks {
         let (clock, access) = (Arc::clone(&self.clock), Arc::clone(&self.access));
-        Locks::new(Arc::clone(&self.store) as _, self.sessions.clone(), Arc::clone(&self.changes), clock, access)
+        Locks::new(Arc::clone(&self.store), self.sessions.clone(), Arc::clone(&self.changes), clock, access)
     }
 
     fn tasks(&self) -> Tasks {
         Tasks::new(tasks::Parts {
-            store: Arc::clone(&self.store) as _,
+            store: Arc::clone(&self.store),
             changes: Arc::clone(&self.changes),
             sessions: self.sessions.clone(),
             clock: Arc::clone(&self.clock),
@@ -207,18 +202,15 @@ impl Kept {
             sessions: self.sessions.clone(),
             agents,
             locks,
-            webhooks: webhooks::Webhooks::new(Arc::clone(&self.store) as _, sender, Arc::clone(&clock), settings),
-            keys: Arc::clone(&self.store) as _,
-            costs: Arc::clone(&self.store) as _,
-            tasks: Arc::clone(&self.store) as _,
-            workflows: Arc::clone(&self.store) as _,
+            webhooks: webhooks::Webhooks::new(Arc::clone(&self.store), sender, Arc::clone(&clock), settings),
+            store: Arc::clone(&self.store),
         };
-        Jobs::new(jobs::all(works), Arc::clone(&self.store) as _, clock, Arc::clone(&self.changes), beside)
+        Jobs::new(jobs::all(works), Arc::clone(&self.store), clock, Arc::clone(&self.changes), beside)
     }
 
     fn workflows(&self, webhooks: Webhooks) -> Workflows {
         Workflows::new(workflows::Parts {
-            store: Arc::clone(&self.store) as _,
+            store: Arc::clone(&self.store),
             changes: Arc::clone(&self.changes),
             clock: Arc::clone(&self.clock),
             access: Arc::clone(&self.access),

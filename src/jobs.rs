@@ -21,15 +21,13 @@ use tokio::time;
 pub use self::transition::Transition;
 use crate::{
     background::Background,
+    changes::Changes,
     clock::{Clock, Instant},
     domain::workflows::KEPT_MS,
     error::{Code, Error},
     ids,
-    ports::{
-        changes::Changes, costs::CostStore, idempotency::IdempotencyStore, leaders::LeaderStore, tasks::TaskStore,
-        workflows::WorkflowStore,
-    },
     services::{agents::Agents, locks::Locks, sessions::Sessions, webhooks::Webhooks},
+    store::Store,
 };
 
 /// Between two rounds while nothing happens.
@@ -93,40 +91,34 @@ pub struct Works {
     pub locks: Locks,
     /// Ends of workflows, told.
     pub webhooks: Webhooks,
-    /// Keys.
-    pub keys: Arc<dyn IdempotencyStore>,
-    /// Costs.
-    pub costs: Arc<dyn CostStore>,
-    /// Tasks.
-    pub tasks: Arc<dyn TaskStore>,
-    /// Workflows.
-    pub workflows: Arc<dyn WorkflowStore>,
+    /// Everything else that is kept.
+    pub store: Arc<Store>,
 }
 
 /// Every job. A new one is a line here.
 pub fn all(works: Works) -> Vec<Arc<dyn Job>> {
-    let Works { sessions, agents, locks, webhooks, keys, costs, tasks, workflows } = works;
+    let Works { sessions, agents, locks, webhooks, store } = works;
     let (second, some) = (Duration::from_secs(1), Duration::from_secs(10));
     let (minute, hour) = (Duration::from_mins(1), Duration::from_hours(1));
     vec![
         Arc::new(sessions::Beat(sessions.clone())),
         Arc::new(sessions::Reap(sessions.clone())),
         Transition::of("processes of long ago", hour, sessions, |sessions, now| Box::pin(sessions.forget(now))),
-        Transition::of("expired leases", second, Arc::clone(&tasks), |tasks, now| Box::pin(tasks.expire_leases(now))),
-        Transition::of("due tasks", second, tasks, |tasks, now| Box::pin(tasks.promote_due(now))),
-        Transition::of("overdue workflows", second, Arc::clone(&workflows), |flows, now| {
-            Box::pin(flows.end_overdue(now))
+        Transition::of("expired leases", second, Arc::clone(&store), |store, now| Box::pin(store.expire_leases(now))),
+        Transition::of("due tasks", second, Arc::clone(&store), |store, now| Box::pin(store.promote_due(now))),
+        Transition::of("overdue workflows", second, Arc::clone(&store), |store, now| {
+            Box::pin(store.end_overdue_workflows(now))
         }),
-        Transition::of("old workflows", minute, workflows, |flows, now| {
-            Box::pin(flows.forget(now.plus_ms(-KEPT_MS), FORGOTTEN_MAX))
+        Transition::of("old workflows", minute, Arc::clone(&store), |store, now| {
+            Box::pin(store.forget_workflows(now.plus_ms(-KEPT_MS), FORGOTTEN_MAX))
         }),
         Transition::of("old agents", hour, agents.clone(), |agents, now| {
             Box::pin(agents.forget(now.plus_ms(-KEPT_MS)))
         }),
         Transition::of("lost agents", some, agents, |agents, now| Box::pin(agents.lose(now))),
         Transition::of("expired locks", second, locks, |locks, now| Box::pin(locks.expire(now))),
-        Transition::of("daily costs", some, costs, |costs, _| Box::pin(costs.roll_up())),
-        Transition::of("expired keys", minute, keys, |keys, now| Box::pin(keys.sweep(now))),
+        Transition::of("daily costs", some, Arc::clone(&store), |store, _| Box::pin(store.roll_up_costs())),
+        Transition::of("expired keys", minute, store, |store, now| Box::pin(store.sweep_keys(now))),
         Arc::new(webhooks::FanOut(webhooks.clone())),
         Arc::new(webhooks::Deliver(webhooks)),
     ]
@@ -146,7 +138,7 @@ pub struct Jobs(Arc<Shared>);
 
 struct Shared {
     jobs: Vec<Arc<dyn Job>>,
-    leaders: Arc<dyn LeaderStore>,
+    leaders: Arc<Store>,
     /// What this process is called among those who could lead.
     name: String,
     clock: Arc<dyn Clock>,
@@ -178,7 +170,7 @@ impl Jobs {
     /// Over the store of who leads. Nothing runs before [`Jobs::start`].
     pub fn new(
         jobs: Vec<Arc<dyn Job>>,
-        leaders: Arc<dyn LeaderStore>,
+        leaders: Arc<Store>,
         clock: Arc<dyn Clock>,
         changes: Arc<Changes>,
         beside: Beside,

@@ -8,14 +8,14 @@ use std::sync::Arc;
 use tokio::sync::OnceCell;
 
 use super::{
-    postgres::records::{Fit, RecordServer},
-    records::{Backend, Step},
-    sqlite::records::RecordFile,
+    postgres::store::{Fit, RecordServer},
+    sqlite::store::RecordFile,
 };
 use crate::{
+    changes::Changes,
     domain::ops::{BackendStatus, State},
     error::Error,
-    ports::changes::Changes,
+    store::{Backend, Step},
 };
 
 /// Both, and which of them it is.

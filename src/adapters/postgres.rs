@@ -14,8 +14,8 @@ mod load;
 pub mod params;
 pub mod pool;
 pub mod read;
-pub mod records;
 pub mod status;
+pub mod store;
 pub mod tls;
 pub mod values;
 

@@ -11,7 +11,7 @@ use crate::{
         ops::Load,
         sessions::{Place, Process, Sight},
     },
-    ports::{process, sessions::Processes},
+    ports::process::{self, Processes},
 };
 
 /// The machine this process runs on.
@@ -115,7 +115,7 @@ mod tests {
     use super::Machine;
     use crate::{
         domain::sessions::{Place, Sight},
-        ports::sessions::Processes,
+        ports::process::Processes,
     };
 
     #[test]

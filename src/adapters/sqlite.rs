@@ -9,6 +9,6 @@ pub(in crate::adapters) mod file;
 mod functions;
 mod instants;
 mod money;
-pub mod records;
 pub mod sql;
 pub(in crate::adapters) mod still;
+pub mod store;

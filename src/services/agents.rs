@@ -15,7 +15,8 @@ use crate::{
     },
     error::{Code, Error},
     ids,
-    ports::agents::{AgentStore, List, Register, RegisterRefused, Registered, Silence, Update, UpdateRefused, Updated},
+    store::Store,
+    store::agents::{List, Register, RegisterRefused, Registered, Silence, Update, UpdateRefused, Updated},
 };
 
 use super::{idempotency::repeat, sessions::Sessions};
@@ -26,7 +27,7 @@ const LIMIT: (u64, u64) = (50, 500);
 /// The agents. Cloning shares.
 #[derive(Clone)]
 pub struct Agents {
-    store: Arc<dyn AgentStore>,
+    store: Arc<Store>,
     sessions: Sessions,
     clock: Arc<dyn Clock>,
     access: Arc<Access>,
@@ -98,7 +99,7 @@ pub struct AgentList {
 impl Agents {
     /// Over a store.
     pub fn new(
-        store: Arc<dyn AgentStore>,
+        store: Arc<Store>,
         sessions: Sessions,
         clock: Arc<dyn Clock>,
         access: Arc<Access>,
@@ -129,7 +130,7 @@ impl Agents {
             now: self.clock.now(),
             agent_id: agent_id.clone(),
         };
-        let registered = self.store.register(register).await?.map_err(|refused| taken(&agent_id, refused))?;
+        let registered = self.store.register_agent(register).await?.map_err(|refused| taken(&agent_id, refused))?;
         self.sessions.heard(Some(&agent_id), None);
         Ok(registered)
     }
@@ -152,7 +153,7 @@ impl Agents {
             key: asked.key,
             now: self.clock.now(),
         };
-        self.store.update(update).await?.map_err(|refused| unchanged(&agent_id, refused))
+        self.store.update_agent(update).await?.map_err(|refused| unchanged(&agent_id, refused))
     }
 
     /// Agents by what they are.
@@ -173,7 +174,7 @@ impl Agents {
             asked.cursor.map_or(Ok(0), |token| Cursor::decode(&token, &question).map(|cursor| cursor.offset))?;
         // One more than asked for tells whether there is a rest.
         let list = List { role: asked.role, capability: asked.capability, status, offset, limit: limit + 1 };
-        let (mut agents, counts) = self.store.list(list).await?;
+        let (mut agents, counts) = self.store.list_agents(list).await?;
         let most = usize::try_from(limit).unwrap_or(usize::MAX);
         let more = agents.len() > most;
         agents.truncate(most);
@@ -189,7 +190,7 @@ impl Agents {
     pub async fn lose(&self, now: Instant) -> Result<u64, Error> {
         let silence =
             Silence { without_session: now.before(sessions::SILENCE_MAX), at_all: now.before(agents::SILENCE_MAX) };
-        self.store.lose(silence, now).await
+        self.store.lose_agents(silence, now).await
     }
 
     /// Forgets agents that were gone before then, and what was written of agents, locks and processes. How many.
@@ -197,7 +198,7 @@ impl Agents {
     /// # Errors
     /// When the store cannot be written.
     pub async fn forget(&self, before: Instant) -> Result<u64, Error> {
-        self.store.forget_gone(before).await
+        self.store.forget_agents(before).await
     }
 }
 

@@ -22,16 +22,15 @@ use crate::{
     },
     error::{Code, Error},
     ids,
-    ports::{
-        attempts::{self, Settled, Settles},
-        idempotency::{Begun, IdempotencyStore, Proof, Unfinished},
-    },
+    ports::attempts::{self, Settled, Settles},
+    store::Store,
+    store::idempotency::{Begun, Proof, Unfinished},
 };
 
 /// Remembers what was answered to a key.
 #[derive(Clone)]
 pub struct Idempotency {
-    store: Arc<dyn IdempotencyStore>,
+    store: Arc<Store>,
     clock: Arc<dyn Clock>,
     /// Keys whose first call is still worked on here.
     running: Arc<Running>,
@@ -52,7 +51,7 @@ struct Held {
 pub struct Attempt {
     id: String,
     held: Held,
-    store: Arc<dyn IdempotencyStore>,
+    store: Arc<Store>,
 }
 
 /// How a call starts.
@@ -68,7 +67,7 @@ const KEY_BYTES_MAX: usize = 256;
 
 impl Idempotency {
     /// Over a store.
-    pub fn new(store: Arc<dyn IdempotencyStore>, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(store: Arc<Store>, clock: Arc<dyn Clock>) -> Self {
         Self { store, clock, running: Arc::default(), beginning: Arc::default() }
     }
 
@@ -86,10 +85,10 @@ impl Idempotency {
         let (attempt, unfinished) = {
             let _alone = self.beginning.lock().await;
             let id = ids::new(ids::Kind::Attempt);
-            let mut begun = self.store.begin(&key, &id, self.clock.now()).await?;
+            let mut begun = self.store.begin_attempt(&key, &id, self.clock.now()).await?;
             if matches!(begun, Begun::Unfinished(_)) && !self.running.keys().contains(&key.key) {
                 // It may have ended while the answer was on its way: what is let go of has been written down before.
-                begun = self.store.begin(&key, &id, self.clock.now()).await?;
+                begun = self.store.begin_attempt(&key, &id, self.clock.now()).await?;
             }
             match begun {
                 Begun::New => return Ok(Start::Run(Some(self.attempt(&key.key, id)))),
@@ -118,10 +117,10 @@ impl Idempotency {
             Settled::Stands(kept) => {
                 let kept = kept.or_else(|| unfinished.proof.map(|proof| proof.answer));
                 let answer = kept.ok_or_else(|| repeat(Repeat::Unfinished))?;
-                self.store.finish(key, before, &answer, self.clock.now()).await?;
+                self.store.finish_attempt(key, before, &answer, self.clock.now()).await?;
                 Ok(Start::Answered(read(&answer)?))
             }
-            Settled::Never if self.store.take_over(key, &unfinished, &attempt.id).await? => {
+            Settled::Never if self.store.take_over_attempt(key, &unfinished, &attempt.id).await? => {
                 Ok(Start::Run(Some(attempt)))
             }
             Settled::Never | Settled::Running => Err(still_running()),
@@ -136,9 +135,11 @@ impl Idempotency {
     pub async fn end<T: Serialize>(&self, attempt: Option<Attempt>, done: Result<T, Error>) -> Result<T, Error> {
         let Some(attempt) = attempt else { return done };
         let kept = match &done {
-            Ok(answer) => self.store.finish(&attempt.held.key, &attempt.id, &json::of(answer), self.clock.now()).await,
+            Ok(answer) => {
+                self.store.finish_attempt(&attempt.held.key, &attempt.id, &json::of(answer), self.clock.now()).await
+            }
             Err(error) if may_have_happened(error.code) => Ok(()),
-            Err(_) => self.store.forget(&attempt.held.key, &attempt.id).await,
+            Err(_) => self.store.forget_attempt(&attempt.held.key, &attempt.id).await,
         };
         if let Err(error) = kept {
             let cause = std::error::Error::source(&error).map(ToString::to_string);
@@ -161,7 +162,7 @@ impl attempts::Attempt for Attempt {
     }
 
     async fn prove(&self, effect: String, answer: Json) -> Result<(), Error> {
-        match self.store.prove(&self.held.key, &self.id, &Proof { effect, answer }).await? {
+        match self.store.prove_attempt(&self.held.key, &self.id, &Proof { effect, answer }).await? {
             true => Ok(()),
             false => Err(attempts::taken_over()),
         }

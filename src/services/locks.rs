@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
+    changes::{Changes, Interest, Topic},
     clock::{Clock, Instant},
     config::Access,
     domain::{
@@ -14,10 +15,8 @@ use crate::{
     },
     error::{Code, Error},
     ids,
-    ports::{
-        changes::{Changes, Interest, Topic},
-        locks::{Acquire, AcquireRefused, HeldLock, LockStore, Proven, TokenRefused},
-    },
+    store::Store,
+    store::locks::{Acquire, AcquireRefused, HeldLock, Proven, TokenRefused},
 };
 
 use super::{idempotency::repeat, sessions::Sessions};
@@ -28,7 +27,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(500);
 /// The locks. Cloning shares.
 #[derive(Clone)]
 pub struct Locks {
-    store: Arc<dyn LockStore>,
+    store: Arc<Store>,
     sessions: Sessions,
     changes: Arc<Changes>,
     clock: Arc<dyn Clock>,
@@ -85,7 +84,7 @@ pub enum LockAnswer {
 impl Locks {
     /// Over a store.
     pub fn new(
-        store: Arc<dyn LockStore>,
+        store: Arc<Store>,
         sessions: Sessions,
         changes: Arc<Changes>,
         clock: Arc<dyn Clock>,
@@ -107,20 +106,20 @@ impl Locks {
         let now = self.clock.now();
         match asked.action {
             Action::Inspect => {
-                let seen = self.store.inspect(&resource, now).await?;
+                let seen = self.store.inspect_lock(&resource, now).await?;
                 Ok(seen.map_or(LockAnswer::Free, LockAnswer::Seen))
             }
             Action::Acquire => self.acquire(resource, token?, asked).await,
             Action::Renew => {
                 let (token, session_id) = (needed(token?)?, self.sessions.current().await?);
                 let proven = Proven { resource: resource.clone(), token, session_id, key: asked.key, now };
-                let renewed = self.store.renew(proven, ttl(asked.ttl_ms)?).await?;
+                let renewed = self.store.renew_lock(proven, ttl(asked.ttl_ms)?).await?;
                 renewed.map(LockAnswer::Acquired).map_err(|refused| ended(&resource, refused))
             }
             Action::Release => {
                 let (token, session_id) = (needed(token?)?, String::new());
                 let proven = Proven { resource: resource.clone(), token, session_id, key: asked.key, now };
-                let released = self.store.release(proven).await?;
+                let released = self.store.release_lock(proven).await?;
                 released.map(|lock| LockAnswer::Released(lock.fence)).map_err(|refused| ended(&resource, refused))
             }
         }
@@ -151,7 +150,7 @@ impl Locks {
             // Interest is registered before the look: what happens in between wakes too.
             let watch = self.changes.watch(vec![Interest::In(Topic::Lock(acquire.resource.clone()))]);
             acquire.now = self.clock.now();
-            let held = match self.store.acquire(acquire.clone()).await? {
+            let held = match self.store.acquire_lock(acquire.clone()).await? {
                 Ok(held) => return Ok(LockAnswer::Acquired(held)),
                 Err(AcquireRefused::Repeat(why)) => return Err(repeat(why)),
                 Err(AcquireRefused::Held(held)) => held,
@@ -192,7 +191,7 @@ impl Locks {
     /// # Errors
     /// When the store cannot be written.
     pub async fn expire(&self, now: Instant) -> Result<u64, Error> {
-        self.store.expire(now).await
+        self.store.expire_locks(now).await
     }
 }
 

@@ -7,7 +7,8 @@ use futures_util::future::join_all;
 use super::sql::Sql;
 use crate::{
     domain::{json::Json, ops::BackendStatus},
-    ports::{records::RecordStore, search::SearchEngine},
+    ports::search::SearchEngine,
+    store::Store,
 };
 
 /// This server and what it stands on.
@@ -15,7 +16,7 @@ use crate::{
 pub struct Ops {
     sql: Sql,
     search: Arc<dyn SearchEngine>,
-    store: Arc<dyn RecordStore>,
+    store: Arc<Store>,
     facts: Arc<Facts>,
 }
 
@@ -57,7 +58,7 @@ pub struct ServerInfo {
 
 impl Ops {
     /// Over the backends.
-    pub fn new(sql: Sql, search: Arc<dyn SearchEngine>, store: Arc<dyn RecordStore>, facts: Facts) -> Self {
+    pub fn new(sql: Sql, search: Arc<dyn SearchEngine>, store: Arc<Store>, facts: Facts) -> Self {
         Self { sql, search, store, facts: Arc::new(facts) }
     }
 

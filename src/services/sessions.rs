@@ -19,7 +19,9 @@ use crate::{
     },
     error::Error,
     ids,
-    ports::sessions::{Beat, End, Ended, OpenSession, Processes, SessionStore},
+    ports::process::Processes,
+    store::Store,
+    store::sessions::{Beat, End, Ended, OpenSession},
 };
 
 /// Why a process is ended of which nothing is heard.
@@ -33,7 +35,7 @@ const NOTED_MAX: usize = 10_000;
 pub struct Sessions(Arc<Shared>);
 
 struct Shared {
-    store: Arc<dyn SessionStore>,
+    store: Arc<Store>,
     processes: Arc<dyn Processes>,
     clock: Arc<dyn Clock>,
     /// How long a lease runs from a sign of life of its holder.
@@ -84,12 +86,7 @@ pub struct Reaped {
 
 impl Sessions {
     /// Over a store. Nothing is written before [`Sessions::current`] is asked for.
-    pub fn new(
-        store: Arc<dyn SessionStore>,
-        processes: Arc<dyn Processes>,
-        clock: Arc<dyn Clock>,
-        lease_time: Duration,
-    ) -> Self {
+    pub fn new(store: Arc<Store>, processes: Arc<dyn Processes>, clock: Arc<dyn Clock>, lease_time: Duration) -> Self {
         let shared = Shared {
             store,
             processes,
@@ -110,7 +107,7 @@ impl Sessions {
     pub async fn current(&self) -> Result<String, Error> {
         let begin = async {
             let id = ids::new(ids::Kind::Session);
-            self.0.store.begin(&id, &self.0.processes.own(), self.0.clock.now()).await?;
+            self.0.store.begin_session(&id, &self.0.processes.own(), self.0.clock.now()).await?;
             Ok(id)
         };
         self.0.id.get_or_try_init(|| begin).await.cloned()
@@ -205,7 +202,7 @@ impl Sessions {
     /// # Errors
     /// When the store cannot be read or written.
     pub async fn reap(&self, now: Instant) -> Result<Reaped, Error> {
-        let open = self.0.store.open().await?;
+        let open = self.0.store.open_sessions().await?;
         let attentive = self.0.attention.lock().unwrap_or_else(PoisonError::into_inner).look(now);
         let mut reaped = Reaped::default();
         for other in open {
@@ -218,7 +215,7 @@ impl Sessions {
                 reason,
                 now,
             };
-            if let Some(ended) = self.0.store.end(end).await? {
+            if let Some(ended) = self.0.store.end_session(end).await? {
                 reaped.sessions += 1;
                 reaped.ended.leases += ended.leases;
                 reaped.ended.locks += ended.locks;
@@ -247,7 +244,7 @@ impl Sessions {
     /// # Errors
     /// When the store cannot be written.
     pub async fn forget(&self, now: Instant) -> Result<u64, Error> {
-        self.0.store.forget(now.before(sessions::REMEMBERED)).await
+        self.0.store.forget_sessions(now.before(sessions::REMEMBERED)).await
     }
 
     /// Ends this process in good order: its locks are free, and the tasks of its agents stay with them for a minute.
@@ -271,7 +268,7 @@ impl Sessions {
             reason: "stopped",
             now,
         };
-        self.0.store.end(end).await.map(drop)
+        self.0.store.end_session(end).await.map(drop)
     }
 
     fn noted(&self) -> MutexGuard<'_, Noted> {

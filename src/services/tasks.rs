@@ -8,6 +8,7 @@ use std::{sync::Arc, time::Duration};
 use self::request::{ClaimRequest, EnqueueRequest, FinishRequest, ManageRequest, TaskRequest, UpdateRequest, Wanted};
 use super::sessions::Sessions;
 use crate::{
+    changes::{Changes, Interest, Topic},
     clock::{Clock, Instant},
     config::{Access, Limits},
     domain::{
@@ -23,10 +24,8 @@ use crate::{
     },
     error::{Code, Error},
     ids,
-    ports::{
-        changes::{Changes, Interest, Topic},
-        tasks::{Claim, Enqueue, Finish, ListTasks, LookForWaiting, Manage, TaskStore, Update},
-    },
+    store::Store,
+    store::tasks::{Claim, Enqueue, Finish, ListTasks, LookForWaiting, Manage, Update},
 };
 
 /// How long a call may wait for something to happen.
@@ -37,7 +36,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(5_000);
 /// Tasks and their leases.
 #[derive(Clone)]
 pub struct Tasks {
-    store: Arc<dyn TaskStore>,
+    store: Arc<Store>,
     changes: Arc<Changes>,
     sessions: Sessions,
     clock: Arc<dyn Clock>,
@@ -48,7 +47,7 @@ pub struct Tasks {
 /// What tasks stand on.
 pub struct Parts {
     /// Where they are kept.
-    pub store: Arc<dyn TaskStore>,
+    pub store: Arc<Store>,
     /// Who waits for them.
     pub changes: Arc<Changes>,
     /// This server process.
@@ -78,7 +77,7 @@ impl Tasks {
         let (workflow_id, tasks_max) = (request.workflow_id.clone(), self.limits.workflow_tasks_max as u64);
         let enqueue = Enqueue { workflow_id: request.workflow_id, tasks, tasks_max, key, now };
         self.store
-            .enqueue(enqueue)
+            .enqueue_tasks(enqueue)
             .await?
             .map_err(|refused| refusal::of_enqueue(refused, workflow_id.as_deref(), &self.limits))
     }
@@ -110,7 +109,7 @@ impl Tasks {
                 key: key.clone(),
                 now: self.clock.now(),
             };
-            let claimed = self.store.claim(claim).await?.map_err(super::idempotency::repeat)?;
+            let claimed = self.store.claim_tasks(claim).await?.map_err(super::idempotency::repeat)?;
             let (now, deadline) = (tokio::time::Instant::now(), self.changes.no_later_than(deadline));
             if !claimed.tasks.is_empty() {
                 return Ok((claimed.tasks, None));
@@ -139,7 +138,7 @@ impl Tasks {
         let lease: Lease = lease_token.parse()?;
         let (lease_ms, now) = (self.lease_ms(), self.clock.now());
         let update = Update { lease: lease.clone(), progress, message, checkpoint, cost, question, lease_ms, key, now };
-        self.store.update(update).await?.map_err(|refused| refusal::of_lease(refused, &lease))
+        self.store.update_task(update).await?.map_err(|refused| refusal::of_lease(refused, &lease))
     }
 
     /// Ends a worker's turn. Of one lease at most one end is ever accepted.
@@ -152,7 +151,7 @@ impl Tasks {
         }
         let (jitter, now) = (ids::chance(), self.clock.now());
         let finish = Finish { lease: lease.clone(), outcome, cost, jitter, key, now };
-        self.store.finish(finish).await?.map_err(|refused| refusal::of_lease(refused, &lease))
+        self.store.finish_task(finish).await?.map_err(|refused| refusal::of_lease(refused, &lease))
     }
 
     /// Tasks by id or by what they are, and where the rest begins.
@@ -168,7 +167,7 @@ impl Tasks {
         let after = cursor.as_deref().map(|token| Cursor::decode_text(token, &question)).transpose()?;
         let most = rows as u64 + 1;
         let list = ListTasks { filter, ids, after, most, carried: false, carried_bytes_max: bytes };
-        let mut tasks = self.store.list(list).await?;
+        let mut tasks = self.store.list_tasks(list).await?;
         let more = tasks.len() > rows;
         tasks.truncate(rows);
         let more = page::fit(&mut tasks, bytes, TaskView::bytes) || more;
@@ -184,7 +183,7 @@ impl Tasks {
         let most = if ids.is_empty() { most } else { ids.len() as u64 };
         let word = change.clone();
         let manage = Manage { change, ids, filter, dry_run, most, key, now: self.clock.now() };
-        self.store.manage(manage).await?.map_err(|refused| refusal::of_manage(refused, &word))
+        self.store.manage_tasks(manage).await?.map_err(|refused| refusal::of_manage(refused, &word))
     }
 
     fn lease_ms(&self) -> i64 {

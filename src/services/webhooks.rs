@@ -14,7 +14,9 @@ use crate::{
     config,
     domain::{tasks::retry, webhooks},
     error::Error,
-    ports::webhooks::{Delivery, Message, Outcome, WebhookSender, WebhookStore},
+    ports::webhooks::{Message, WebhookSender},
+    store::Store,
+    store::webhooks::{Delivery, Outcome},
 };
 
 /// Attempts before a message is dead.
@@ -35,7 +37,7 @@ const REASON_MAX: usize = 500;
 /// The webhooks. Cloning shares.
 #[derive(Clone)]
 pub struct Webhooks {
-    store: Arc<dyn WebhookStore>,
+    store: Arc<Store>,
     sender: Arc<dyn WebhookSender>,
     clock: Arc<dyn Clock>,
     settings: config::Webhooks,
@@ -44,7 +46,7 @@ pub struct Webhooks {
 impl Webhooks {
     /// Over a store and a way out.
     pub fn new(
-        store: Arc<dyn WebhookStore>,
+        store: Arc<Store>,
         sender: Arc<dyn WebhookSender>,
         clock: Arc<dyn Clock>,
         settings: config::Webhooks,
@@ -73,7 +75,7 @@ impl Webhooks {
             let places = AT_ONCE - under_way.len();
             if may_be_more && places > 0 {
                 let now = self.clock.now();
-                let due = self.store.take_due(now, now.after(TAKEN), places).await?;
+                let due = self.store.take_due_deliveries(now, now.after(TAKEN), places).await?;
                 sent += due.len() as u64;
                 may_be_more = due.len() == places && sent < RUN_MAX;
                 under_way.extend(due.into_iter().map(|delivery| async move { self.one(&delivery).await }));
@@ -103,7 +105,7 @@ impl Webhooks {
                 "a webhook was given up: {error}"
             );
         }
-        self.store.settle(delivery, outcome, now).await.map(drop)
+        self.store.settle_delivery(delivery, outcome, now).await.map(drop)
     }
 
     async fn send(&self, delivery: &Delivery) -> Result<u16, Error> {

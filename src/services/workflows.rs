@@ -10,6 +10,7 @@ use self::request::{
 };
 use super::tasks;
 use crate::{
+    changes::{Changes, Interest, Topic},
     clock::{Clock, Instant},
     config::{Access, Limits},
     domain::{
@@ -25,10 +26,8 @@ use crate::{
     },
     error::{Code, Error},
     ids,
-    ports::{
-        changes::{Changes, Interest, Topic},
-        workflows::{Complete, Control, Create, Find, History, List, Part, TaskPage, WorkflowStore},
-    },
+    store::Store,
+    store::workflows::{Complete, Control, Create, Find, History, List, Part, TaskPage},
 };
 
 /// A waiting call looks again after this, whatever it was told.
@@ -37,7 +36,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(5_000);
 /// Workflows.
 #[derive(Clone)]
 pub struct Workflows {
-    store: Arc<dyn WorkflowStore>,
+    store: Arc<Store>,
     changes: Arc<Changes>,
     clock: Arc<dyn Clock>,
     access: Arc<Access>,
@@ -50,7 +49,7 @@ pub struct Workflows {
 /// What workflows stand on.
 pub struct Parts {
     /// Where they are kept.
-    pub store: Arc<dyn WorkflowStore>,
+    pub store: Arc<Store>,
     /// Who waits for them.
     pub changes: Arc<Changes>,
     /// The record store's clock.
@@ -102,8 +101,11 @@ impl Workflows {
         let workflow = request.resolved(&self.limits, &self.hosts, now)?;
         let active_max = self.limits.active_workflows_max as u64;
         let create = Create { workflow, active_max, key, now };
-        let mut created =
-            self.store.create(create).await?.map_err(|refused| refusal::of_create(refused, parent_id.as_deref()))?;
+        let mut created = self
+            .store
+            .create_workflow(create)
+            .await?
+            .map_err(|refused| refusal::of_create(refused, parent_id.as_deref()))?;
         if self.one_secret {
             created.webhook_secret = None;
         }
@@ -117,7 +119,7 @@ impl Workflows {
             request.checked(&self.limits)?;
         let id = workflow_id.clone();
         let complete = Complete { workflow_id, outcome, result, error, expected_version, key, now: self.clock.now() };
-        self.store.complete(complete).await?.map_err(|refused| refusal::of_change(refused, &id, None))
+        self.store.complete_workflow(complete).await?.map_err(|refused| refusal::of_change(refused, &id, None))
     }
 
     /// Starts, pauses, resumes, cancels, tells, or forks a workflow.
@@ -136,7 +138,7 @@ impl Workflows {
             key,
             now: self.clock.now(),
         };
-        self.store.control(control).await?.map_err(|refused| refusal::of_change(refused, &id, Some(action)))
+        self.store.control_workflow(control).await?.map_err(|refused| refusal::of_change(refused, &id, Some(action)))
     }
 
     /// One workflow, by its id or that of one of its tasks; waits until it is newer than what the caller knows.
@@ -181,7 +183,7 @@ impl Workflows {
         });
         let find =
             Find { id: request.id.clone(), carried: request.results, tasks, stalled_before: self.stalled_before() };
-        let found = self.store.find(find).await?;
+        let found = self.store.find_workflow(find).await?;
         found.ok_or_else(|| refusal::no_workflow(&request.id, request.argument))
     }
 
@@ -223,7 +225,7 @@ impl Workflows {
             Some(token) => Some(place(&Cursor::decode_text(&token, &question)?)?),
         };
         let list = List { before, most: rows as u64 + 1, stalled_before: self.stalled_before(), ..filter };
-        let mut workflows = self.store.list(list).await?;
+        let mut workflows = self.store.list_workflows(list).await?;
         let more = workflows.len() > rows;
         workflows.truncate(rows);
         let more = page::fit(&mut workflows, bytes, WorkflowView::bytes) || more;
@@ -266,7 +268,7 @@ impl Workflows {
         let Some(id) = request.workflow_id.as_ref().or(request.entity_id.as_ref()) else { return Ok(()) };
         let argument = request.argument;
         let find = Find { id: id.clone(), carried: false, tasks: None, stalled_before: self.stalled_before() };
-        let found = self.store.find(find).await?;
+        let found = self.store.find_workflow(find).await?;
         found.map(drop).ok_or_else(|| refusal::no_workflow(id, argument))
     }
 

@@ -3,12 +3,13 @@
 use std::{sync::Arc, time::Duration};
 
 use callboard::{
-    adapters::{records::Records, sqlite::records::RecordFile},
+    adapters::sqlite::store::RecordFile,
     background::Background,
     clock::{Instant, SystemClock},
     config::Migrate,
     error::Error,
     jobs::{Beside, Job, Jobs, Report, Scope},
+    store::Store,
 };
 use tokio::{sync::Notify, time::timeout};
 
@@ -47,7 +48,7 @@ impl Job for Outside {
 #[tokio::test]
 async fn an_outside_job_that_never_ends_holds_back_no_other() {
     let home = tempfile::tempdir().unwrap();
-    let store = Records::new(Arc::new(RecordFile::new(home.path().join("callboard.db"), Migrate::Auto)));
+    let store = Store::new(Arc::new(RecordFile::new(home.path().join("callboard.db"), Migrate::Auto)));
     let [silent, prompt] = [("silent", false), ("prompt", true)]
         .map(|(name, answers)| Arc::new(Outside { name, answers, began: Notify::new() }));
     let background = Background::default();

@@ -9,12 +9,10 @@ use callboard::{
         tasks::{self, NewTask, Priority, answers::Change},
         workflows::{self, NewWorkflow, OnTaskFailure},
     },
-    ports::{
-        agents::{AgentStore, Silence},
-        leaders::LeaderStore,
-        locks::{Acquire, AcquireRefused, LockStore},
-        sessions::{Beat, End, SessionStore},
-        tasks::TaskStore,
+    store::{
+        agents::Silence,
+        locks::{Acquire, AcquireRefused},
+        sessions::{Beat, End},
     },
 };
 use futures_util::poll;
@@ -49,7 +47,7 @@ async fn fences_are_in_the_order_in_which_a_lock_was_held() {
     bench
         .block("INSERT INTO callboard.lock VALUES ('r', 'first', 0, 's', 's', now(), now() + interval '1 hour')")
         .await;
-    let mut second = bench.board.store.acquire(wish(&bench, "second"));
+    let mut second = Box::pin(bench.board.store.acquire_lock(wish(&bench, "second")));
     assert!(poll!(&mut second).is_pending());
     assert_eq!(bench.waiting(1).await, ["-- lock_take"]);
     // The first draws its number while the second waits, and lets go.
@@ -70,8 +68,8 @@ async fn nothing_is_taken_by_a_clock_that_is_ahead() {
     let bench = Bench::new(&url, open(&url)).await;
     let (board, store) = (&bench.board, &bench.board.store);
     board.pass_ms((SystemClock.now().0 - board.now().0) / 1_000);
-    store.begin("s", &process(1), board.now()).await.unwrap();
-    let held = store.acquire(wish(&bench, "first")).await.unwrap().unwrap();
+    store.begin_session("s", &process(1), board.now()).await.unwrap();
+    let held = store.acquire_lock(wish(&bench, "first")).await.unwrap().unwrap();
     assert!(store.lead("jobs", "first", board.now(), board.now().plus_ms(60_000)).await.unwrap());
     let deadline_at = Some(board.now().plus_ms(60_000));
     let made =
@@ -80,15 +78,15 @@ async fn nothing_is_taken_by_a_clock_that_is_ahead() {
 
     board.pass_ms(AHEAD_MS);
     let now = board.now();
-    let AcquireRefused::Held(seen) = store.acquire(wish(&bench, "second")).await.unwrap().unwrap_err() else {
+    let AcquireRefused::Held(seen) = store.acquire_lock(wish(&bench, "second")).await.unwrap().unwrap_err() else {
         panic!("it is held")
     };
     assert_eq!((seen.holder.as_str(), seen.fence), ("first", held.fence));
-    assert_eq!(LockStore::expire(&**store, now).await.unwrap(), 0);
-    assert_eq!(store.inspect("r", now).await.unwrap().unwrap().fence, held.fence);
+    assert_eq!(store.expire_locks(now).await.unwrap(), 0);
+    assert_eq!(store.inspect_lock("r", now).await.unwrap().unwrap().fence, held.fence);
     assert!(!store.lead("jobs", "second", now, now.plus_ms(60_000)).await.unwrap());
     let silence = Silence { without_session: now.before(SILENCE_MAX), at_all: now.before(Duration::from_mins(15)) };
-    assert_eq!(store.lose(silence, now).await.unwrap(), 0);
+    assert_eq!(store.lose_agents(silence, now).await.unwrap(), 0);
     let end = End {
         session_id: "s".to_owned(),
         heartbeat_at: now,
@@ -97,7 +95,7 @@ async fn nothing_is_taken_by_a_clock_that_is_ahead() {
         reason: "silent",
         now,
     };
-    assert_eq!(store.end(end.clone()).await.unwrap(), None);
+    assert_eq!(store.end_session(end.clone()).await.unwrap(), None);
 
     board.sweep().await;
     assert!(board.claim("other", 2).await.is_empty());
@@ -105,7 +103,7 @@ async fn nothing_is_taken_by_a_clock_that_is_ahead() {
     assert!(board.update(&kept.lease).await.is_ok());
     assert_eq!(board.finish(&late.lease, tasks::Outcome::Released).await.unwrap().state, tasks::State::Ready);
     // One that is seen to be gone ends at once.
-    assert!(store.end(End { silent_since: None, reason: "gone", ..end }).await.unwrap().is_some());
+    assert!(store.end_session(End { silent_since: None, reason: "gone", ..end }).await.unwrap().is_some());
 }
 
 #[tokio::test]
@@ -123,10 +121,10 @@ async fn a_sign_of_life_and_the_end_of_a_turn_do_not_wait_for_each_other() {
         lease_until: now.plus_ms(LEASE_MS),
         now,
     };
-    let mut beat = bench.board.store.beat(beat);
+    let mut beat = Box::pin(bench.board.store.beat(beat));
     assert!(poll!(&mut beat).is_pending());
     assert_eq!(bench.waiting(1).await, ["-- agents_lock"]);
-    let mut end = other.finish(bench.end(&task));
+    let mut end = Box::pin(other.finish_task(bench.end(&task)));
     assert!(poll!(&mut end).is_pending());
     assert_eq!(bench.waiting(2).await, ["-- agents_lock", "-- task_run_lock"], "tasks come before agents");
     bench.let_go().await;
@@ -145,10 +143,10 @@ async fn what_time_brings_about_does_not_wait_in_a_circle_with_who_changes_the_s
     board.pass_ms(10);
     bench.block("SELECT FROM callboard.workflow FOR UPDATE").await;
     let urgent = Change::Reprioritize(Priority::new(9).unwrap());
-    let mut changed = other.manage(board.manage_of(urgent, &[&made.tasks[0]]));
+    let mut changed = Box::pin(other.manage_tasks(board.manage_of(urgent, &[&made.tasks[0]])));
     assert!(poll!(&mut changed).is_pending());
     assert_eq!(bench.waiting(1).await, ["-- tasks_workflows_lock"]);
-    let mut promoted = board.store.promote_due(board.now());
+    let mut promoted = Box::pin(board.store.promote_due(board.now()));
     assert!(poll!(&mut promoted).is_pending());
     assert_eq!(bench.waiting(2).await, ["-- tasks_workflows_lock", "-- workflows_due"]);
     bench.let_go().await;
@@ -169,10 +167,10 @@ async fn what_time_brings_about_does_not_wait_in_a_circle_with_who_changes_the_s
     let held = format!("SELECT FROM callboard.workflow WHERE id = '{}' FOR UPDATE", leased[0].id);
     bench.block(&held).await;
     let ids = [leased[0].tasks[0].as_str(), leased[1].tasks[0].as_str()];
-    let mut cancelled = other.manage(board.manage_of(Change::Cancel, &ids));
+    let mut cancelled = Box::pin(other.manage_tasks(board.manage_of(Change::Cancel, &ids)));
     assert!(poll!(&mut cancelled).is_pending());
     bench.waiting(1).await;
-    let mut expired = board.store.expire_leases(board.now());
+    let mut expired = Box::pin(board.store.expire_leases(board.now()));
     assert!(poll!(&mut expired).is_pending());
     assert_eq!(bench.waiting(2).await, ["-- tasks_workflows_lock"; 2]);
     bench.let_go().await;
@@ -190,7 +188,7 @@ async fn a_claim_gets_what_is_due_also_while_somebody_has_its_workflow() {
     bench.board.pass_ms(10);
     bench.block("SELECT FROM callboard.workflow FOR UPDATE").await;
     let (store, claim) = (Arc::clone(&bench.board.store), bench.board.claim_of("agent", 1));
-    let claimed = tokio::spawn(async move { store.claim(claim).await });
+    let claimed = tokio::spawn(async move { store.claim_tasks(claim).await });
     assert_eq!(bench.waiting(1).await, ["-- workflows_due"]);
     bench.let_go().await;
     assert_eq!(claimed.await.unwrap().unwrap().unwrap().tasks[0].task_id, made.tasks[0]);

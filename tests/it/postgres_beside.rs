@@ -9,17 +9,17 @@ use std::{
 };
 
 use callboard::{
-    adapters::records::{Beside, Kept, Kind, Later, Session, Value},
     domain::{
         money::Micros,
         tasks::{NewTask, answers::ClaimedTask},
         workflows::{NewWorkflow, OnTaskFailure},
     },
     error::{Code, Error},
-    ports::{
-        sessions::{Beat, SessionStore},
-        tasks::{Claim, Finish, TaskStore},
-        workflows::{Create, History, Part, WorkflowStore},
+    store::{
+        Beside, Kept, Kind, Later, Session, Value,
+        sessions::Beat,
+        tasks::{Claim, Finish},
+        workflows::{Create, History, Part},
     },
 };
 use futures_util::{future::join_all, poll};
@@ -47,12 +47,12 @@ async fn the_history_is_in_the_order_of_what_was_done() {
         .await
         .unwrap();
     bench.block("SELECT FROM callboard.workflow FOR UPDATE").await;
-    let mut first = store.finish(bench.end(&first[0]));
+    let mut first = Box::pin(store.finish_task(bench.end(&first[0])));
     assert!(poll!(&mut first).is_pending());
     bench.waiting(1).await;
     // These two come together; the first forgets what its key once was, and is overtaken.
-    let mut slow = store.finish(Finish { key: key("beside", "same"), ..bench.end(&tasks[0]) });
-    let mut fast = store.finish(bench.end(&tasks[1]));
+    let mut slow = Box::pin(store.finish_task(Finish { key: key("beside", "same"), ..bench.end(&tasks[0]) }));
+    let mut fast = Box::pin(store.finish_task(bench.end(&tasks[1])));
     assert!(poll!(&mut slow).is_pending() && poll!(&mut fast).is_pending());
     bench.let_go().await;
     let (first, slow, fast) = tokio::join!(first, slow, fast);
@@ -68,12 +68,12 @@ async fn a_repeat_that_comes_while_the_first_is_being_committed_gets_its_answer(
     let url = postgres::shared().database();
     let bench = Bench::new(&url, open(&url)).await;
     let tasks = bench.claimed(1).await;
-    let end = || bench.board.store.finish(Finish { key: key("beside", "same"), ..bench.end(&tasks[0]) });
+    let end = || bench.board.store.finish_task(Finish { key: key("beside", "same"), ..bench.end(&tasks[0]) });
     bench.block("INSERT INTO callboard.idempotency VALUES ('beside', '', NULL, now())").await;
-    let mut first = end();
+    let mut first = Box::pin(end());
     assert!(poll!(&mut first).is_pending());
     assert_eq!(bench.waiting(1).await, ["-- idempotency_keep"]);
-    let mut again = end();
+    let mut again = Box::pin(end());
     assert!(poll!(&mut again).is_pending());
     assert_eq!(bench.waiting(2).await, ["-- idempotency_keep", "-- task_workflows_lock"]);
     bench.let_go().await;
@@ -90,16 +90,16 @@ async fn transactions_of_one_process_do_not_wait_for_each_other_in_a_circle() {
     let store = &bench.board.store;
     let tasks = bench.claimed(3).await;
     // Its statements are prepared from now on, and leave together.
-    assert!(store.finish(bench.end(&tasks[2])).await.unwrap().is_ok());
+    assert!(store.finish_task(bench.end(&tasks[2])).await.unwrap().is_ok());
     bench.block("LOCK TABLE callboard.event IN SHARE MODE").await;
-    let mut first = store.finish(bench.end(&tasks[0]));
+    let mut first = Box::pin(store.finish_task(bench.end(&tasks[0])));
     assert!(poll!(&mut first).is_pending());
     assert_eq!(bench.waiting(1).await, ["-- event_add"]);
     let now = bench.board.now();
     let agents = vec!["agent".to_owned()];
     let beat = Beat { session_id: "session".to_owned(), agents, leases: Vec::new(), lease_until: now, now };
-    let mut beat = store.beat(beat);
-    let mut second = store.finish(bench.end(&tasks[1]));
+    let mut beat = Box::pin(store.beat(beat));
+    let mut second = Box::pin(store.finish_task(bench.end(&tasks[1])));
     assert!(poll!(&mut beat).is_pending() && poll!(&mut second).is_pending());
     // Agents come last: it has none that the first would wait for.
     assert_eq!(bench.waiting(2).await, ["-- event_add", "-- task_workflows_lock"]);
@@ -124,7 +124,9 @@ async fn callers_who_wait_together_do_not_all_knock_at_the_server() {
     let before = proxy.connections();
     let calls = Arc::clone(&bench);
     let ends =
-        tokio::spawn(async move { join_all(tasks.iter().map(|task| calls.board.store.finish(calls.end(task)))).await });
+        tokio::spawn(
+            async move { join_all(tasks.iter().map(|task| calls.board.store.finish_task(calls.end(task)))).await },
+        );
     bench.waiting(1).await;
     let started = Instant::now();
     while proxy.connections() == before {
@@ -231,13 +233,13 @@ async fn many_at_once_go_through_a_pooler() {
                 )
             };
             let key = key(&format!("create-{told}-{number}"), "same");
-            store.create(Create { workflow, active_max: 10_000, key, now })
+            store.create_workflow(Create { workflow, active_max: 10_000, key, now })
         };
         let made = join_all((0..6).map(create)).await;
         assert!(made.iter().all(|made| made.as_ref().is_ok_and(Result::is_ok)), "{made:?}");
         let claim = |number: usize| {
             let key = key(&format!("claim-{told}-{number}"), "same");
-            store.claim(Claim { key, ..bench.board.claim_of(&format!("agent{}", number % 4), 1) })
+            store.claim_tasks(Claim { key, ..bench.board.claim_of(&format!("agent{}", number % 4), 1) })
         };
         let claimed = join_all((0..6).map(claim)).await;
         let claimed: Vec<ClaimedTask> =
@@ -245,7 +247,7 @@ async fn many_at_once_go_through_a_pooler() {
         assert_eq!(claimed.len(), 6);
         let finish = |task: &ClaimedTask| {
             let key = key(&format!("finish-{}", task.task_id), "same");
-            store.finish(Finish { key, ..bench.end(task) })
+            store.finish_task(Finish { key, ..bench.end(task) })
         };
         let ends = join_all(claimed.iter().map(finish)).await;
         assert!(ends.iter().all(|end| end.as_ref().is_ok_and(Result::is_ok)), "{ends:?}");
@@ -330,14 +332,15 @@ async fn each_claim_gets_what_is_due_at_its_own_time() {
     let store = &bench.board.store;
     let first = bench.claimed(1).await;
     let run_at = Some(bench.board.now().plus_ms(5));
-    store.enqueue(bench.board.enqueue(None, vec![NewTask { run_at, ..task("soon") }])).await.unwrap().unwrap();
+    store.enqueue_tasks(bench.board.enqueue(None, vec![NewTask { run_at, ..task("soon") }])).await.unwrap().unwrap();
     bench.block("SELECT FROM callboard.workflow FOR UPDATE").await;
-    let mut first = store.finish(bench.end(&first[0]));
+    let mut first = Box::pin(store.finish_task(bench.end(&first[0])));
     assert!(poll!(&mut first).is_pending());
     bench.waiting(1).await;
     let early = Claim { queues: Some(vec!["another".to_owned()]), ..bench.board.claim_of("agent", 1) };
     bench.board.pass_ms(10);
-    let (mut early, mut late) = (store.claim(early), store.claim(bench.board.claim_of("agent", 1)));
+    let (mut early, mut late) =
+        (Box::pin(store.claim_tasks(early)), Box::pin(store.claim_tasks(bench.board.claim_of("agent", 1))));
     assert!(poll!(&mut early).is_pending() && poll!(&mut late).is_pending());
     bench.let_go().await;
     let (first, early, late) = tokio::join!(first, early, late);

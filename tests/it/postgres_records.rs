@@ -10,19 +10,16 @@ use std::{
 
 use callboard::{
     adapters::{
-        postgres::records::RecordServer,
-        records::{Records, Session, idempotency::once},
+        postgres::store::RecordServer,
         store_clock::{Measurement, StoreClock},
     },
     background::Background,
+    changes::{Interest, Topic},
     clock::{self, Clock, SystemClock},
     config::{Migrate, StoreConfig},
     domain::idempotency::{Key, Repeat},
     error::{Code, Error},
-    ports::{
-        changes::{Interest, Topic},
-        records::RecordStore,
-    },
+    store::{Session, Store, idempotency::once},
 };
 use futures_util::future::{BoxFuture, join_all};
 use rustix::process::{Pid, Signal, kill_process};
@@ -37,20 +34,20 @@ use crate::support::{
 
 const NOW: clock::Instant = clock::Instant(1_700_000_000_000_000);
 
-fn open(url: &str) -> Records {
+fn open(url: &str) -> Store {
     let background = Background::default();
     let store = RecordServer::new(&database(url), Migrate::Auto, Arc::default(), Arc::default(), background);
-    Records::new(Arc::new(store.unwrap()))
+    Store::new(Arc::new(store.unwrap()))
 }
 
 /// A store behind a proxy, which works.
-async fn behind_proxy() -> (Proxy, Records) {
+async fn behind_proxy() -> (Proxy, Store) {
     let (proxy, records) = through_proxy(&postgres::shared().database());
     put(&records, "first").await.unwrap();
     (proxy, records)
 }
 
-fn through_proxy(url: &str) -> (Proxy, Records) {
+fn through_proxy(url: &str) -> (Proxy, Store) {
     let server = postgres::shared();
     let proxy = Proxy::to(server.port);
     let records = open(&url.replace(&format!(":{}/", server.port), &format!(":{}/", proxy.port())));
@@ -62,11 +59,11 @@ async fn write(session: &dyn Session, key: &str) -> Result<(), Error> {
     session.change(sql, &[key.into(), NOW.into()]).await.map(drop)
 }
 
-async fn put(records: &Records, key: &str) -> Result<(), Error> {
+async fn put(records: &Store, key: &str) -> Result<(), Error> {
     records.transact(key.to_owned(), |session, key| Box::pin(write(session, key))).await
 }
 
-async fn count(records: &Records, pattern: &str) -> Result<u64, Error> {
+async fn count(records: &Store, pattern: &str) -> Result<u64, Error> {
     let counted = records.look(pattern.to_owned(), |session, pattern| {
         Box::pin(async move {
             let sql = "-- count\nSELECT count(*) FROM idempotency WHERE key LIKE $1";
@@ -76,7 +73,7 @@ async fn count(records: &Records, pattern: &str) -> Result<u64, Error> {
     counted.await
 }
 
-async fn refused_soon(records: &Records) {
+async fn refused_soon(records: &Store) {
     for writes in [true, false, true] {
         let started = Instant::now();
         let done = if writes { put(records, "refused").await } else { count(records, "refused").await.map(drop) };
@@ -87,7 +84,7 @@ async fn refused_soon(records: &Records) {
     }
 }
 
-async fn works_again(records: &Records) {
+async fn works_again(records: &Store) {
     static COUNT: AtomicUsize = AtomicUsize::new(0);
     let started = Instant::now();
     while let Err(error) = put(records, &format!("again-{}", COUNT.fetch_add(1, Ordering::Relaxed))).await {
@@ -147,7 +144,7 @@ async fn everything_at_a_glance_is_shown_also_while_the_store_is_away() {
     assert_eq!(stale["queues"], fresh["queues"]);
 }
 
-async fn records_state(records: &Records) -> &'static str {
+async fn records_state(records: &Store) -> &'static str {
     records.status().await.state.as_str()
 }
 
@@ -300,7 +297,7 @@ async fn what_was_taken_in_is_carried_out_when_the_process_ends() {
     let url = postgres::shared().database();
     let background = Background::default();
     let store = RecordServer::new(&database(&url), Migrate::Auto, Arc::default(), Arc::default(), background.clone());
-    let records = Records::new(Arc::new(store.unwrap()));
+    let records = Store::new(Arc::new(store.unwrap()));
     let keys: Vec<String> = (0..200).map(|n| format!("end-{n}")).collect();
     let (done, ()) = tokio::join!(join_all(keys.iter().map(|key| put(&records, key))), background.stop(PATIENCE));
     assert!(done.iter().all(Result::is_ok), "{done:?}");
@@ -315,7 +312,7 @@ async fn processes_in_each_others_way_all_come_through() {
     let (one, other) = (open(&url), open(&url));
     put(&one, "row-1").await.unwrap();
     put(&one, "row-2").await.unwrap();
-    let raise = |records: &Records, key: &str| {
+    let raise = |records: &Store, key: &str| {
         let records = records.clone();
         let key = key.to_owned();
         async move {
@@ -367,7 +364,7 @@ async fn the_clock_is_the_servers_and_wakes_come_through_a_cut() {
     let background = Background::default();
     let store =
         RecordServer::new(&database(&url), Migrate::Auto, Arc::clone(&clock), Arc::default(), background).unwrap();
-    put(&Records::new(Arc::new(store)), "first").await.unwrap();
+    put(&Store::new(Arc::new(store)), "first").await.unwrap();
     let apart = (clock.now().0 - SystemClock.now().0).abs();
     assert!(apart < 60_000_000, "the server runs on this machine: {apart} µs");
 

@@ -3,21 +3,19 @@
 use std::{path::Path, sync::Arc, thread};
 
 use callboard::{
-    adapters::{
-        records::{Records, Session},
-        sqlite::records::RecordFile,
-    },
+    adapters::sqlite::store::RecordFile,
     clock::Instant,
     config::Migrate,
     error::{Code, Error},
+    store::{Session, Store},
 };
 use futures_util::future::join_all;
 use rusqlite::Connection;
 
 const NOW: Instant = Instant(1_700_000_000_000_000);
 
-fn open(path: &Path) -> Records {
-    Records::new(Arc::new(RecordFile::new(path.to_owned(), Migrate::Auto)))
+fn open(path: &Path) -> Store {
+    Store::new(Arc::new(RecordFile::new(path.to_owned(), Migrate::Auto)))
 }
 
 async fn write(session: &dyn Session, key: &str) -> Result<(), Error> {
@@ -25,7 +23,7 @@ async fn write(session: &dyn Session, key: &str) -> Result<(), Error> {
     session.change(sql, &[key.into(), NOW.into()]).await.map(drop)
 }
 
-async fn put(records: &Records, key: String) -> Result<(), Error> {
+async fn put(records: &Store, key: String) -> Result<(), Error> {
     records.transact(key, |session, key| Box::pin(write(session, key))).await
 }
 

@@ -10,19 +10,18 @@ use std::{
 };
 
 use callboard::{
-    adapters::{records::Records, sqlite::records::RecordFile},
+    adapters::sqlite::store::RecordFile,
     app::App,
     background::Background,
+    changes::Changes,
     clock::{Clock, Instant},
     config::{Migrate, StoreConfig},
     domain::sessions::{Place, Process, Sight},
     error::Error,
     jobs::{Beside, Job, Jobs, LEADS, Report},
-    ports::{
-        changes::Changes,
-        sessions::{Processes, SessionStore},
-    },
+    ports::process::Processes,
     services::sessions::Sessions,
+    store::Store,
 };
 use rusqlite::Connection;
 use rustix::process::Signal;
@@ -63,7 +62,7 @@ impl Processes for Machine {
 
 struct Stage {
     home: TempDir,
-    store: Arc<Records>,
+    store: Arc<Store>,
     clock: Arc<TestClock>,
     machine: Arc<Machine>,
     sessions: Sessions,
@@ -73,7 +72,7 @@ impl Stage {
     fn new() -> Self {
         let home = tempfile::tempdir().unwrap();
         let file = RecordFile::new(home.path().join("callboard.db"), Migrate::Auto);
-        let store = Arc::new(Records::new(Arc::new(file)));
+        let store = Arc::new(Store::new(Arc::new(file)));
         let clock = Arc::new(TestClock::default());
         let machine = Arc::new(Machine { own: 1_000, gone: AtomicI64::new(0) });
         let lease_time = Duration::from_mins(15);
@@ -125,7 +124,7 @@ async fn a_process_that_is_gone_is_ended_at_once_and_one_that_is_silent_after_45
     stage.sessions.current().await.unwrap();
     let now = stage.clock.now();
     for (id, place, pid) in [("dead", place("here"), 7), ("alive", place("here"), 8), ("far", place("there"), 7)] {
-        stage.store.begin(id, &Process { place, pid, start: pid }, now).await.unwrap();
+        stage.store.begin_session(id, &Process { place, pid, start: pid }, now).await.unwrap();
         leased(&stage.file(), &format!("task of {id}"), id, id, now.after(Duration::from_mins(10)), None);
     }
     assert_eq!(stage.round().await, 0);
@@ -148,7 +147,7 @@ async fn who_was_away_itself_takes_nobody_to_be_gone() {
     let stage = Stage::new();
     stage.sessions.current().await.unwrap();
     let far = Process { place: place("there"), pid: 7, start: 7 };
-    stage.store.begin("far", &far, stage.clock.now()).await.unwrap();
+    stage.store.begin_session("far", &far, stage.clock.now()).await.unwrap();
     assert_eq!(stage.round().await, 0);
     // The store was away, or the machine slept.
     stage.clock.pass(Duration::from_hours(1));
@@ -173,7 +172,7 @@ async fn an_orderly_end_leaves_a_minute() {
     stage.sessions.beat(now.after(Duration::from_secs(1))).await.unwrap();
     assert_eq!(lease_of(&stage.file(), "long"), now.after(Duration::from_mins(1)));
     assert_eq!(lease_of(&stage.file(), "short"), now.after(Duration::from_secs(5)));
-    assert!(stage.store.open().await.unwrap().is_empty());
+    assert!(stage.store.open_sessions().await.unwrap().is_empty());
 }
 
 #[tokio::test]

@@ -6,17 +6,12 @@ mod model;
 use std::sync::Arc;
 
 use callboard::{
-    adapters::records::Records,
     clock::Instant,
     domain::{
         tasks::{self, Lease, Links, NewTask, OnDependencyFailure, Outcome, Priority, answers::Change},
         workflows::{self, Action, NewWorkflow, OnTaskFailure},
     },
-    ports::{
-        self,
-        tasks::TaskStore,
-        workflows::{Part, WorkflowStore},
-    },
+    store::{self, Store, workflows::Part},
 };
 use proptest::{
     collection::vec,
@@ -126,7 +121,7 @@ struct Both {
 }
 
 impl Both {
-    async fn begin(store: &Arc<Records>, (policy, deadline_ms, plans, _): &History) -> Self {
+    async fn begin(store: &Arc<Store>, (policy, deadline_ms, plans, _): &History) -> Self {
         let board = Board::new(store, &fresh("history"));
         let mut model = Model::new(*policy, *deadline_ms);
         let mut tasks = Vec::new();
@@ -182,7 +177,7 @@ impl Both {
             Op::Control(action) => (board.control(&self.id, *action).await.is_ok(), model.control(*action)),
             Op::Complete(outcome) => {
                 let complete = board.complete_of(&self.id, *outcome);
-                (board.store.complete(complete).await.unwrap().is_ok(), model.complete(*outcome))
+                (board.store.complete_workflow(complete).await.unwrap().is_ok(), model.complete(*outcome))
             }
             Op::Pass(milliseconds) => {
                 board.pass_ms(*milliseconds);
@@ -207,7 +202,7 @@ impl Both {
             (0..self.tasks.len().min(8)).filter(|other| plan.waits_for >> other & 1 == 1).collect();
         let existing = others.iter().map(|place| self.tasks[*place].clone()).collect();
         let new = new_task(plan, self.tasks.len(), self.board.now(), Vec::new(), existing);
-        let added = self.board.store.enqueue(self.board.enqueue(Some(&self.id), vec![new])).await.unwrap();
+        let added = self.board.store.enqueue_tasks(self.board.enqueue(Some(&self.id), vec![new])).await.unwrap();
         assert_eq!(added.is_ok(), self.model.takes_tasks(), "tasks are taken");
         for task in added.into_iter().flatten() {
             self.model.add(&others, plan);
@@ -235,15 +230,15 @@ impl Both {
     async fn end(self) {
         let done = self.board.look(&self.id).await.0.counts.completed;
         let part = Part::Workflow { id: self.id.clone(), after: 0 };
-        let events = self.board.store.events(ports::workflows::History { part, most: 10_000 }).await.unwrap();
+        let events = self.board.store.events(store::workflows::History { part, most: 10_000 }).await.unwrap();
         let completions = events.iter().filter(|event| event.kind == "task_completed").count();
         assert_eq!(i64::try_from(completions).unwrap(), done);
         let complete = self.board.complete_of(&self.id, workflows::State::Cancelled);
-        let _ended = self.board.store.complete(complete).await.unwrap();
+        let _ended = self.board.store.complete_workflow(complete).await.unwrap();
     }
 }
 
-async fn run(store: &Arc<Records>, history: &History) {
+async fn run(store: &Arc<Store>, history: &History) {
     let mut both = Both::begin(store, history).await;
     both.compare().await;
     for op in &history.3 {
@@ -256,7 +251,7 @@ async fn run(store: &Arc<Records>, history: &History) {
 fn explore(seed: u8, cases: u32, open: &records::Open) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let _inside = runtime.enter();
-    let store = Arc::new(Records::new(open()));
+    let store = Arc::new(Store::new(open()));
     let config = ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() };
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[seed; 32]);
     let found = TestRunner::new_with_rng(config, rng).run(&history(), |history| {

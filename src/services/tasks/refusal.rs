@@ -11,8 +11,8 @@ use crate::{
         text,
     },
     error::{Code, Error},
-    ports::tasks::{EnqueueRefused, LeaseRefused, ManageRefused},
     services::idempotency::repeat,
+    store::tasks::{EnqueueRefused, LeaseRefused, ManageRefused},
 };
 
 pub(super) fn of_lease(refused: LeaseRefused, lease: &Lease) -> Error {

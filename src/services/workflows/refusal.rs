@@ -8,8 +8,8 @@ use crate::{
         workflows::{Action, State},
     },
     error::{Code, Error},
-    ports::workflows::{ChangeRefused, CreateRefused},
     services::idempotency::repeat,
+    store::workflows::{ChangeRefused, CreateRefused},
 };
 
 pub(super) fn of_create(refused: CreateRefused, parent_id: Option<&str>) -> Error {

@@ -17,8 +17,8 @@ use crate::{
     },
     error::Error,
     ids,
-    ports::workflows::{List, Part},
     services::tasks::{self, request::TaskRequest},
+    store::workflows::{List, Part},
 };
 
 /// The furthest deadline: ten years.

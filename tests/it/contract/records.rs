@@ -3,17 +3,14 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use callboard::{
-    adapters::{
-        postgres::records::RecordServer,
-        records::{Backend, Records, Row, Session, Value, idempotency::once},
-        sqlite::records::RecordFile,
-    },
+    adapters::{postgres::store::RecordServer, sqlite::store::RecordFile},
     background::Background,
+    changes::{Interest, Topic},
     clock::Instant,
     config::Migrate,
     domain::idempotency::{Key, Repeat},
     error::{Code, Error},
-    ports::changes::{Interest, Topic},
+    store::{Backend, Row, Session, Store, Value, idempotency::once},
 };
 use futures_util::future::{BoxFuture, join_all};
 
@@ -69,12 +66,12 @@ pub fn on_postgres(url: &str) -> Open {
 }
 
 /// A store, and the same one as another process opens it.
-pub fn opened_twice(open: &Open) -> (Arc<Records>, Arc<Records>) {
-    (Arc::new(Records::new(open())), Arc::new(Records::new(open())))
+pub fn opened_twice(open: &Open) -> (Arc<Store>, Arc<Store>) {
+    (Arc::new(Store::new(open())), Arc::new(Store::new(open())))
 }
 
 async fn holds(open: Open) {
-    let (one, other) = (Records::new(open()), Records::new(open()));
+    let (one, other) = (Store::new(open()), Store::new(open()));
     what_is_committed_is_seen_by_others(&one, &other).await;
     every_value_comes_back_as_it_went(&one).await;
     a_failed_step_takes_back_its_own_changes_alone(&one).await;
@@ -97,7 +94,7 @@ fn put_one<'a>(session: &'a dyn Session, key: &'a String) -> BoxFuture<'a, Resul
     Box::pin(async move { put(session, key).await.map(drop) })
 }
 
-async fn keys_like(records: &Records, pattern: &str) -> Vec<String> {
+async fn keys_like(records: &Store, pattern: &str) -> Vec<String> {
     let found = records.look(pattern.to_owned(), |session, pattern| {
         Box::pin(async move {
             let sql = "-- keys\nSELECT key FROM idempotency WHERE key LIKE $1 ORDER BY key";
@@ -108,7 +105,7 @@ async fn keys_like(records: &Records, pattern: &str) -> Vec<String> {
     found.await.unwrap()
 }
 
-async fn what_is_committed_is_seen_by_others(one: &Records, other: &Records) {
+async fn what_is_committed_is_seen_by_others(one: &Store, other: &Store) {
     // Both make the store, at once.
     let (here, there) =
         tokio::join!(one.transact("seen-1".to_owned(), put_one), other.transact("seen-2".to_owned(), put_one));
@@ -139,7 +136,7 @@ fn put_values<'a>(session: &'a dyn Session, of: &'a Values) -> BoxFuture<'a, Res
     })
 }
 
-async fn every_value_comes_back_as_it_went(records: &Records) {
+async fn every_value_comes_back_as_it_went(records: &Store) {
     let made = records.transact((), |session, ()| {
         Box::pin(async move {
             let sql = "-- probe\nCREATE TABLE probe (id text PRIMARY KEY, title text, empty text, bytes bytea, progress double precision, \
@@ -229,7 +226,7 @@ fn end_so<'a>(session: &'a dyn Session, (key, ends): &'a (String, Ends)) -> BoxF
     })
 }
 
-async fn a_failed_step_takes_back_its_own_changes_alone(records: &Records) {
+async fn a_failed_step_takes_back_its_own_changes_alone(records: &Store) {
     let ends = [Ends::Refused, Ends::InAPanic, Ends::ByAStatement, Ends::WithoutHavingWritten, Ends::HeedingNothing];
     // One that fails among many, and many that fail.
     for (round, kinds) in [&ends[..1], &ends[1..2], &ends[2..3], &ends[3..], &ends[..]].into_iter().enumerate() {
@@ -256,7 +253,7 @@ async fn a_failed_step_takes_back_its_own_changes_alone(records: &Records) {
     }
 }
 
-async fn what_cannot_be_kept_is_refused_and_spoils_nothing(records: &Records) {
+async fn what_cannot_be_kept_is_refused_and_spoils_nothing(records: &Store) {
     let keys = ["nul-1", "nul-\0", "nul-2"].map(str::to_owned);
     let done = join_all(keys.map(|key| records.transact(key, put_one))).await;
     assert_eq!(done[1].as_ref().err().map(|error| error.code), Some(Code::Invalid), "{done:?}");
@@ -275,7 +272,7 @@ fn twice<'a>(session: &'a dyn Session, asked: &'a Twice) -> BoxFuture<'a, Result
     }))
 }
 
-async fn a_key_has_one_effect_in_all_processes(one: &Records, other: &Records) {
+async fn a_key_has_one_effect_in_all_processes(one: &Store, other: &Store) {
     let calls = (0..24).map(|n| {
         let records = if n % 2 == 0 { one } else { other };
         let key = Key { key: format!("twice-{}", n / 12), request_hash: "h".to_owned() };
@@ -292,7 +289,7 @@ async fn a_key_has_one_effect_in_all_processes(one: &Records, other: &Records) {
     assert_eq!(keys_like(one, "effect-%").await, [answers[0].clone(), answers[12].clone()]);
 }
 
-async fn statements_asked_for_together_are_carried_out_in_order(records: &Records) {
+async fn statements_asked_for_together_are_carried_out_in_order(records: &Store) {
     let written = records.transact((), |session, ()| {
         Box::pin(async move {
             let values = [["order-1".into(), NOW.into()], ["order-2".into(), NOW.into()]];
@@ -312,7 +309,7 @@ async fn statements_asked_for_together_are_carried_out_in_order(records: &Record
     assert_eq!(written.await.unwrap(), (1, 2));
 }
 
-async fn who_waits_is_woken(writes: &Records, waits: &Records) {
+async fn who_waits_is_woken(writes: &Store, waits: &Store) {
     for round in 0..3 {
         let topic = Topic::Lock(format!("a: 'lock'\n%{round}"));
         let watch = waits.changes().watch(vec![Interest::In(topic.clone())]);
@@ -330,7 +327,7 @@ async fn who_waits_is_woken(writes: &Records, waits: &Records) {
     }
 }
 
-async fn a_look_sees_one_moment(records: &Records, open: Open) {
+async fn a_look_sees_one_moment(records: &Store, open: Open) {
     let seen = records.look(open, |session, open| {
         Box::pin(async move {
             let sql = "-- moment\nSELECT count(*) FROM idempotency WHERE key LIKE 'moment-%'";
@@ -338,7 +335,7 @@ async fn a_look_sees_one_moment(records: &Records, open: Open) {
             let open = Arc::clone(open);
             let writer = std::thread::spawn(move || {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-                runtime.block_on(Records::new(open()).transact("moment-1".to_owned(), put_one)).unwrap();
+                runtime.block_on(Store::new(open()).transact("moment-1".to_owned(), put_one)).unwrap();
             });
             writer.join().unwrap();
             Ok((before, session.rows(sql, &[]).await?.remove(0).count()?))
@@ -348,7 +345,7 @@ async fn a_look_sees_one_moment(records: &Records, open: Open) {
     assert_eq!(keys_like(records, "moment-%").await, ["moment-1"]);
 }
 
-async fn a_look_cannot_write(records: &Records) {
+async fn a_look_cannot_write(records: &Store) {
     for _ in 0..2 {
         assert!(records.look("look-1".to_owned(), put_one).await.is_err());
     }

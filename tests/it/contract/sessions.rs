@@ -3,15 +3,15 @@
 use std::{sync::Arc, time::Duration};
 
 use callboard::{
-    adapters::records::Records,
     clock::Instant,
     domain::{
         agents::Status,
         sessions::{Place, Process},
     },
-    ports::{
-        agents::{AgentStore, List, Register},
-        sessions::{Beat, End, Ended, SessionStore},
+    store::{
+        Store,
+        agents::{List, Register},
+        sessions::{Beat, End, Ended},
     },
 };
 
@@ -42,11 +42,11 @@ fn end(session: &str, heartbeat_at: Instant, now: Instant) -> End {
     }
 }
 
-async fn holds<S: SessionStore + AgentStore>(store: Arc<S>) {
+async fn holds(store: Arc<Store>) {
     let later = NOW.after(Duration::from_secs(10));
-    store.begin("s1", &process(1), NOW).await.unwrap();
-    store.begin("s2", &process(2), later).await.unwrap();
-    let open = store.open().await.unwrap();
+    store.begin_session("s1", &process(1), NOW).await.unwrap();
+    store.begin_session("s2", &process(2), later).await.unwrap();
+    let open = store.open_sessions().await.unwrap();
     let listed: Vec<_> = open.iter().map(|open| (open.id.as_str(), open.heartbeat_at)).collect();
     assert_eq!(listed, [("s1", NOW), ("s2", later)]);
     assert_eq!(open[0].process, process(1));
@@ -64,39 +64,39 @@ async fn holds<S: SessionStore + AgentStore>(store: Arc<S>) {
             key: None,
             now: NOW,
         };
-        store.register(register).await.unwrap().unwrap();
+        store.register_agent(register).await.unwrap().unwrap();
     }
 
     // Who was heard of since is not ended by somebody who does not know it.
     store.beat(beat("s1", later)).await.unwrap();
-    assert_eq!(store.end(end("s1", NOW, later)).await.unwrap(), None);
-    let ended = store.end(end("s1", later, later)).await.unwrap();
+    assert_eq!(store.end_session(end("s1", NOW, later)).await.unwrap(), None);
+    let ended = store.end_session(end("s1", later, later)).await.unwrap();
     assert_eq!(ended, Some(Ended { leases: 0, locks: 0, agents: 1 }));
-    assert_eq!(store.end(end("s1", later, later)).await.unwrap(), None, "once");
-    assert_eq!(store.open().await.unwrap().len(), 1);
-    let (lost, _) = store.list(List { status: Some(Status::Lost), limit: 10, ..List::default() }).await.unwrap();
+    assert_eq!(store.end_session(end("s1", later, later)).await.unwrap(), None, "once");
+    assert_eq!(store.open_sessions().await.unwrap().len(), 1);
+    let (lost, _) = store.list_agents(List { status: Some(Status::Lost), limit: 10, ..List::default() }).await.unwrap();
     assert_eq!(lost.iter().map(|agent| agent.id.as_str()).collect::<Vec<_>>(), ["a"]);
 
     // What ended long ago is forgotten.
-    assert_eq!(store.forget(NOW).await.unwrap(), 0);
-    assert_eq!(store.forget(later).await.unwrap(), 1);
-    store.begin("s1", &process(1), later).await.unwrap();
-    assert!(store.end(end("s1", later, later)).await.unwrap().is_some());
+    assert_eq!(store.forget_sessions(NOW).await.unwrap(), 0);
+    assert_eq!(store.forget_sessions(later).await.unwrap(), 1);
+    store.begin_session("s1", &process(1), later).await.unwrap();
+    assert!(store.end_session(end("s1", later, later)).await.unwrap().is_some());
 
     // It was not gone.
     store.beat(beat("s1", later)).await.unwrap();
-    assert_eq!(store.open().await.unwrap().len(), 2);
+    assert_eq!(store.open_sessions().await.unwrap().len(), 2);
 }
 
 #[tokio::test]
 async fn sqlite() {
     let home = tempfile::tempdir().unwrap();
     let open = records::in_file(home.path());
-    holds(Arc::new(Records::new(open()))).await;
+    holds(Arc::new(Store::new(open()))).await;
 }
 
 #[tokio::test]
 async fn postgresql() {
     let open = records::on_postgres(&postgres::shared().database());
-    holds(Arc::new(Records::new(open()))).await;
+    holds(Arc::new(Store::new(open()))).await;
 }

@@ -8,14 +8,16 @@ mod many;
 use std::sync::Arc;
 
 use callboard::{
-    adapters::records::Records,
     domain::{
         json,
         money::Micros,
         tasks::{Cost, Failure, Lease, NewTask, OnDependencyFailure, Outcome, State, answers::Change},
         workflows::{self, OnTaskFailure},
     },
-    ports::tasks::{LeaseRefused, ManageRefused, TaskStore, Update},
+    store::{
+        Store,
+        tasks::{LeaseRefused, ManageRefused, Update},
+    },
 };
 
 use crate::support::flows::{Board, LEASE_MS, Made, after_or, completed, failed, flow, json as text, task};
@@ -33,7 +35,7 @@ fn lost(refused: LeaseRefused) -> State {
     }
 }
 
-async fn a_task_is_enqueued_by_its_dependencies_and_its_time(store: &Arc<Records>) {
+async fn a_task_is_enqueued_by_its_dependencies_and_its_time(store: &Arc<Store>) {
     let board = Board::new(store, "enqueued");
     let later = Some(board.now().plus_ms(60_000));
     let past = Some(board.now().plus_ms(-60_000));
@@ -58,7 +60,7 @@ async fn a_task_is_enqueued_by_its_dependencies_and_its_time(store: &Arc<Records
     assert_eq!(board.task(&made.tasks[2]).await.state, State::Ready);
 }
 
-async fn a_claim_leases_under_a_new_fence(store: &Arc<Records>) {
+async fn a_claim_leases_under_a_new_fence(store: &Arc<Store>) {
     let board = Board::new(store, "leased");
     let made = alone(&board, NewTask { input: Some(text(r#"{"week":47.10}"#)), ..task("a") }).await;
     let claimed = board.one().await;
@@ -70,7 +72,7 @@ async fn a_claim_leases_under_a_new_fence(store: &Arc<Records>) {
     assert!(board.claim("other", 1).await.is_empty(), "it is leased");
 }
 
-async fn only_the_token_of_the_lease_gives_a_right(store: &Arc<Records>) {
+async fn only_the_token_of_the_lease_gives_a_right(store: &Arc<Store>) {
     let board = Board::new(store, "guards");
     let made = alone(&board, task("a")).await;
     let lease = board.one().await.lease;
@@ -95,7 +97,7 @@ async fn only_the_token_of_the_lease_gives_a_right(store: &Arc<Records>) {
     assert!(board.update(&lease).await.unwrap().lease_until.is_some());
 }
 
-async fn of_one_lease_one_end_is_accepted(store: &Arc<Records>) {
+async fn of_one_lease_one_end_is_accepted(store: &Arc<Store>) {
     let board = Board::new(store, "ends");
     let made = alone(&board, task("a")).await;
     let lease = board.one().await.lease;
@@ -120,7 +122,7 @@ async fn of_one_lease_one_end_is_accepted(store: &Arc<Records>) {
     board.look(&made.id).await;
 }
 
-async fn a_failure_is_tried_again_later(store: &Arc<Records>) {
+async fn a_failure_is_tried_again_later(store: &Arc<Store>) {
     let board = Board::new(store, "retry");
     let made = alone(&board, NewTask { attempts_max: 3, ..task("a") }).await;
     let id = made.tasks[0].as_str();
@@ -128,7 +130,7 @@ async fn a_failure_is_tried_again_later(store: &Arc<Records>) {
         let claimed = board.one().await;
         assert_eq!(claimed.attempt, attempt);
         let jitter = f64::from(u8::try_from(attempt - 1).unwrap());
-        let finish = callboard::ports::tasks::Finish {
+        let finish = callboard::store::tasks::Finish {
             lease: claimed.lease.clone(),
             outcome: failed("flaky"),
             cost: None,
@@ -136,7 +138,7 @@ async fn a_failure_is_tried_again_later(store: &Arc<Records>) {
             key: None,
             now: board.now(),
         };
-        let finished = store.finish(finish).await.unwrap().unwrap();
+        let finished = store.finish_task(finish).await.unwrap().unwrap();
         assert_eq!(finished.state, State::RetryWait);
         let wait = if jitter > 0.5 { longest } else { longest / 2 };
         assert_eq!(finished.next_run_at, Some(board.now().plus_ms(wait)));
@@ -153,7 +155,7 @@ async fn a_failure_is_tried_again_later(store: &Arc<Records>) {
     assert_eq!((tasks[0].attempts, tasks[0].error.as_ref().unwrap().code.as_deref()), (3, Some("flaky")));
 }
 
-async fn a_worker_may_say_how_long_to_wait(store: &Arc<Records>) {
+async fn a_worker_may_say_how_long_to_wait(store: &Arc<Store>) {
     let board = Board::new(store, "retry_after");
     alone(&board, task("a")).await;
     let lease = board.one().await.lease;
@@ -164,7 +166,7 @@ async fn a_worker_may_say_how_long_to_wait(store: &Arc<Records>) {
     board.one().await;
 }
 
-async fn some_failures_are_for_good(store: &Arc<Records>) {
+async fn some_failures_are_for_good(store: &Arc<Store>) {
     let board = Board::new(store, "for_good");
     for code in ["invalid", "denied", "not_found", "budget"] {
         let made = alone(&board, task(code)).await;
@@ -196,7 +198,7 @@ async fn some_failures_are_for_good(store: &Arc<Records>) {
     }
 }
 
-async fn the_last_twenty_failures_are_kept(store: &Arc<Records>) {
+async fn the_last_twenty_failures_are_kept(store: &Arc<Store>) {
     let board = Board::new(store, "errors");
     let made = alone(&board, NewTask { attempts_max: 22, ..task("a") }).await;
     for n in 0..22 {
@@ -219,7 +221,7 @@ async fn the_last_twenty_failures_are_kept(store: &Arc<Records>) {
     assert_eq!(kept[0]["agent_id"], "agent");
 }
 
-async fn a_released_task_is_as_if_never_claimed(store: &Arc<Records>) {
+async fn a_released_task_is_as_if_never_claimed(store: &Arc<Store>) {
     let board = Board::new(store, "released");
     let made = board.create(flow(OnTaskFailure::Fail, vec![task("first"), task("second")])).await;
     let claimed = board.one().await;
@@ -235,7 +237,7 @@ async fn a_released_task_is_as_if_never_claimed(store: &Arc<Records>) {
     assert_eq!(lost(board.finish(&claimed.lease, completed()).await.unwrap_err()), State::Leased);
 }
 
-async fn a_parked_task_goes_on_with_the_answer(store: &Arc<Records>) {
+async fn a_parked_task_goes_on_with_the_answer(store: &Arc<Store>) {
     let board = Board::new(store, "parked");
     let made = board.create(flow(OnTaskFailure::Fail, vec![task("asks"), task("other")])).await;
     let id = made.tasks[0].as_str();
@@ -260,7 +262,7 @@ async fn a_parked_task_goes_on_with_the_answer(store: &Arc<Records>) {
     assert_eq!(refused, ManageRefused::State { tasks: vec![(id.to_owned(), State::Leased)] });
 }
 
-async fn a_lease_that_runs_out_is_another_s_and_a_late_completion_counts_until_then(store: &Arc<Records>) {
+async fn a_lease_that_runs_out_is_another_s_and_a_late_completion_counts_until_then(store: &Arc<Store>) {
     let board = Board::new(store, "expired");
     let made = alone(&board, task("a")).await;
     let id = made.tasks[0].as_str();
@@ -295,7 +297,7 @@ async fn a_lease_that_runs_out_is_another_s_and_a_late_completion_counts_until_t
     board.look(&made.id).await;
 }
 
-async fn a_task_that_breaks_its_workers_dies(store: &Arc<Records>) {
+async fn a_task_that_breaks_its_workers_dies(store: &Arc<Store>) {
     let board = Board::new(store, "stalled");
     let waits = after_or("waits", &[0], OnDependencyFailure::Continue);
     let made = board.create(flow(OnTaskFailure::Continue, vec![NewTask { attempts_max: 1, ..task("a") }, waits])).await;
@@ -311,7 +313,7 @@ async fn a_task_that_breaks_its_workers_dies(store: &Arc<Records>) {
     assert_eq!(board.states(&made.id).await.1, [State::Dead, State::Ready]);
 }
 
-async fn one_attempt_may_take_so_long_and_no_longer(store: &Arc<Records>) {
+async fn one_attempt_may_take_so_long_and_no_longer(store: &Arc<Store>) {
     let board = Board::new(store, "runtime");
     let made = alone(&board, NewTask { runtime_ms_max: Some(LEASE_MS + 5_000), ..task("a") }).await;
     let end = board.now().plus_ms(LEASE_MS + 5_000);
@@ -323,7 +325,7 @@ async fn one_attempt_may_take_so_long_and_no_longer(store: &Arc<Records>) {
     assert_eq!(board.task(&made.tasks[0]).await.state, State::Ready);
 }
 
-async fn open_tasks_are_cancelled_and_dead_ones_tried_again(store: &Arc<Records>) {
+async fn open_tasks_are_cancelled_and_dead_ones_tried_again(store: &Arc<Store>) {
     let board = Board::new(store, "cancelled");
     let later = Some(board.now().plus_ms(1_000_000));
     let tasks = vec![
@@ -358,7 +360,7 @@ async fn open_tasks_are_cancelled_and_dead_ones_tried_again(store: &Arc<Records>
     }
 }
 
-async fn a_dead_task_is_tried_again_with_all_its_attempts(store: &Arc<Records>) {
+async fn a_dead_task_is_tried_again_with_all_its_attempts(store: &Arc<Store>) {
     let board = Board::new(store, "redriven");
     let capable = vec!["redriving".to_owned()];
     let dies = NewTask { attempts_max: 1, capabilities: capable, ..task("dies") };
@@ -379,7 +381,7 @@ async fn a_dead_task_is_tried_again_with_all_its_attempts(store: &Arc<Records>) 
     board.look(&made.id).await;
 }
 
-async fn what_is_said_is_kept_and_what_is_spent_is_counted(store: &Arc<Records>) {
+async fn what_is_said_is_kept_and_what_is_spent_is_counted(store: &Arc<Store>) {
     let board = Board::new(store, "said");
     let made = alone(&board, task("a")).await;
     let lease = board.one().await.lease;
@@ -391,14 +393,14 @@ async fn what_is_said_is_kept_and_what_is_spent_is_counted(store: &Arc<Records>)
         cost: Some(cost.clone()),
         ..board.update_of(&lease)
     };
-    store.update(update).await.unwrap().unwrap();
+    store.update_task(update).await.unwrap().unwrap();
     let (workflow, tasks) = board.look(&made.id).await;
     assert_eq!((tasks[0].progress, tasks[0].message.as_deref()), (Some(0.5), Some("half ä €")));
     assert_eq!((workflow.cost, tasks[0].cost), (Micros(10_000), Micros(10_000)));
     board.pass_ms(LEASE_MS);
     let again = board.one().await;
     assert_eq!(again.checkpoint.unwrap().get(), "[1, 2.50]");
-    let finish = callboard::ports::tasks::Finish {
+    let finish = callboard::store::tasks::Finish {
         lease: again.lease,
         outcome: Outcome::Completed { result: Some(json::of(&"x".repeat(300_000))) },
         cost: Some(cost),
@@ -406,16 +408,16 @@ async fn what_is_said_is_kept_and_what_is_spent_is_counted(store: &Arc<Records>)
         key: None,
         now: board.now(),
     };
-    store.finish(finish).await.unwrap().unwrap();
+    store.finish_task(finish).await.unwrap().unwrap();
     let (workflow, tasks) = board.look(&made.id).await;
     assert_eq!((workflow.cost, tasks[0].cost), (Micros(20_000), Micros(20_000)));
     assert_eq!(tasks[0].result.as_ref().unwrap().get().len(), 300_002);
 }
 
-async fn a_task_needs_no_workflow(store: &Arc<Records>) {
+async fn a_task_needs_no_workflow(store: &Arc<Store>) {
     let board = Board::new(store, "lone");
     let tasks = vec![task("a"), after_or("b", &[0], OnDependencyFailure::Cancel)];
-    let enqueued = store.enqueue(board.enqueue(None, tasks)).await.unwrap().unwrap();
+    let enqueued = store.enqueue_tasks(board.enqueue(None, tasks)).await.unwrap().unwrap();
     assert_eq!(enqueued.iter().map(|task| task.state).collect::<Vec<_>>(), [State::Ready, State::Blocked]);
     let lease = board.one().await.lease;
     let done = board.finish(&lease, completed()).await.unwrap();
@@ -431,7 +433,7 @@ async fn a_task_needs_no_workflow(store: &Arc<Records>) {
     assert_eq!(board.task(&second.task_id).await.state, State::Cancelled);
 }
 
-async fn holds(store: Arc<Records>, other: Arc<Records>) {
+async fn holds(store: Arc<Store>, other: Arc<Store>) {
     let store = &store;
     a_task_is_enqueued_by_its_dependencies_and_its_time(store).await;
     a_claim_leases_under_a_new_fence(store).await;

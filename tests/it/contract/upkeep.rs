@@ -3,16 +3,18 @@
 use std::{sync::Arc, time::Duration};
 
 use callboard::{
-    adapters::records::Records,
     clock::Instant,
-    domain::tasks::{Cost, Lease, NewTask, OnDependencyFailure, Priority, new::Links},
-    domain::{idempotency::Key, json, money::Micros},
-    ports::{
-        costs::CostStore,
-        idempotency::{Begun, IdempotencyStore},
-        leaders::LeaderStore,
-        sessions::{Beat, End, Ended, SessionStore},
-        tasks::{Claim, Enqueue, TaskStore, Update},
+    domain::{
+        idempotency::Key,
+        json,
+        money::Micros,
+        tasks::{Cost, Lease, NewTask, OnDependencyFailure, Priority, new::Links},
+    },
+    store::{
+        Store,
+        idempotency::Begun,
+        sessions::{Beat, End, Ended},
+        tasks::{Claim, Enqueue, Update},
     },
 };
 
@@ -25,7 +27,7 @@ fn at(seconds: u64) -> Instant {
     NOW.after(Duration::from_secs(seconds))
 }
 
-async fn one_leads_at_a_time(store: &Records, other: &Records) {
+async fn one_leads_at_a_time(store: &Store, other: &Store) {
     assert_eq!(store.leader("n", NOW).await.unwrap(), None);
     let both = tokio::join!(store.lead("n", "a", NOW, at(10)), other.lead("n", "b", NOW, at(10)));
     let (a, b) = (both.0.unwrap(), both.1.unwrap());
@@ -45,14 +47,14 @@ async fn one_leads_at_a_time(store: &Records, other: &Records) {
     assert_eq!(store.leader("m", at(20)).await.unwrap().as_deref(), Some(leader));
 }
 
-async fn keys_are_forgotten_in_time(store: &Records) {
+async fn keys_are_forgotten_in_time(store: &Store) {
     for key in ["k1", "k2"] {
         let call = Key { key: key.to_owned(), request_hash: "h".to_owned() };
-        assert!(matches!(IdempotencyStore::begin(store, &call, "at", NOW).await.unwrap(), Begun::New));
-        IdempotencyStore::finish(store, key, "at", &json::of("done"), NOW).await.unwrap();
+        assert!(matches!(store.begin_attempt(&call, "at", NOW).await.unwrap(), Begun::New));
+        store.finish_attempt(key, "at", &json::of("done"), NOW).await.unwrap();
     }
-    assert_eq!(store.sweep(at(24 * 3_600 - 1)).await.unwrap(), 0);
-    assert_eq!(store.sweep(at(24 * 3_600)).await.unwrap(), 2);
+    assert_eq!(store.sweep_keys(at(24 * 3_600 - 1)).await.unwrap(), 0);
+    assert_eq!(store.sweep_keys(at(24 * 3_600)).await.unwrap(), 2);
 }
 
 fn task(id: &str) -> NewTask {
@@ -73,10 +75,10 @@ fn task(id: &str) -> NewTask {
     }
 }
 
-async fn claimed(store: &Records) -> Vec<(Lease, Instant)> {
+async fn claimed(store: &Store) -> Vec<(Lease, Instant)> {
     let tasks = vec![task("tk_long"), task("tk_short")];
     let enqueue = Enqueue { workflow_id: None, tasks, tasks_max: 1_000, key: None, now: NOW };
-    store.enqueue(enqueue).await.unwrap().unwrap();
+    store.enqueue_tasks(enqueue).await.unwrap().unwrap();
     let claim = Claim {
         agent_id: "a".into(),
         session_id: "s1".into(),
@@ -87,12 +89,12 @@ async fn claimed(store: &Records) -> Vec<(Lease, Instant)> {
         key: None,
         now: NOW,
     };
-    let claimed = store.claim(claim).await.unwrap().unwrap();
+    let claimed = store.claim_tasks(claim).await.unwrap().unwrap();
     claimed.tasks.into_iter().map(|task| (task.lease, task.lease_until)).collect()
 }
 
-async fn leases_are_renewed_by_signs_of_life(store: &Records) {
-    SessionStore::begin(store, "s1", &process(1), NOW).await.unwrap();
+async fn leases_are_renewed_by_signs_of_life(store: &Store) {
+    store.begin_session("s1", &process(1), NOW).await.unwrap();
     let leases = claimed(store).await;
     assert_eq!(leases.iter().map(|(_, until)| *until).collect::<Vec<_>>(), [at(30), at(30)]);
     let fence = leases[0].0.fence;
@@ -104,7 +106,7 @@ async fn leases_are_renewed_by_signs_of_life(store: &Records) {
         now: NOW,
     };
     // A process that worked on one of them before says nothing of who has it now, and takes nothing along when it ends.
-    SessionStore::begin(store, "s2", &process(2), NOW).await.unwrap();
+    store.begin_session("s2", &process(2), NOW).await.unwrap();
     store.beat(Beat { session_id: "s2".into(), ..beat(&[("tk_long", fence - 1)], at(900)) }).await.unwrap();
     let end = End {
         session_id: "s2".into(),
@@ -114,7 +116,7 @@ async fn leases_are_renewed_by_signs_of_life(store: &Records) {
         reason: "gone",
         now: NOW,
     };
-    assert_eq!(SessionStore::end(store, end).await.unwrap(), Some(Ended { leases: 0, locks: 0, agents: 0 }));
+    assert_eq!(store.end_session(end).await.unwrap(), Some(Ended { leases: 0, locks: 0, agents: 0 }));
     // Whoever holds one of them makes a call: all that it holds stays, one of them no longer than it may.
     store.beat(beat(&[("tk_long", fence), ("tk_unknown", fence)], at(900))).await.unwrap();
     assert_eq!(store.expire_leases(at(59)).await.unwrap(), 0);
@@ -135,15 +137,15 @@ async fn leases_are_renewed_by_signs_of_life(store: &Records) {
             key: None,
             now: at(60),
         };
-        store.update(update).await.unwrap().unwrap();
+        store.update_task(update).await.unwrap().unwrap();
     }
-    let both = tokio::join!(store.roll_up(), store.roll_up());
+    let both = tokio::join!(store.roll_up_costs(), store.roll_up_costs());
     assert_eq!(both.0.unwrap() + both.1.unwrap(), 3);
-    assert_eq!(store.roll_up().await.unwrap(), 0);
+    assert_eq!(store.roll_up_costs().await.unwrap(), 0);
 }
 
-async fn holds(open: records::Open) -> Arc<Records> {
-    let (store, other) = (Arc::new(Records::new(open())), Records::new(open()));
+async fn holds(open: records::Open) -> Arc<Store> {
+    let (store, other) = (Arc::new(Store::new(open())), Store::new(open()));
     one_leads_at_a_time(&store, &other).await;
     keys_are_forgotten_in_time(&store).await;
     leases_are_renewed_by_signs_of_life(&store).await;

@@ -3,9 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use callboard::{
-    adapters::records::Records,
     clock::Instant,
-    ports::webhooks::{Outcome, WebhookStore},
+    store::{Store, webhooks::Outcome},
 };
 
 use super::records;
@@ -26,7 +25,7 @@ const ROWS: &str = "INSERT INTO event (at, entity, entity_id, workflow_id, type,
     INSERT INTO webhook (id, workflow_id, url, secret, created_at) VALUES
     ('h1', 'w1', 'https://example.com/1', 's1', NOW), ('h2', 'w2', 'https://example.com/2', 's2', NOW);";
 
-async fn holds(store: Arc<dyn WebhookStore>, other_process: Arc<dyn WebhookStore>, run: impl Fn(&str)) {
+async fn holds(store: Arc<Store>, other_process: Arc<Store>, run: impl Fn(&str)) {
     // Opened before rows are written into it.
     assert_eq!(store.fan_out(NOW).await.unwrap(), 0);
     run(ROWS);
@@ -36,24 +35,24 @@ async fn holds(store: Arc<dyn WebhookStore>, other_process: Arc<dyn WebhookStore
     assert_eq!(store.fan_out(at(1_000)).await.unwrap() + store.fan_out(at(1_001)).await.unwrap(), 0);
 
     // One sender at a time; who is killed has not sent it.
-    let taken = store.take_due(at(1), at(31), 10).await.unwrap();
+    let taken = store.take_due_deliveries(at(1), at(31), 10).await.unwrap();
     let [first] = taken.as_slice() else { panic!("{taken:?}") };
     assert_eq!((first.url.as_str(), first.secret.as_str(), first.attempt), ("https://example.com/1", "s1", 1));
     assert_eq!((first.kind.as_str(), first.workflow_id.as_str()), ("workflow_completed", "w1"));
     let body: serde_json::Value = serde_json::from_str(&first.body).unwrap();
     assert_eq!((&body["type"], &body["state"]), (&"workflow_completed".into(), &"completed".into()));
     assert_eq!((&body["id"], &body["data"]["tasks"]), (&first.id.as_str().into(), &2.into()));
-    assert!(other_process.take_due(at(30), at(60), 10).await.unwrap().is_empty());
-    let again = other_process.take_due(at(31), at(61), 10).await.unwrap();
+    assert!(other_process.take_due_deliveries(at(30), at(60), 10).await.unwrap().is_empty());
+    let again = other_process.take_due_deliveries(at(31), at(61), 10).await.unwrap();
     assert_eq!((again[0].id.as_str(), again[0].attempt), (first.id.as_str(), 2));
     let failed = || Outcome::Again { at: at(100), status: Some(500), error: "status 500".into() };
-    assert!(!store.settle(first, failed(), at(40)).await.unwrap(), "it came too late");
-    assert!(store.settle(&again[0], failed(), at(40)).await.unwrap());
-    assert!(store.take_due(at(99), at(130), 10).await.unwrap().is_empty());
-    let third = store.take_due(at(100), at(130), 10).await.unwrap();
+    assert!(!store.settle_delivery(first, failed(), at(40)).await.unwrap(), "it came too late");
+    assert!(store.settle_delivery(&again[0], failed(), at(40)).await.unwrap());
+    assert!(store.take_due_deliveries(at(99), at(130), 10).await.unwrap().is_empty());
+    let third = store.take_due_deliveries(at(100), at(130), 10).await.unwrap();
     assert_eq!(third[0].attempt, 3);
-    assert!(store.settle(&third[0], Outcome::Delivered { status: 200 }, at(101)).await.unwrap());
-    assert!(store.take_due(at(9_999), at(10_000), 10).await.unwrap().is_empty());
+    assert!(store.settle_delivery(&third[0], Outcome::Delivered { status: 200 }, at(101)).await.unwrap());
+    assert!(store.take_due_deliveries(at(9_999), at(10_000), 10).await.unwrap().is_empty());
 
     // What is seen late has a smaller number than what was seen before.
     run("INSERT INTO event (seq, at, entity, entity_id, workflow_id, type) OVERRIDING SYSTEM VALUE VALUES \
@@ -73,7 +72,7 @@ async fn sqlite() {
         let sql = sql.replace("NOW", &NOW.0.to_string()).replace(" OVERRIDING SYSTEM VALUE", "");
         rusqlite::Connection::open(&path).unwrap().execute_batch(&sql).unwrap();
     };
-    holds(Arc::new(Records::new(open())), Arc::new(Records::new(open())), run).await;
+    holds(Arc::new(Store::new(open())), Arc::new(Store::new(open())), run).await;
 }
 
 #[tokio::test]
@@ -86,5 +85,5 @@ async fn postgresql() {
         let sql = sql.replace("NOW", &time);
         server.psql(postgres::name_of(&url), &format!("SET search_path = callboard; {sql}"));
     };
-    holds(Arc::new(Records::new(open())), Arc::new(Records::new(open())), run).await;
+    holds(Arc::new(Store::new(open())), Arc::new(Store::new(open())), run).await;
 }

@@ -6,7 +6,6 @@ mod races;
 use std::sync::Arc;
 
 use callboard::{
-    adapters::records::Records,
     domain::{
         idempotency::Repeat,
         money::Micros,
@@ -18,15 +17,16 @@ use callboard::{
         },
         workflows::{Action, NewWorkflow, OnTaskFailure, State},
     },
-    ports::{
-        tasks::{EnqueueRefused, Finish, LeaseRefused, TaskStore, Update},
-        workflows::{ChangeRefused, Control, Create, CreateRefused, Find, History, List, Part, WorkflowStore},
+    store::{
+        Store,
+        tasks::{EnqueueRefused, Finish, LeaseRefused, Update},
+        workflows::{ChangeRefused, Control, Create, CreateRefused, Find, History, List, Part},
     },
 };
 
 use crate::support::flows::{Board, LEASE_MS, after, after_or, completed, failed, flow, json, key, task};
 
-async fn begins_with_its_first_claim_or_when_it_is_started(store: &Arc<Records>) {
+async fn begins_with_its_first_claim_or_when_it_is_started(store: &Arc<Store>) {
     let board = Board::new(store, "begins");
     let made = board.create(flow(OnTaskFailure::Fail, vec![task("a"), task("b")])).await;
     let (workflow, _) = board.look(&made.id).await;
@@ -51,7 +51,7 @@ async fn begins_with_its_first_claim_or_when_it_is_started(store: &Arc<Records>)
     board.look(&made.id).await;
 }
 
-async fn gives_nothing_to_do_while_it_is_paused(store: &Arc<Records>) {
+async fn gives_nothing_to_do_while_it_is_paused(store: &Arc<Store>) {
     let board = Board::new(store, "paused");
     let made = board.create(flow(OnTaskFailure::Fail, vec![task("a"), task("b"), after("c", &[0])])).await;
     let claimed = board.one().await;
@@ -59,7 +59,7 @@ async fn gives_nothing_to_do_while_it_is_paused(store: &Arc<Records>) {
     assert!(board.claim("agent", 9).await.is_empty());
     // Leases run on, and what is added or freed is held too.
     assert!(board.update(&claimed.lease).await.unwrap().lease_until.is_some());
-    store.enqueue(board.enqueue(Some(&made.id), vec![task("d")])).await.unwrap().unwrap();
+    store.enqueue_tasks(board.enqueue(Some(&made.id), vec![task("d")])).await.unwrap().unwrap();
     let done = board.finish(&claimed.lease, completed()).await.unwrap();
     assert_eq!((done.workflow_state, done.unblocked), (Some(State::Paused), vec![]));
     assert!(board.claim("agent", 9).await.is_empty());
@@ -71,7 +71,7 @@ async fn gives_nothing_to_do_while_it_is_paused(store: &Arc<Records>) {
     // What was paused before its first claim is pending again.
     let made = board.create(flow(OnTaskFailure::Fail, vec![task("a")])).await;
     let pause = Control { reason: Some("lunch".into()), ..board.control_of(&made.id, Action::Pause) };
-    store.control(pause).await.unwrap().unwrap();
+    store.control_workflow(pause).await.unwrap().unwrap();
     let (workflow, _) = board.look(&made.id).await;
     assert_eq!((workflow.reason.as_deref(), workflow.needs_attention), (Some("lunch"), false), "somebody knows");
     assert!(board.claim("agent", 9).await.is_empty());
@@ -85,7 +85,7 @@ async fn gives_nothing_to_do_while_it_is_paused(store: &Arc<Records>) {
     assert!(matches!(refused, ChangeRefused::State { state: State::Completed, .. }));
 }
 
-async fn waits_when_all_that_is_live_waits(store: &Arc<Records>) {
+async fn waits_when_all_that_is_live_waits(store: &Arc<Store>) {
     let board = Board::new(store, "waits");
     let tasks = vec![task("a"), task("b"), after("c", &[0])];
     let made = board.create(flow(OnTaskFailure::Fail, tasks)).await;
@@ -113,7 +113,7 @@ async fn waits_when_all_that_is_live_waits(store: &Arc<Records>) {
     for claimed in &again {
         board.park(&claimed.lease).await.unwrap();
     }
-    store.enqueue(board.enqueue(Some(&made.id), vec![task("d")])).await.unwrap().unwrap();
+    store.enqueue_tasks(board.enqueue(Some(&made.id), vec![task("d")])).await.unwrap().unwrap();
     assert_eq!(board.states(&made.id).await.0, State::Running);
     let lease = board.one().await.lease;
     assert_eq!(board.finish(&lease, completed()).await.unwrap().workflow_state, Some(State::Waiting));
@@ -122,7 +122,7 @@ async fn waits_when_all_that_is_live_waits(store: &Arc<Records>) {
     assert_eq!(board.states(&made.id).await.0, State::Completed);
 }
 
-async fn tells_its_workers_what_it_is_told(store: &Arc<Records>) {
+async fn tells_its_workers_what_it_is_told(store: &Arc<Store>) {
     let board = Board::new(store, "signals");
     let made = board.create(flow(OnTaskFailure::Fail, vec![task("a"), task("b")])).await;
     let lease = board.one().await.lease;
@@ -135,11 +135,11 @@ async fn tells_its_workers_what_it_is_told(store: &Arc<Records>) {
     assert_eq!(board.update(&other).await.unwrap().signals.len(), 1, "each of them");
 }
 
-async fn is_cancelled_at_once_or_when_its_workers_have_let_go(store: &Arc<Records>) {
+async fn is_cancelled_at_once_or_when_its_workers_have_let_go(store: &Arc<Store>) {
     let board = Board::new(store, "cancels");
     let made = board.create(flow(OnTaskFailure::Fail, vec![task("a"), after("b", &[0])])).await;
     let cancel = Control { reason: Some("not needed".into()), ..board.control_of(&made.id, Action::Cancel) };
-    assert_eq!(store.control(cancel).await.unwrap().unwrap().state, State::Cancelled);
+    assert_eq!(store.control_workflow(cancel).await.unwrap().unwrap().state, State::Cancelled);
     assert_eq!(board.look(&made.id).await.0.reason.as_deref(), Some("not needed"));
     for paused in [false, true] {
         let tasks = (0..5).map(|n| task(&n.to_string())).chain([after("later", &[0])]).collect();
@@ -152,7 +152,7 @@ async fn is_cancelled_at_once_or_when_its_workers_have_let_go(store: &Arc<Record
         assert!(board.control(&made.id, Action::Cancel).await.is_err(), "once");
         assert!(board.update(&leases[0]).await.unwrap().cancel_requested);
         assert!(board.claim("agent", 9).await.is_empty());
-        let refused = store.enqueue(board.enqueue(Some(&made.id), vec![task("x")])).await.unwrap().unwrap_err();
+        let refused = store.enqueue_tasks(board.enqueue(Some(&made.id), vec![task("x")])).await.unwrap().unwrap_err();
         assert!(matches!(refused, EnqueueRefused::State { state: State::Cancelling, .. }));
         // A completion counts still; whoever fails, releases or asks gives up.
         assert_eq!(board.finish(&leases[0], completed()).await.unwrap().state, Task::Completed);
@@ -165,7 +165,7 @@ async fn is_cancelled_at_once_or_when_its_workers_have_let_go(store: &Arc<Record
     }
 }
 
-async fn takes_its_leases_back_when_a_minute_has_passed(store: &Arc<Records>) {
+async fn takes_its_leases_back_when_a_minute_has_passed(store: &Arc<Store>) {
     let board = Board::new(store, "grace");
     let made = board.create(flow(OnTaskFailure::Fail, vec![task("a"), task("b")])).await;
     let claimed = board.claim("agent", 2).await;
@@ -186,7 +186,7 @@ async fn takes_its_leases_back_when_a_minute_has_passed(store: &Arc<Records>) {
     assert_eq!(refused, LeaseRefused::Lost { state: Task::Cancelled, fence: 2, agent_id: None });
 }
 
-async fn follows_the_death_of_a_task_by_its_policy(store: &Arc<Records>) {
+async fn follows_the_death_of_a_task_by_its_policy(store: &Arc<Store>) {
     let board = Board::new(store, "policy");
     for (policy, state) in [
         (OnTaskFailure::Fail, State::Failed),
@@ -234,23 +234,23 @@ async fn follows_the_death_of_a_task_by_its_policy(store: &Arc<Records>) {
     assert_eq!((workflow.reason.as_deref(), workflow.needs_attention), (Some("a task is dead"), true));
 }
 
-async fn pauses_when_its_budget_is_reached(store: &Arc<Records>) {
+async fn pauses_when_its_budget_is_reached(store: &Arc<Store>) {
     let board = Board::new(store, "budget");
     let spent =
         |micros: i64| Some(Cost { amount: Micros(micros), model: Some("m".into()), input_tokens: 1, output_tokens: 2 });
     let workflow = NewWorkflow { budget: Some(Micros(100)), ..flow(OnTaskFailure::Fail, vec![task("a"), task("b")]) };
     let made = board.create(workflow).await;
     let lease = board.one().await.lease;
-    store.update(Update { cost: spent(99), ..board.update_of(&lease) }).await.unwrap().unwrap();
+    store.update_task(Update { cost: spent(99), ..board.update_of(&lease) }).await.unwrap().unwrap();
     assert_eq!(board.states(&made.id).await.0, State::Running);
-    store.update(Update { cost: spent(1), ..board.update_of(&lease) }).await.unwrap().unwrap();
+    store.update_task(Update { cost: spent(1), ..board.update_of(&lease) }).await.unwrap().unwrap();
     let (workflow, _) = board.look(&made.id).await;
     assert_eq!((workflow.state, workflow.reason.as_deref()), (State::Paused, Some("budget")));
     assert!(workflow.needs_attention);
     assert!(board.claim("agent", 1).await.is_empty());
     // Resumed, it is paused no second time.
     board.control(&made.id, Action::Resume).await.unwrap();
-    store.update(Update { cost: spent(500), ..board.update_of(&lease) }).await.unwrap().unwrap();
+    store.update_task(Update { cost: spent(500), ..board.update_of(&lease) }).await.unwrap().unwrap();
     assert_eq!(board.states(&made.id).await.0, State::Running);
     // Reached with the end of a turn.
     let workflow = NewWorkflow { budget: Some(Micros(100)), ..flow(OnTaskFailure::Fail, vec![task("c"), task("d")]) };
@@ -258,14 +258,14 @@ async fn pauses_when_its_budget_is_reached(store: &Arc<Records>) {
     board.one().await;
     let lease = board.one().await.lease;
     let finish = Finish { lease, outcome: completed(), cost: spent(101), jitter: 0.0, key: None, now: board.now() };
-    assert_eq!(store.finish(finish).await.unwrap().unwrap().workflow_state, Some(State::Paused));
+    assert_eq!(store.finish_task(finish).await.unwrap().unwrap().workflow_state, Some(State::Paused));
     board.look(&made.id).await;
     // Reached while it is paused: whoever makes it go on is told before.
     let workflow = NewWorkflow { budget: Some(Micros(100)), ..flow(OnTaskFailure::Fail, vec![task("e"), task("f")]) };
     let made = board.create(workflow).await;
     let lease = board.one().await.lease;
     board.control(&made.id, Action::Pause).await.unwrap();
-    store.update(Update { cost: spent(100), ..board.update_of(&lease) }).await.unwrap().unwrap();
+    store.update_task(Update { cost: spent(100), ..board.update_of(&lease) }).await.unwrap().unwrap();
     let (workflow, _) = board.look(&made.id).await;
     assert_eq!((workflow.state, workflow.reason.as_deref()), (State::Paused, Some("budget")));
     assert!(workflow.needs_attention);
@@ -273,27 +273,27 @@ async fn pauses_when_its_budget_is_reached(store: &Arc<Records>) {
     assert!(!board.look(&made.id).await.0.needs_attention);
 }
 
-async fn is_changed_by_who_knows_its_version(store: &Arc<Records>) {
+async fn is_changed_by_who_knows_its_version(store: &Arc<Store>) {
     let board = Board::new(store, "versions");
     let made = board.create(flow(OnTaskFailure::Fail, vec![task("a")])).await;
     let expect = |version: i64| Some(version);
     let pause = Control { expected_version: expect(7), ..board.control_of(&made.id, Action::Pause) };
     assert_eq!(
-        store.control(pause).await.unwrap().unwrap_err(),
+        store.control_workflow(pause).await.unwrap().unwrap_err(),
         ChangeRefused::Version { state: State::Pending, version: 1 }
     );
     let racing = (0..5).map(|_| {
         let signal = Control { expected_version: expect(1), ..board.control_of(&made.id, Action::Signal) };
-        store.control(signal)
+        store.control_workflow(signal)
     });
     let done = futures_util::future::join_all(racing).await;
     assert_eq!(done.iter().filter(|done| done.as_ref().unwrap().is_ok()).count(), 1);
-    let complete = callboard::ports::workflows::Complete {
+    let complete = callboard::store::workflows::Complete {
         expected_version: expect(1),
         ..board.complete_of(&made.id, State::Failed)
     };
     assert_eq!(
-        store.complete(complete).await.unwrap().unwrap_err(),
+        store.complete_workflow(complete).await.unwrap().unwrap_err(),
         ChangeRefused::Version { state: State::Pending, version: 2 }
     );
     let nobody = board.control("wf_none", Action::Pause).await.unwrap_err();
@@ -307,7 +307,7 @@ async fn is_changed_by_who_knows_its_version(store: &Arc<Records>) {
         last = version;
     };
     newer("started").await;
-    store.enqueue(board.enqueue(Some(&made.id), vec![task("b")])).await.unwrap().unwrap();
+    store.enqueue_tasks(board.enqueue(Some(&made.id), vec![task("b")])).await.unwrap().unwrap();
     newer("enqueued").await;
     board.finish(&lease, failed("x")).await.unwrap();
     newer("failed").await;
@@ -321,16 +321,16 @@ async fn is_changed_by_who_knows_its_version(store: &Arc<Records>) {
     newer("paused").await;
 }
 
-async fn is_made_once_and_not_beyond_the_limit(store: &Arc<Records>) {
+async fn is_made_once_and_not_beyond_the_limit(store: &Arc<Store>) {
     let board = Board::new(store, "made");
     let workflow = flow(OnTaskFailure::Fail, vec![NewTask { queue: "made".into(), id: "tk_made".into(), ..task("a") }]);
     let create = Create { workflow, active_max: 10_000, key: key("create", "1"), now: board.now() };
-    let first = store.create(create.clone()).await.unwrap().unwrap();
+    let first = store.create_workflow(create.clone()).await.unwrap().unwrap();
     let mut again = create.clone();
     again.workflow.id = "wf_other".into();
-    assert_eq!(store.create(again.clone()).await.unwrap().unwrap(), first);
+    assert_eq!(store.create_workflow(again.clone()).await.unwrap().unwrap(), first);
     again.key = key("create", "2");
-    assert_eq!(store.create(again).await.unwrap().unwrap_err(), CreateRefused::Repeat(Repeat::OtherRequest));
+    assert_eq!(store.create_workflow(again).await.unwrap().unwrap_err(), CreateRefused::Repeat(Repeat::OtherRequest));
     let open = store.overview(board.now()).await.unwrap().workflows;
     let open: u64 = open.iter().filter(|(state, _)| state.is_open()).map(|(_, count)| count).sum();
     let one_more = |active_max: u64| Create {
@@ -340,20 +340,20 @@ async fn is_made_once_and_not_beyond_the_limit(store: &Arc<Records>) {
         now: board.now(),
     };
     for active_max in [open, 1, 0] {
-        let refused = store.create(one_more(active_max)).await.unwrap().unwrap_err();
+        let refused = store.create_workflow(one_more(active_max)).await.unwrap().unwrap_err();
         assert_eq!(refused, CreateRefused::TooMany { active_max });
     }
-    store.create(one_more(open + 1)).await.unwrap().unwrap();
+    store.create_workflow(one_more(open + 1)).await.unwrap().unwrap();
     assert_eq!(board.look(&first.workflow_id).await.0.state, State::Pending, "nothing active makes room");
     let child = NewWorkflow { parent_id: Some("wf_none".into()), ..flow(OnTaskFailure::Fail, vec![]) };
     let create = Create { workflow: child, active_max: 10_000, key: None, now: board.now() };
-    assert_eq!(store.create(create).await.unwrap().unwrap_err(), CreateRefused::NoParent);
+    assert_eq!(store.create_workflow(create).await.unwrap().unwrap_err(), CreateRefused::NoParent);
     let signal = || Control { key: key("signal", "1"), ..board.control_of(&first.workflow_id, Action::Signal) };
-    let told = store.control(signal()).await.unwrap().unwrap();
-    assert_eq!(store.control(signal()).await.unwrap().unwrap().version, told.version);
+    let told = store.control_workflow(signal()).await.unwrap().unwrap();
+    assert_eq!(store.control_workflow(signal()).await.unwrap().unwrap().version, told.version);
 }
 
-async fn is_listed_and_its_history_told(store: &Arc<Records>) {
+async fn is_listed_and_its_history_told(store: &Arc<Store>) {
     let board = Board::new(store, "listed");
     board.pass_ms(3_600_000);
     let since = board.now().plus_ms(-1);
@@ -376,7 +376,7 @@ async fn is_listed_and_its_history_told(store: &Arc<Records>) {
         stalled_before: board.now(),
     };
     let list = async |list: List| {
-        let found = WorkflowStore::list(&**store, list).await.unwrap();
+        let found = store.list_workflows(list).await.unwrap();
         found.into_iter().map(|workflow| workflow.id).collect::<Vec<_>>()
     };
     assert_eq!(list(all.clone()).await, ids);
@@ -392,7 +392,7 @@ async fn is_listed_and_its_history_told(store: &Arc<Records>) {
     assert_eq!(list(List { before, most: 1, ..all.clone() }).await, [ids[1].clone()]);
     let lease = board.claim("agent", 1).await.remove(0).lease;
     let stalled_before = board.now().plus_ms(LEASE_MS);
-    let first = WorkflowStore::list(&**store, List { stalled_before, ..all }).await.unwrap().pop().unwrap();
+    let first = store.list_workflows(List { stalled_before, ..all }).await.unwrap().pop().unwrap();
     assert_eq!((first.id.as_str(), first.stalled), (ids[2].as_str(), true));
     board.finish(&lease, completed()).await.unwrap();
     let of = async |part: Part, most: u64| store.events(History { part, most }).await.unwrap();
@@ -413,15 +413,15 @@ async fn is_listed_and_its_history_told(store: &Arc<Records>) {
     assert_eq!(of(Part::Entity { id: lease.task_id.clone(), after: 0 }, 100).await.len(), 3);
     assert_eq!(of(Part::All { after: events[4].seq }, 1).await[0].seq, events[5].seq);
     let find = Find { id: lease.task_id, carried: true, tasks: None, stalled_before: board.now() };
-    let found = store.find(find.clone()).await.unwrap().unwrap();
+    let found = store.find_workflow(find.clone()).await.unwrap().unwrap();
     assert_eq!((found.workflow.unwrap().id, found.task.unwrap().state), (ids[2].clone(), Task::Completed));
-    assert!(store.find(Find { id: "wf_none".into(), ..find }).await.unwrap().is_none());
+    assert!(store.find_workflow(Find { id: "wf_none".into(), ..find }).await.unwrap().is_none());
     let overview = store.overview(board.now()).await.unwrap();
     let queue = overview.queues.iter().find(|queue| queue.queue == "listed").unwrap();
     assert_eq!(queue.ready, 2);
 }
 
-async fn holds(store: Arc<Records>, other: Arc<Records>) {
+async fn holds(store: Arc<Store>, other: Arc<Store>) {
     let (store, other) = (&store, &other);
     begins_with_its_first_claim_or_when_it_is_started(store).await;
     gives_nothing_to_do_while_it_is_paused(store).await;

@@ -3,11 +3,11 @@
 use std::{sync::Arc, time::Instant};
 
 use callboard::{
-    adapters::{postgres::records::RecordServer, records::Records},
+    adapters::postgres::store::RecordServer,
     background::Background,
     config::Migrate,
     domain::{tasks::answers::ClaimedTask, workflows::OnTaskFailure},
-    ports::tasks::{Finish, TaskStore},
+    store::{Store, tasks::Finish},
 };
 use tokio_postgres::{Client, NoTls};
 
@@ -18,10 +18,10 @@ use super::{
 };
 
 /// The store, as a process opens it.
-pub fn open(url: &str) -> Records {
+pub fn open(url: &str) -> Store {
     let background = Background::default();
     let store = RecordServer::new(&database(url), Migrate::Auto, Arc::default(), Arc::default(), background);
-    Records::new(Arc::new(store.unwrap()))
+    Store::new(Arc::new(store.unwrap()))
 }
 
 /// A connection beside it.
@@ -40,7 +40,7 @@ pub struct Bench {
 
 impl Bench {
     /// In a database.
-    pub async fn new(url: &str, store: Records) -> Self {
+    pub async fn new(url: &str, store: Store) -> Self {
         let board = Board::new(&Arc::new(store), "beside");
         // Its tables are made first.
         board.store.next_due(None).await.unwrap();

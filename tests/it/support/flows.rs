@@ -6,7 +6,6 @@ use std::sync::{
 };
 
 use callboard::{
-    adapters::records::Records,
     clock::Instant,
     domain::{
         idempotency::Key,
@@ -21,9 +20,10 @@ use callboard::{
             view::{TaskView, WorkflowView},
         },
     },
-    ports::{
-        tasks::{Claim, Enqueue, Finish, LeaseRefused, ListTasks, Manage, ManageRefused, TaskStore, Update},
-        workflows::{ChangeRefused, Complete, Control, Create, Find, TaskPage, WorkflowStore},
+    store::{
+        Store,
+        tasks::{Claim, Enqueue, Finish, LeaseRefused, ListTasks, Manage, ManageRefused, Update},
+        workflows::{ChangeRefused, Complete, Control, Create, Find, TaskPage},
     },
 };
 
@@ -34,7 +34,7 @@ pub const LEASE_MS: i64 = 900_000;
 
 /// A record store, the time there, and a queue that is one test's alone.
 pub struct Board {
-    pub store: Arc<Records>,
+    pub store: Arc<Store>,
     pub queue: String,
     now: AtomicI64,
 }
@@ -124,7 +124,7 @@ pub fn failed(code: &str) -> Outcome {
 
 impl Board {
     /// Over a store, with a queue of its own.
-    pub fn new(store: &Arc<Records>, queue: &str) -> Self {
+    pub fn new(store: &Arc<Store>, queue: &str) -> Self {
         Self { store: Arc::clone(store), queue: queue.to_owned(), now: AtomicI64::new(NOW.0) }
     }
 
@@ -152,7 +152,7 @@ impl Board {
     pub async fn create(&self, mut workflow: NewWorkflow) -> Made {
         workflow.tasks = self.here(workflow.tasks);
         let create = Create { workflow, active_max: 10_000, key: None, now: self.now() };
-        let made = self.store.create(create).await.unwrap().unwrap();
+        let made = self.store.create_workflow(create).await.unwrap().unwrap();
         Made { id: made.workflow_id, tasks: made.tasks.into_iter().map(|task| task.task_id).collect() }
     }
 
@@ -178,7 +178,7 @@ impl Board {
 
     /// Claims.
     pub async fn claim(&self, agent_id: &str, most: usize) -> Vec<ClaimedTask> {
-        self.store.claim(self.claim_of(agent_id, most)).await.unwrap().unwrap().tasks
+        self.store.claim_tasks(self.claim_of(agent_id, most)).await.unwrap().unwrap().tasks
     }
 
     /// Claims the one task that must be there.
@@ -192,7 +192,7 @@ impl Board {
     pub async fn finish(&self, lease: &Lease, outcome: Outcome) -> Result<Finished, LeaseRefused> {
         let lease = lease.clone();
         let finish = Finish { lease, outcome, cost: None, jitter: 0.0, key: None, now: self.now() };
-        self.store.finish(finish).await.unwrap()
+        self.store.finish_task(finish).await.unwrap()
     }
 
     /// What updates, to be changed or sent.
@@ -212,13 +212,13 @@ impl Board {
 
     /// Renews a lease.
     pub async fn update(&self, lease: &Lease) -> Result<Updated, LeaseRefused> {
-        self.store.update(self.update_of(lease)).await.unwrap()
+        self.store.update_task(self.update_of(lease)).await.unwrap()
     }
 
     /// Parks a task with a question and a checkpoint.
     pub async fn park(&self, lease: &Lease) -> Result<Updated, LeaseRefused> {
         let (question, checkpoint) = (Some(json(r#""which?""#)), Some(json(r#"{"page":3}"#)));
-        self.store.update(Update { question, checkpoint, ..self.update_of(lease) }).await.unwrap()
+        self.store.update_task(Update { question, checkpoint, ..self.update_of(lease) }).await.unwrap()
     }
 
     /// What changes tasks by id, to be changed or sent.
@@ -236,7 +236,7 @@ impl Board {
 
     /// Changes tasks by id.
     pub async fn manage(&self, change: Change, ids: &[&str]) -> Result<Managed, ManageRefused> {
-        self.store.manage(self.manage_of(change, ids)).await.unwrap()
+        self.store.manage_tasks(self.manage_of(change, ids)).await.unwrap()
     }
 
     /// What does something to a workflow, to be changed or sent.
@@ -257,7 +257,7 @@ impl Board {
 
     /// Does something to a workflow.
     pub async fn control(&self, workflow_id: &str, action: Action) -> Result<Changed, ChangeRefused> {
-        self.store.control(self.control_of(workflow_id, action)).await.unwrap()
+        self.store.control_workflow(self.control_of(workflow_id, action)).await.unwrap()
     }
 
     /// What ends a workflow, to be changed or sent.
@@ -277,14 +277,14 @@ impl Board {
     pub async fn sweep(&self) {
         self.store.expire_leases(self.now()).await.unwrap();
         self.store.promote_due(self.now()).await.unwrap();
-        self.store.end_overdue(self.now()).await.unwrap();
+        self.store.end_overdue_workflows(self.now()).await.unwrap();
     }
 
     /// A workflow and its tasks, whose counts agree.
     pub async fn look(&self, id: &str) -> (WorkflowView, Vec<TaskView>) {
         let tasks = Some(TaskPage { most: 1_000, carried: true, carried_bytes_max: usize::MAX });
         let find = Find { id: id.to_owned(), carried: true, tasks, stalled_before: self.now() };
-        let found = self.store.find(find).await.unwrap().unwrap_or_else(|| panic!("no workflow {id}"));
+        let found = self.store.find_workflow(find).await.unwrap().unwrap_or_else(|| panic!("no workflow {id}"));
         let (workflow, tasks) = (found.workflow.unwrap(), found.tasks);
         agree(&workflow, &tasks);
         let parked = tasks.iter().filter(|task| task.state == tasks::State::Parked).count();
@@ -319,7 +319,7 @@ impl Board {
             carried: true,
             carried_bytes_max: usize::MAX,
         };
-        let mut tasks = TaskStore::list(&*self.store, list).await.unwrap();
+        let mut tasks = self.store.list_tasks(list).await.unwrap();
         assert_eq!(tasks.len(), 1, "{id}");
         tasks.remove(0)
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use callboard::{
-    adapters::{records::Records, sqlite::records::RecordFile},
+    adapters::sqlite::store::RecordFile,
     app::App,
     clock::{Clock, SystemClock},
     config::{Config, DatabaseConfig, Migrate, SearchConfig, StoreConfig},
@@ -12,6 +12,7 @@ use callboard::{
         server::Server,
     },
     services::idempotency::Idempotency,
+    store::Store,
 };
 use serde_json::Value;
 use tempfile::TempDir;
@@ -128,7 +129,7 @@ pub fn config(home: &std::path::Path) -> Config {
 /// The idempotency keys of the embedded record store in a data directory.
 pub fn keys(home: &std::path::Path) -> Idempotency {
     let file = RecordFile::new(home.join("callboard.db"), Migrate::Auto);
-    Idempotency::new(Arc::new(Records::new(Arc::new(file))), Arc::new(SystemClock))
+    Idempotency::new(Arc::new(Store::new(Arc::new(file))), Arc::new(SystemClock))
 }
 
 /// A database by its URL.

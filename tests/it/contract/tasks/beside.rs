@@ -6,14 +6,14 @@ use std::{
 };
 
 use callboard::{
-    adapters::records::Records,
     domain::{
         tasks::{NewTask, OnDependencyFailure, State, answers::ClaimedTask},
         workflows::{self, OnTaskFailure},
     },
-    ports::{
-        tasks::{Claim, Finish, LeaseRefused, TaskStore},
-        workflows::{Create, History, Part, WorkflowStore},
+    store::{
+        Store,
+        tasks::{Claim, Finish, LeaseRefused},
+        workflows::{Create, History, Part},
     },
 };
 use futures_util::future::join_all;
@@ -31,7 +31,7 @@ async fn claims(board: &Board, agents: usize, most: usize) -> Vec<ClaimedTask> {
 }
 
 /// How often each kind of event is in a workflow's history, and the kinds in their order.
-async fn history(store: &Arc<Records>, id: &str) -> (BTreeMap<String, usize>, Vec<String>) {
+async fn history(store: &Arc<Store>, id: &str) -> (BTreeMap<String, usize>, Vec<String>) {
     let history = History { part: Part::Workflow { id: id.to_owned(), after: 0 }, most: 1_000 };
     let kinds: Vec<String> = store.events(history).await.unwrap().into_iter().map(|event| event.kind.clone()).collect();
     let mut counts = BTreeMap::new();
@@ -41,7 +41,7 @@ async fn history(store: &Arc<Records>, id: &str) -> (BTreeMap<String, usize>, Ve
     (counts, kinds)
 }
 
-async fn no_task_is_leased_twice(store: &Arc<Records>) {
+async fn no_task_is_leased_twice(store: &Arc<Store>) {
     let board = Board::new(store, "beside_claims");
     let flows: Vec<_> = join_all((0..4).map(|_| board.create(flow(OnTaskFailure::Continue, many(8))))).await;
     let claimed = claims(&board, 20, 2).await;
@@ -54,7 +54,7 @@ async fn no_task_is_leased_twice(store: &Arc<Records>) {
     }
 }
 
-async fn a_task_that_waits_for_many_is_freed_once(store: &Arc<Records>) {
+async fn a_task_that_waits_for_many_is_freed_once(store: &Arc<Store>) {
     let board = Board::new(store, "beside_join");
     let mut tasks = many(24);
     tasks.push(after("join", &(0..24).collect::<Vec<_>>()));
@@ -81,14 +81,14 @@ async fn a_task_that_waits_for_many_is_freed_once(store: &Arc<Records>) {
     assert_eq!(kinds.last().map(String::as_str), Some("workflow_completed"));
 }
 
-async fn a_task_without_a_workflow_is_freed_once(store: &Arc<Records>) {
+async fn a_task_without_a_workflow_is_freed_once(store: &Arc<Store>) {
     let board = Board::new(store, "beside_lone");
     for (policy, last) in [(OnDependencyFailure::Cancel, State::Cancelled), (OnDependencyFailure::Park, State::Parked)]
     {
         let mut tasks = many(12);
         tasks.push(after("join", &(0..12).collect::<Vec<_>>()));
         tasks.push(after_or("strict", &(0..12).collect::<Vec<_>>(), policy));
-        let enqueued = store.enqueue(board.enqueue(None, tasks)).await.unwrap().unwrap();
+        let enqueued = store.enqueue_tasks(board.enqueue(None, tasks)).await.unwrap().unwrap();
         let claimed = claims(&board, 12, 1).await;
         assert_eq!(claimed.len(), 12);
         let end = |task: &ClaimedTask| if task.key.as_deref() == Some("t5") { failed("denied") } else { completed() };
@@ -98,7 +98,7 @@ async fn a_task_without_a_workflow_is_freed_once(store: &Arc<Records>) {
     }
 }
 
-async fn a_workflow_fails_once(store: &Arc<Records>) {
+async fn a_workflow_fails_once(store: &Arc<Store>) {
     let board = Board::new(store, "beside_fails");
     let made = board.create(flow(OnTaskFailure::Fail, many(16))).await;
     let claimed = claims(&board, 12, 1).await;
@@ -114,21 +114,21 @@ async fn a_workflow_fails_once(store: &Arc<Records>) {
     assert_eq!(counts.get("task_cancelled").copied().unwrap_or_default(), 16 - done - dead, "{kinds:?}");
 }
 
-async fn a_key_has_one_effect(store: &Arc<Records>) {
+async fn a_key_has_one_effect(store: &Arc<Store>) {
     let board = Board::new(store, "beside_keys");
     let create = |number: usize| {
         let workflow = flow(OnTaskFailure::Continue, Vec::new());
         let key = key(&format!("beside_create_{}", number % 5), "same");
-        store.create(Create { workflow, active_max: 10_000, key, now: board.now() })
+        store.create_workflow(Create { workflow, active_max: 10_000, key, now: board.now() })
     };
     let made = join_all((0..20).map(create)).await;
     let made: Vec<String> = made.into_iter().map(|made| made.unwrap().unwrap().workflow_id).collect();
     assert!((0..20).all(|number| made[number] == made[number % 5]), "{made:?}");
     assert_eq!(made.iter().collect::<BTreeSet<_>>().len(), 5);
-    store.enqueue(board.enqueue(None, many(4))).await.unwrap().unwrap();
+    store.enqueue_tasks(board.enqueue(None, many(4))).await.unwrap().unwrap();
     let claim = |number: usize| {
         let key = key(&format!("beside_claim_{}", number % 2), "same");
-        store.claim(Claim { key, ..board.claim_of("agent", 1) })
+        store.claim_tasks(Claim { key, ..board.claim_of("agent", 1) })
     };
     let claimed = join_all((0..8).map(claim)).await;
     let claimed: Vec<ClaimedTask> =
@@ -136,26 +136,26 @@ async fn a_key_has_one_effect(store: &Arc<Records>) {
     assert!((0..8).all(|number| claimed[number].lease == claimed[number % 2].lease), "{claimed:?}");
     let finish = |number: usize| {
         let (lease, key) = (claimed[number % 2].lease.clone(), key(&format!("beside_finish_{}", number % 2), "same"));
-        store.finish(Finish { lease, outcome: completed(), cost: None, jitter: 0.0, key, now: board.now() })
+        store.finish_task(Finish { lease, outcome: completed(), cost: None, jitter: 0.0, key, now: board.now() })
     };
     let ends = join_all((0..8).map(finish)).await;
     assert!(ends.into_iter().all(|end| end.unwrap().unwrap().state == State::Completed));
     assert_eq!(claims(&board, 8, 1).await.len(), 2, "two of four are left");
 }
 
-async fn no_more_are_open_than_may_be(store: &Arc<Records>) {
+async fn no_more_are_open_than_may_be(store: &Arc<Store>) {
     let board = Board::new(store, "beside_bound");
     let open = store.overview(board.now()).await.unwrap().workflows;
     let open: u64 = open.iter().filter(|(state, _)| state.is_open()).map(|(_, count)| count).sum();
     let create = |_| {
         let workflow = flow(OnTaskFailure::Continue, Vec::new());
-        store.create(Create { workflow, active_max: open + 3, key: None, now: board.now() })
+        store.create_workflow(Create { workflow, active_max: open + 3, key: None, now: board.now() })
     };
     let made = join_all((0..12).map(create)).await;
     assert_eq!(made.into_iter().filter(|made| made.as_ref().unwrap().is_ok()).count(), 3);
 }
 
-pub(super) async fn hold(store: &Arc<Records>) {
+pub(super) async fn hold(store: &Arc<Store>) {
     no_task_is_leased_twice(store).await;
     a_task_that_waits_for_many_is_freed_once(store).await;
     a_task_without_a_workflow_is_freed_once(store).await;

@@ -3,16 +3,16 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use callboard::{
-    adapters::records::Records,
     domain::{
         agents::Status,
         idempotency::Repeat,
         tasks::{NewTask, Priority, State, answers::Change},
         workflows::OnTaskFailure,
     },
-    ports::{
-        agents::{AgentStore, List, Register},
-        tasks::{Claim, TaskStore},
+    store::{
+        Store,
+        agents::{List, Register},
+        tasks::Claim,
     },
 };
 
@@ -32,7 +32,7 @@ pub(in crate::contract) async fn register(board: &Board, agent_id: &str, capabil
         key: None,
         now: board.now(),
     };
-    board.store.register(register).await.unwrap().unwrap();
+    board.store.register_agent(register).await.unwrap().unwrap();
 }
 
 fn priority(level: i64, key: &str) -> NewTask {
@@ -43,7 +43,7 @@ async fn keys(board: &Board, agent: &str, most: usize) -> Vec<String> {
     board.claim(agent, most).await.into_iter().map(|task| task.key.unwrap()).collect()
 }
 
-async fn are_given_in_the_order_of_urgency_and_of_waiting(store: &Arc<Records>) {
+async fn are_given_in_the_order_of_urgency_and_of_waiting(store: &Arc<Store>) {
     let board = Board::new(store, "ordered");
     let make = async |tasks: Vec<NewTask>| board.create(flow(OnTaskFailure::Fail, tasks)).await;
     make(vec![priority(5, "normal"), priority(0, "lowest"), priority(9, "critical"), priority(5, "normal too")]).await;
@@ -63,7 +63,7 @@ async fn are_given_in_the_order_of_urgency_and_of_waiting(store: &Arc<Records>) 
     assert_eq!(keys(&board, "agent", 1).await, ["patient"]);
 }
 
-async fn become_more_urgent(store: &Arc<Records>) {
+async fn become_more_urgent(store: &Arc<Store>) {
     let board = Board::new(store, "reprioritized");
     let made = board.create(flow(OnTaskFailure::Fail, vec![task("a"), task("b"), task("c")])).await;
     let change = Change::Reprioritize(Priority::new(9).unwrap());
@@ -76,7 +76,7 @@ async fn become_more_urgent(store: &Arc<Records>) {
     assert_eq!(keys, [("c", 9), ("b", 5), ("a", 1)]);
 }
 
-async fn are_given_to_who_can_do_them(store: &Arc<Records>) {
+async fn are_given_to_who_can_do_them(store: &Arc<Store>) {
     let board = Board::new(store, "capable");
     register(&board, "writer", &["writing", "rust"]).await;
     register(&board, "painter", &["painting"]).await;
@@ -99,33 +99,33 @@ async fn are_given_to_who_can_do_them(store: &Arc<Records>) {
     assert_eq!(keys(&board, "all", 9).await, ["more", "part of a word"]);
 }
 
-async fn are_given_from_the_queues_that_were_asked_for(store: &Arc<Records>) {
+async fn are_given_from_the_queues_that_were_asked_for(store: &Arc<Store>) {
     let (board, other) = (Board::new(store, "queue'1"), Board::new(store, "queue 2"));
     board.create(flow(OnTaskFailure::Fail, vec![priority(5, "a"), priority(3, "c")])).await;
     other.create(flow(OnTaskFailure::Fail, vec![priority(4, "b"), priority(2, "d")])).await;
     assert!(Board::new(store, "queue%").claim("agent", 1).await.is_empty());
     let claim = Claim { queues: Some(vec!["queue 2".into(), "queue'1".into()]), ..board.claim_of("agent", 3) };
-    let claimed = store.claim(claim).await.unwrap().unwrap().tasks;
+    let claimed = store.claim_tasks(claim).await.unwrap().unwrap().tasks;
     let keys: Vec<&str> = claimed.iter().filter_map(|task| task.key.as_deref()).collect();
     assert_eq!(keys, ["a", "b", "c"], "across queues in one order");
-    let any = store.claim(Claim { queues: None, ..board.claim_of("agent", 100) }).await.unwrap().unwrap().tasks;
+    let any = store.claim_tasks(Claim { queues: None, ..board.claim_of("agent", 100) }).await.unwrap().unwrap().tasks;
     assert!(any.iter().any(|task| task.key.as_deref() == Some("d")));
 }
 
-async fn register_whoever_asks(store: &Arc<Records>) {
+async fn register_whoever_asks(store: &Arc<Store>) {
     let board = Board::new(store, "newcomers");
     board.create(flow(OnTaskFailure::Fail, vec![task("a")])).await;
     assert_eq!(keys(&board, "newcomer", 1).await, ["a"]);
     let list = List { limit: 1_000, ..List::default() };
-    let (agents, _) = AgentStore::list(&**store, list).await.unwrap();
+    let (agents, _) = store.list_agents(list).await.unwrap();
     let newcomer = agents.iter().find(|agent| agent.id == "newcomer").unwrap();
     assert_eq!((newcomer.role.as_str(), newcomer.capabilities.len()), ("agent", 0));
 }
 
-async fn give_the_same_tokens_to_the_same_key(store: &Arc<Records>) {
+async fn give_the_same_tokens_to_the_same_key(store: &Arc<Store>) {
     let board = Board::new(store, "keyed");
     let keyed = || Claim { key: key("claim", "1"), ..board.claim_of("agent", 2) };
-    let claim = async |claim: Claim| store.claim(claim).await.unwrap();
+    let claim = async |claim: Claim| store.claim_tasks(claim).await.unwrap();
     assert!(claim(keyed()).await.unwrap().tasks.is_empty(), "and this is not remembered");
     board.create(flow(OnTaskFailure::Fail, vec![task("a"), task("b"), task("c")])).await;
     let first = claim(keyed()).await.unwrap().tasks;
@@ -141,7 +141,7 @@ async fn give_the_same_tokens_to_the_same_key(store: &Arc<Records>) {
 }
 
 /// Of ten claimers over two processes each task has one.
-async fn are_given_once(store: &Arc<Records>, other: &Arc<Records>) {
+async fn are_given_once(store: &Arc<Store>, other: &Arc<Store>) {
     let (here, there) = (Board::new(store, "raced"), Board::new(other, "raced"));
     for _ in 0..3 {
         let made = here.create(flow(OnTaskFailure::Fail, (0..30).map(|n| task(&n.to_string())).collect())).await;
@@ -165,7 +165,7 @@ async fn are_given_once(store: &Arc<Records>, other: &Arc<Records>) {
     }
 }
 
-pub(super) async fn hold(store: &Arc<Records>, other: &Arc<Records>) {
+pub(super) async fn hold(store: &Arc<Store>, other: &Arc<Store>) {
     are_given_in_the_order_of_urgency_and_of_waiting(store).await;
     become_more_urgent(store).await;
     are_given_to_who_can_do_them(store).await;

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use callboard::{
-    adapters::records::Records,
     domain::{
         tasks::{
             Links, NewTask,
@@ -13,15 +12,15 @@ use callboard::{
         },
         workflows::{self, OnTaskFailure},
     },
-    ports::{
-        tasks::{Enqueue, EnqueueRefused, TaskStore},
-        workflows::WorkflowStore,
+    store::{
+        Store,
+        tasks::{Enqueue, EnqueueRefused},
     },
 };
 
 use crate::support::flows::{Board, after, after_or, completed, failed, flow, json, task};
 
-async fn are_freed_by_the_last_of_those_they_wait_for(store: &Arc<Records>) {
+async fn are_freed_by_the_last_of_those_they_wait_for(store: &Arc<Store>) {
     let board = Board::new(store, "freed");
     let later = board.now().plus_ms(500_000);
     let tasks = vec![
@@ -56,7 +55,7 @@ async fn are_freed_by_the_last_of_those_they_wait_for(store: &Arc<Records>) {
     assert_eq!(board.states(&made.id).await.1[3], State::Ready);
 }
 
-async fn follow_one_that_dies_or_is_cancelled(store: &Arc<Records>) {
+async fn follow_one_that_dies_or_is_cancelled(store: &Arc<Store>) {
     let board = Board::new(store, "follow");
     for cancelled in [false, true] {
         for (policy, state) in [(Cancel, State::Cancelled), (Continue, State::Ready), (Park, State::Parked)] {
@@ -88,7 +87,7 @@ async fn follow_one_that_dies_or_is_cancelled(store: &Arc<Records>) {
     }
 }
 
-async fn may_be_cancelled_with_those_they_wait_for(store: &Arc<Records>) {
+async fn may_be_cancelled_with_those_they_wait_for(store: &Arc<Store>) {
     let board = Board::new(store, "together");
     for policy in [Cancel, Continue, Park] {
         let tasks = vec![task("a"), after_or("b", &[0], policy), task("keeps it open")];
@@ -100,7 +99,7 @@ async fn may_be_cancelled_with_those_they_wait_for(store: &Arc<Records>) {
     }
 }
 
-async fn wait_for_all_others_before_they_go_on_without_one(store: &Arc<Records>) {
+async fn wait_for_all_others_before_they_go_on_without_one(store: &Arc<Store>) {
     let board = Board::new(store, "others");
     let tasks = vec![task("a"), task("b"), after_or("c", &[0, 1], Continue), after_or("d", &[0, 1], Park)];
     let made = board.create(flow(OnTaskFailure::Continue, tasks)).await;
@@ -130,7 +129,7 @@ async fn wait_for_all_others_before_they_go_on_without_one(store: &Arc<Records>)
     assert_eq!(board.states(&made.id).await.1[2], State::Ready);
 }
 
-async fn keep_their_time_when_they_are_answered(store: &Arc<Records>) {
+async fn keep_their_time_when_they_are_answered(store: &Arc<Store>) {
     let board = Board::new(store, "answered_early");
     let later = board.now().plus_ms(500_000);
     let waits = NewTask { run_at: Some(later), ..after_or("b", &[0], Park) };
@@ -141,7 +140,7 @@ async fn keep_their_time_when_they_are_answered(store: &Arc<Records>) {
     assert_eq!(board.states(&made.id).await.1[1], State::Scheduled);
 }
 
-async fn are_settled_once(store: &Arc<Records>) {
+async fn are_settled_once(store: &Arc<Store>) {
     let board = Board::new(store, "settled");
     let tasks = vec![task("a"), task("b"), after_or("c", &[0, 1], Continue), after_or("d", &[0], Continue)];
     let made = board.create(flow(OnTaskFailure::Continue, tasks)).await;
@@ -166,7 +165,7 @@ fn joins(key: &str, existing: &[&str], here: &[usize], on_dependency_failure: On
     NewTask { waits_for: Links { here: here.to_vec(), existing }, on_dependency_failure, ..task(key) }
 }
 
-async fn may_come_when_others_are_over(store: &Arc<Records>) {
+async fn may_come_when_others_are_over(store: &Arc<Store>) {
     let board = Board::new(store, "joined");
     let made = board.create(flow(OnTaskFailure::Continue, vec![task("done"), task("dead"), task("open")])).await;
     let (done, dead) = (board.one().await.lease, board.one().await.lease);
@@ -184,7 +183,7 @@ async fn may_come_when_others_are_over(store: &Arc<Records>) {
         joins("8", &["done"], &[6], Continue),
         joins("9", &["open"], &[1, 3], Park),
     ];
-    let enqueued = store.enqueue(board.enqueue(Some(&made.id), tasks)).await.unwrap().unwrap();
+    let enqueued = store.enqueue_tasks(board.enqueue(Some(&made.id), tasks)).await.unwrap().unwrap();
     use State::{Blocked, Cancelled, Parked, Ready};
     let expected = [Ready, Cancelled, Ready, Parked, Blocked, Blocked, Cancelled, Ready, Parked];
     assert_eq!(board.states(&made.id).await.1[3..], expected);
@@ -199,11 +198,11 @@ async fn may_come_when_others_are_over(store: &Arc<Records>) {
     assert_eq!((states[7], states[8]), (Ready, Ready));
 }
 
-async fn are_refused_where_they_fit_nowhere(store: &Arc<Records>) {
+async fn are_refused_where_they_fit_nowhere(store: &Arc<Store>) {
     let board = Board::new(store, "misfits");
     let made = board.create(flow(OnTaskFailure::Continue, vec![task("a"), task("b")])).await;
     let refuse = async |enqueue: Enqueue| {
-        let refused = store.enqueue(enqueue).await.unwrap().unwrap_err();
+        let refused = store.enqueue_tasks(enqueue).await.unwrap().unwrap_err();
         assert_eq!(board.look(&made.id).await.1.len(), 2);
         refused
     };
@@ -221,12 +220,12 @@ async fn are_refused_where_they_fit_nowhere(store: &Arc<Records>) {
     assert_eq!(refuse(full).await, EnqueueRefused::TooMany { tasks: 2 });
     let nowhere = board.enqueue(Some("wf_none"), vec![task("c")]);
     assert_eq!(refuse(nowhere).await, EnqueueRefused::NoSuchWorkflow);
-    store.complete(board.complete_of(&elsewhere.id, workflows::State::Cancelled)).await.unwrap().unwrap();
+    store.complete_workflow(board.complete_of(&elsewhere.id, workflows::State::Cancelled)).await.unwrap().unwrap();
     let ended = board.enqueue(Some(&elsewhere.id), vec![task("c")]);
     assert!(matches!(refuse(ended).await, EnqueueRefused::State { state: workflows::State::Cancelled, .. }));
 }
 
-pub(super) async fn hold(store: &Arc<Records>) {
+pub(super) async fn hold(store: &Arc<Store>) {
     are_freed_by_the_last_of_those_they_wait_for(store).await;
     follow_one_that_dies_or_is_cancelled(store).await;
     may_be_cancelled_with_those_they_wait_for(store).await;

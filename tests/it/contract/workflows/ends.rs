@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use callboard::{
-    adapters::records::Records,
     domain::{
         money::Micros,
         tasks::{Cost, NewTask, OnDependencyFailure::Continue, State as Task, answers::Change},
@@ -12,15 +11,16 @@ use callboard::{
             figures::{GroupBy, Metric, Question},
         },
     },
-    ports::{
-        tasks::{ListTasks, TaskStore, Update},
-        workflows::{ChangeRefused, Complete, Control, Find, WorkflowStore},
+    store::{
+        Store,
+        tasks::{ListTasks, Update},
+        workflows::{ChangeRefused, Complete, Control, Find},
     },
 };
 
 use crate::support::flows::{Board, NOW, after, after_or, completed, failed, flow, json, task};
 
-async fn is_completed_with_its_last_task(store: &Arc<Records>) {
+async fn is_completed_with_its_last_task(store: &Arc<Store>) {
     let board = Board::new(store, "last");
     let made = board.create(flow(OnTaskFailure::Fail, vec![task("a"), task("b")])).await;
     let claimed = board.claim("agent", 2).await;
@@ -43,7 +43,7 @@ async fn is_completed_with_its_last_task(store: &Arc<Records>) {
     }
 }
 
-async fn times_out_at_its_deadline(store: &Arc<Records>) {
+async fn times_out_at_its_deadline(store: &Arc<Store>) {
     let board = Board::new(store, "deadline");
     let make = async || {
         let tasks = vec![task("a"), task("b"), after("c", &[0])];
@@ -77,9 +77,9 @@ async fn times_out_at_its_deadline(store: &Arc<Records>) {
     assert_eq!(board.states(&paused.id).await.0, State::TimedOut);
 }
 
-async fn is_ended_by_word(store: &Arc<Records>) {
+async fn is_ended_by_word(store: &Arc<Store>) {
     let board = Board::new(store, "by_word");
-    let complete = |id: &str, outcome: State| store.complete(board.complete_of(id, outcome));
+    let complete = |id: &str, outcome: State| store.complete_workflow(board.complete_of(id, outcome));
     let made = board.create(flow(OnTaskFailure::Fail, vec![task("a"), task("b")])).await;
     let lease = board.one().await.lease;
     let refused = complete(&made.id, State::Completed).await.unwrap().unwrap_err();
@@ -89,11 +89,11 @@ async fn is_ended_by_word(store: &Arc<Records>) {
         error: Some("gave up".into()),
         ..board.complete_of(&made.id, State::Failed)
     };
-    assert_eq!(store.complete(failing).await.unwrap().unwrap().state, State::Failed);
+    assert_eq!(store.complete_workflow(failing).await.unwrap().unwrap().state, State::Failed);
     assert_eq!(board.states(&made.id).await.1, [Task::Cancelled, Task::Cancelled]);
     assert!(board.finish(&lease, completed()).await.is_err());
     let find = Find { id: made.id.clone(), carried: true, tasks: None, stalled_before: board.now() };
-    let carried = store.find(find).await.unwrap().unwrap().carried;
+    let carried = store.find_workflow(find).await.unwrap().unwrap().carried;
     assert_eq!((carried.result.unwrap().get(), carried.error.as_deref()), (r#"{"part":1}"#, Some("gave up")));
     for outcome in [State::Completed, State::Failed, State::Cancelled] {
         let refused = complete(&made.id, outcome).await.unwrap().unwrap_err();
@@ -117,7 +117,7 @@ async fn is_ended_by_word(store: &Arc<Records>) {
     assert_eq!(board.states(&cancelled.id).await.1, [Task::Cancelled]);
 }
 
-async fn is_told_what_came_of_it_after_its_last_task(store: &Arc<Records>) {
+async fn is_told_what_came_of_it_after_its_last_task(store: &Arc<Store>) {
     let board = Board::new(store, "told_later");
     let made = board.create(flow(OnTaskFailure::Fail, vec![task("a")])).await;
     let lease = board.one().await.lease;
@@ -137,21 +137,21 @@ async fn is_told_what_came_of_it_after_its_last_task(store: &Arc<Records>) {
         board.complete_of(&made.id, State::Completed),
         Complete { expected_version: Some(ended.version - 1), ..with(State::Completed, None) },
     ] {
-        assert!(store.complete(refused).await.unwrap().is_err());
+        assert!(store.complete_workflow(refused).await.unwrap().is_err());
     }
     assert_eq!(board.look(&made.id).await.0.version, ended.version);
     board.pass_ms(5);
-    let told = store.complete(with(State::Completed, None)).await.unwrap().unwrap();
+    let told = store.complete_workflow(with(State::Completed, None)).await.unwrap().unwrap();
     assert_eq!((told.state, told.version), (State::Completed, ended.version + 1));
     let find = Find { id: made.id.clone(), carried: true, tasks: None, stalled_before: board.now() };
-    let found = store.find(find).await.unwrap().unwrap();
+    let found = store.find_workflow(find).await.unwrap().unwrap();
     assert_eq!(found.carried.result.unwrap().get(), r#"{"all":1}"#);
     assert_eq!(found.workflow.unwrap().completed_at, ended.completed_at);
-    let twice = store.complete(with(State::Completed, None)).await.unwrap().unwrap_err();
+    let twice = store.complete_workflow(with(State::Completed, None)).await.unwrap().unwrap_err();
     assert_eq!(twice, ChangeRefused::State { state: State::Completed, version: told.version });
 }
 
-async fn is_forked_from_its_completed_tasks(store: &Arc<Records>) {
+async fn is_forked_from_its_completed_tasks(store: &Arc<Store>) {
     let board = Board::new(store, "forked");
     let tasks = vec![
         NewTask { input: Some(json("[1]")), ..task("a") },
@@ -171,7 +171,7 @@ async fn is_forked_from_its_completed_tasks(store: &Arc<Records>) {
     let lease = board.one().await.lease;
     board.finish(&lease, failed("invalid")).await.unwrap();
     let full = Control { active_max: 0, ..board.control_of(&made.id, Action::Fork) };
-    assert_eq!(store.control(full).await.unwrap().unwrap_err(), ChangeRefused::TooMany { active_max: 0 });
+    assert_eq!(store.control_workflow(full).await.unwrap().unwrap_err(), ChangeRefused::TooMany { active_max: 0 });
     let changed = board.control(&made.id, Action::Fork).await.unwrap();
     assert_eq!(changed.state, State::Failed);
     let fork = changed.fork.unwrap();
@@ -196,7 +196,7 @@ async fn is_forked_from_its_completed_tasks(store: &Arc<Records>) {
     board.look(&fork.workflow_id).await;
 }
 
-async fn is_counted_in_figures(store: &Arc<Records>) {
+async fn is_counted_in_figures(store: &Arc<Store>) {
     let board = Board::new(store, "figures");
     board.pass_ms(40 * 86_400_000);
     let since = board.now();
@@ -205,7 +205,7 @@ async fn is_counted_in_figures(store: &Arc<Records>) {
         board.create(workflow).await;
         let lease = board.one().await.lease;
         let cost = Cost { amount: Micros(10), model: Some(format!("m{n}")), input_tokens: 3, output_tokens: 4 };
-        store.update(Update { cost: Some(cost), ..board.update_of(&lease) }).await.unwrap().unwrap();
+        store.update_task(Update { cost: Some(cost), ..board.update_of(&lease) }).await.unwrap().unwrap();
         board.pass_ms(1_000 * (i64::try_from(n).unwrap() + 1));
         board.finish(&lease, outcome).await.unwrap();
     }
@@ -254,7 +254,7 @@ async fn is_counted_in_figures(store: &Arc<Records>) {
 }
 
 /// All rows that could be left of anything.
-async fn rows(store: &Records) -> Vec<u64> {
+async fn rows(store: &Store) -> Vec<u64> {
     let counts = store.look((), |session, ()| {
         Box::pin(async move {
             let mut counts = Vec::new();
@@ -275,10 +275,10 @@ async fn rows(store: &Records) -> Vec<u64> {
     counts.await.unwrap()
 }
 
-async fn is_forgotten_long_after_its_end_and_never_before(store: &Arc<Records>) {
+async fn is_forgotten_long_after_its_end_and_never_before(store: &Arc<Store>) {
     let board = Board::new(store, "forgotten");
     // Whatever the others left goes first.
-    store.forget(NOW.plus_ms(365 * 86_400_000), 100_000).await.unwrap();
+    store.forget_workflows(NOW.plus_ms(365 * 86_400_000), 100_000).await.unwrap();
     let before = rows(store).await;
     board.pass_ms(400 * 86_400_000);
     let make = async |carried: bool| {
@@ -289,26 +289,26 @@ async fn is_forgotten_long_after_its_end_and_never_before(store: &Arc<Records>) 
     let (old, older, open) = (make(true).await, make(true).await, make(false).await);
     board.control(&older.id, Action::Signal).await.unwrap();
     let lone = vec![task("x"), after("y", &[0])];
-    let lone = store.enqueue(board.enqueue(None, lone)).await.unwrap().unwrap();
+    let lone = store.enqueue_tasks(board.enqueue(None, lone)).await.unwrap().unwrap();
     board.manage(Change::Cancel, &[&lone[0].task_id]).await.unwrap();
     // The order of their ends, not of their ids, nor of how long they took.
     board.control(&older.id, Action::Cancel).await.unwrap();
     board.pass_ms(1_000);
     board.control(&old.id, Action::Cancel).await.unwrap();
     let ended = board.now();
-    assert_eq!(store.forget(board.now().plus_ms(-1_000), 10).await.unwrap(), 0, "younger than asked for");
-    assert_eq!(store.forget(ended.plus_ms(1), 1).await.unwrap(), 2, "a workflow and a task");
+    assert_eq!(store.forget_workflows(board.now().plus_ms(-1_000), 10).await.unwrap(), 0, "younger than asked for");
+    assert_eq!(store.forget_workflows(ended.plus_ms(1), 1).await.unwrap(), 2, "a workflow and a task");
     let find = |id: &str| Find { id: id.to_owned(), carried: true, tasks: None, stalled_before: board.now() };
-    assert!(store.find(find(&older.id)).await.unwrap().is_none());
-    assert!(store.find(find(&old.id)).await.unwrap().is_some());
+    assert!(store.find_workflow(find(&older.id)).await.unwrap().is_none());
+    assert!(store.find_workflow(find(&old.id)).await.unwrap().is_some());
     board.pass_ms(1_000 * 86_400_000);
-    assert_eq!(store.forget(board.now(), 100).await.unwrap(), 2);
-    assert!(store.find(find(&old.id)).await.unwrap().is_none());
-    assert_eq!(store.forget(board.now(), 100).await.unwrap(), 0);
+    assert_eq!(store.forget_workflows(board.now(), 100).await.unwrap(), 2);
+    assert!(store.find_workflow(find(&old.id)).await.unwrap().is_none());
+    assert_eq!(store.forget_workflows(board.now(), 100).await.unwrap(), 0);
     // What is open stays, however old.
     assert_eq!(board.states(&open.id).await, (State::Pending, vec![Task::Ready, Task::Blocked]));
     board.control(&open.id, Action::Cancel).await.unwrap();
-    assert_eq!(store.forget(board.now().plus_ms(1), 100).await.unwrap(), 1);
+    assert_eq!(store.forget_workflows(board.now().plus_ms(1), 100).await.unwrap(), 1);
     assert_eq!(rows(store).await, before, "nothing is left of them");
     let list = ListTasks {
         filter: Default::default(),
@@ -318,10 +318,10 @@ async fn is_forgotten_long_after_its_end_and_never_before(store: &Arc<Records>) 
         carried: false,
         carried_bytes_max: 0,
     };
-    assert!(TaskStore::list(&**store, list).await.unwrap().is_empty());
+    assert!(store.list_tasks(list).await.unwrap().is_empty());
 }
 
-pub(super) async fn hold(store: &Arc<Records>) {
+pub(super) async fn hold(store: &Arc<Store>) {
     is_completed_with_its_last_task(store).await;
     times_out_at_its_deadline(store).await;
     is_ended_by_word(store).await;

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use callboard::{
-    adapters::records::Records,
     domain::{
         tasks::{
             Links, NewTask,
@@ -13,10 +12,7 @@ use callboard::{
         },
         workflows::{Action, OnTaskFailure, State},
     },
-    ports::{
-        tasks::TaskStore,
-        workflows::{Create, WorkflowStore},
-    },
+    store::{Store, workflows::Create},
 };
 use futures_util::future::join_all;
 
@@ -36,8 +32,8 @@ async fn leave_nobody_waiting_for_what_is_over(here: &Board, there: &Board) {
         let enqueue = |board: &Board, key: &str| board.enqueue(Some(&made.id), vec![joins(key)]);
         let (ended, one, two) = tokio::join!(
             here.finish(&claimed[0].lease, outcome),
-            there.store.enqueue(enqueue(there, "b")),
-            here.store.enqueue(enqueue(here, "c")),
+            there.store.enqueue_tasks(enqueue(there, "b")),
+            here.store.enqueue_tasks(enqueue(here, "c")),
         );
         ended.unwrap();
         one.unwrap().unwrap();
@@ -77,12 +73,12 @@ async fn leave_nothing_half_done(here: &Board, there: &Board) {
                 2 => drop(board.manage(Change::Cancel, &[&made.tasks[0], &made.tasks[5]]).await),
                 4 => drop(board.control(id, Action::Signal).await),
                 _ => {
-                    drop(board.store.complete(board.complete_of(id, State::Failed)).await.unwrap());
+                    drop(board.store.complete_workflow(board.complete_of(id, State::Failed)).await.unwrap());
                 }
             }
         };
         let add = async {
-            let added = there.store.enqueue(there.enqueue(Some(id), vec![after_or("z", &[], Cancel)])).await;
+            let added = there.store.enqueue_tasks(there.enqueue(Some(id), vec![after_or("z", &[], Cancel)])).await;
             drop(added.unwrap());
         };
         tokio::join!(join_all(ends), join_all(claims), control, add);
@@ -108,14 +104,14 @@ async fn stay_within_the_bound(here: &Board, there: &Board) {
         let made = join_all((0..40).map(|n| {
             let board = if n % 2 == 0 { here } else { there };
             let workflow = flow(OnTaskFailure::Fail, vec![]);
-            board.store.create(Create { workflow, active_max: open + 5, key: None, now: board.now() })
+            board.store.create_workflow(Create { workflow, active_max: open + 5, key: None, now: board.now() })
         }));
         let made = made.await.into_iter().filter(|made| made.as_ref().unwrap().is_ok()).count();
         assert_eq!(made, 5, "{round}");
     }
 }
 
-pub(super) async fn hold(store: &Arc<Records>, other: &Arc<Records>) {
+pub(super) async fn hold(store: &Arc<Store>, other: &Arc<Store>) {
     let (here, there) = (Board::new(store, "races"), Board::new(other, "races"));
     leave_nobody_waiting_for_what_is_over(&here, &there).await;
     let (here, there) = (Board::new(store, "races 2"), Board::new(other, "races 2"));

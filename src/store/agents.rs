@@ -1,0 +1,271 @@
+//! Agents: who works here, and when they were last heard of.
+
+pub(super) mod list;
+mod register;
+mod update;
+
+pub use self::{
+    list::List,
+    register::{Register, RegisterRefused, Registered},
+    update::{Update, UpdateRefused, Updated},
+};
+use super::{
+    Beside, Session, Store, Value,
+    events::{self, Event},
+    idempotency::once,
+};
+use crate::{
+    clock::Instant,
+    domain::{
+        agents::{AgentView, Counts, Status},
+        json::{self, Json},
+    },
+    error::{Code, Error},
+};
+
+/// Agents that were not heard of since are lost.
+#[derive(Debug, Clone, Copy)]
+pub struct Silence {
+    /// Those whose server process is gone.
+    pub without_session: Instant,
+    /// All.
+    pub at_all: Instant,
+}
+
+/// Agents that one transaction makes lost.
+const LOST_AT_ONCE: i64 = 500;
+/// Agents and events that one transaction forgets.
+const FORGOTTEN_AT_ONCE: i64 = 500;
+
+impl Store {
+    /// Makes an agent known, or changes what is known of it when the same one comes again.
+    pub async fn register_agent(&self, register: Register) -> Result<Result<Registered, RegisterRefused>, Error> {
+        self.transact_beside(Beside::last(), register, |session, asked| {
+            Box::pin(once(session, asked.key.as_ref(), asked.now, register::register(session, asked)))
+        })
+        .await
+    }
+
+    /// Changes how an agent is.
+    pub async fn update_agent(&self, update: Update) -> Result<Result<Updated, UpdateRefused>, Error> {
+        self.transact_beside(Beside::last(), update, |session, asked| {
+            Box::pin(once(session, asked.key.as_ref(), asked.now, update::update(session, asked)))
+        })
+        .await
+    }
+
+    /// Agents by what they are, in the order of their ids, and all of them counted.
+    pub async fn list_agents(&self, list: List) -> Result<(Vec<AgentView>, Counts), Error> {
+        self.look(list, |session, asked| Box::pin(list::list(session, asked))).await
+    }
+
+    /// Forgets agents that were gone before then, and what was written of agents, locks and processes; up to so many. How many.
+    pub async fn forget_agents(&self, before: Instant) -> Result<u64, Error> {
+        self.transact(before, |session, before| Box::pin(forget(session, *before))).await
+    }
+
+    /// Makes agents lost that were silent for too long, up to so many. How many.
+    pub async fn lose_agents(&self, silence: Silence, now: Instant) -> Result<u64, Error> {
+        self.transact_beside(Beside::last(), (silence, now), |session, (silence, now)| {
+            Box::pin(lose(session, Lost::Silent(*silence), *now))
+        })
+        .await
+    }
+}
+
+/// What can be forgotten, in one transaction. The history of a task that an agent worked on is the task's.
+async fn forget(session: &dyn Session, before: Instant) -> Result<u64, Error> {
+    let agents = session
+        .change(
+            "-- agent_forget\n\
+             DELETE FROM agent WHERE heartbeat_at <= $1 AND id IN (SELECT a.id FROM agent a WHERE a.status IN ('stopped', 'lost') \
+             AND a.heartbeat_at <= $1 AND NOT EXISTS (SELECT 1 FROM task_run r WHERE r.owner = a.id AND r.state = 'leased') \
+             ORDER BY a.heartbeat_at LIMIT $2 FOR UPDATE OF a SKIP LOCKED)",
+            &[before.into(), FORGOTTEN_AT_ONCE.into()],
+        )
+        .await?;
+    let events = session
+        .change(
+            "-- agent_forget_events\n\
+             DELETE FROM event WHERE seq IN (SELECT e.seq FROM event e WHERE e.at <= $1 AND e.workflow_id IS NULL \
+             AND e.entity IN ('agent', 'session', 'lock') AND NOT EXISTS (SELECT 1 FROM sink s WHERE s.seq < e.seq) \
+             ORDER BY e.at LIMIT $2)",
+            &[before.into(), FORGOTTEN_AT_ONCE.into()],
+        )
+        .await?;
+    Ok(agents + events)
+}
+
+/// How an agent is shown that says this of itself; as in lists, one that holds a task is busy.
+async fn shown(session: &dyn Session, agent_id: &str, status: Status) -> Result<Status, Error> {
+    if !matches!(status, Status::Starting | Status::Idle) {
+        return Ok(status);
+    }
+    let sql = "-- agent_holds\nSELECT 1 FROM task_run WHERE owner = $1 AND state = 'leased' LIMIT 1";
+    let held = session.rows(sql, &[agent_id.into()]).await?;
+    Ok(if held.is_empty() { status } else { Status::Busy })
+}
+
+/// Registers an agent that was never told of, with the role `agent` and no capabilities. One that is known stays as it is. What it can do.
+pub(super) async fn present(
+    session: &dyn Session,
+    agent_id: &str,
+    session_id: &str,
+    token: &str,
+    now: Instant,
+) -> Result<Vec<String>, Error> {
+    if let Some(able) = able(session, agent_id).await? {
+        return Ok(able);
+    }
+    let made = session
+        .change(
+            "-- agent_present\n\
+             INSERT INTO agent (id, role, status, version, capabilities, token, session_id, registered_at, heartbeat_at, \
+             tasks_completed, tasks_failed, busy_ms) VALUES ($1, 'agent', 'idle', 1, '[]', $2, $3, $4, $4, 0, 0, 0) \
+             ON CONFLICT (id) DO NOTHING",
+            &[agent_id.into(), token.into(), session_id.into(), now.into()],
+        )
+        .await?;
+    if made == 1 {
+        registered(session, agent_id, "agent", now)?;
+    }
+    Ok(Vec::new())
+}
+
+/// What an agent can do; none when it is not known.
+pub(super) async fn able(session: &dyn Session, agent_id: &str) -> Result<Option<Vec<String>>, Error> {
+    let known = session.rows("-- agent_able\nSELECT capabilities FROM agent WHERE id = $1", &[agent_id.into()]).await?;
+    known.into_iter().next().map(|mut row| names(&row.text()?)).transpose()
+}
+
+/// Agents made a call: they and what they hold stay for another while. One that was taken to be lost is not.
+pub(super) async fn seen(
+    session: &dyn Session,
+    agents: &[String],
+    session_id: &str,
+    lease_until: Instant,
+    now: Instant,
+) -> Result<(), Error> {
+    let leases = [Value::Texts(agents), lease_until.into()];
+    session
+        .lock(
+            "-- agent_leases_lock\n\
+             SELECT task_id FROM task_run WHERE owner = ANY($1) AND state = 'leased' AND lease_until < $2 ORDER BY task_id FOR UPDATE",
+            &leases,
+        )
+        .await?;
+    session
+        .change(
+            "-- agent_leases\n\
+             UPDATE task_run SET lease_until = CASE WHEN runs_until < $2 THEN runs_until ELSE $2 END, session_id = $3 \
+             WHERE owner = ANY($1) AND state = 'leased' AND lease_until < $2",
+            &[Value::Texts(agents), lease_until.into(), session_id.into()],
+        )
+        .await?;
+    session
+        .lock("-- agents_lock\nSELECT id FROM agent WHERE id = ANY($1) ORDER BY id FOR UPDATE", &[Value::Texts(agents)])
+        .await?;
+    session
+        .change(
+            "-- agent_seen\nUPDATE agent SET heartbeat_at = $2, session_id = $3 WHERE id = ANY($1) AND heartbeat_at <= $2",
+            &[Value::Texts(agents), now.into(), session_id.into()],
+        )
+        .await?;
+    let back = session
+        .rows(
+            "-- agent_recover\n\
+             UPDATE agent SET status = 'idle', version = version + 1 WHERE id = ANY($1) AND status = 'lost' RETURNING id",
+            &[Value::Texts(agents)],
+        )
+        .await?;
+    for mut row in back {
+        let id = row.text()?;
+        tell(session, &id, "agent_recovered", Some(&id), None, now)?;
+    }
+    Ok(())
+}
+
+/// Who is lost.
+pub(super) enum Lost<'a> {
+    /// Everybody whose server process this was.
+    Session(&'a str),
+    /// Who was silent for too long.
+    Silent(Silence),
+}
+
+/// Makes agents lost. How many.
+pub(super) async fn lose(session: &dyn Session, lost: Lost<'_>, now: Instant) -> Result<u64, Error> {
+    let gone = match lost {
+        Lost::Session(id) => {
+            session
+                .rows(
+                    "-- agent_lose_session\n\
+                     UPDATE agent SET status = 'lost', version = version + 1 WHERE id IN (SELECT id FROM agent \
+                     WHERE session_id = $1 AND status NOT IN ('stopped', 'lost') ORDER BY id FOR UPDATE) RETURNING id",
+                    &[id.into()],
+                )
+                .await?
+        }
+        Lost::Silent(silence) => {
+            session
+                .rows(
+                    "-- agent_lose_silent\n\
+                     UPDATE agent SET status = 'lost', version = version + 1 WHERE id IN (SELECT a.id FROM agent a \
+                     WHERE a.status NOT IN ('stopped', 'lost') AND (a.heartbeat_at <= $1 \
+                     AND a.heartbeat_at <= clock_timestamp() - (CAST($4 AS timestamptz) - CAST($1 AS timestamptz)) \
+                     OR (a.heartbeat_at <= $2 AND a.session_id <> '' \
+                     AND a.heartbeat_at <= clock_timestamp() - (CAST($4 AS timestamptz) - CAST($2 AS timestamptz)) \
+                     AND NOT EXISTS (SELECT 1 FROM session s WHERE s.id = a.session_id AND s.ended_at IS NULL))) \
+                     ORDER BY a.heartbeat_at LIMIT $3 FOR UPDATE OF a SKIP LOCKED) RETURNING id",
+                    &[silence.at_all.into(), silence.without_session.into(), LOST_AT_ONCE.into(), now.into()],
+                )
+                .await?
+        }
+    };
+    let count = gone.len() as u64;
+    for mut row in gone {
+        tell(session, &row.text()?, "agent_lost", None, None, now)?;
+    }
+    Ok(count)
+}
+
+fn registered(session: &dyn Session, agent_id: &str, role: &str, now: Instant) -> Result<(), Error> {
+    #[derive(serde::Serialize)]
+    struct Data<'a> {
+        role: &'a str,
+    }
+    tell(session, agent_id, "agent_registered", Some(agent_id), Some(&json::of(&Data { role })), now)
+}
+
+fn tell(
+    session: &dyn Session,
+    agent_id: &str,
+    kind: &'static str,
+    actor: Option<&str>,
+    data: Option<&Json>,
+    now: Instant,
+) -> Result<(), Error> {
+    let event = Event {
+        at: now,
+        entity: "agent",
+        entity_id: agent_id,
+        workflow_id: None,
+        kind,
+        actor,
+        data: data.map(|data| data.get()),
+    };
+    events::write(session, &event)
+}
+
+/// A stored status.
+pub(super) fn status(word: &str) -> Result<Status, Error> {
+    Status::parse(word).ok_or_else(|| {
+        Error::new(Code::Internal, "the record store holds a status that is none").cause(format!("`{word}` in agent"))
+    })
+}
+
+/// Stored names.
+pub(super) fn names(text: &str) -> Result<Vec<String>, Error> {
+    serde_json::from_str(text)
+        .map_err(|error| Error::new(Code::Internal, "stored capabilities cannot be read").cause(error))
+}

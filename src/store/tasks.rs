@@ -1,0 +1,117 @@
+//! Tasks in the record store. Each transition is a file.
+
+mod claim;
+pub(super) mod close;
+mod cost;
+pub(super) mod dependents;
+pub(super) mod due;
+pub(super) mod enqueue;
+pub(super) mod expire;
+mod finish;
+pub(super) mod held;
+pub(super) mod manage;
+pub(super) mod show;
+mod update;
+pub(super) mod waiting;
+
+pub use self::{
+    claim::Claim,
+    enqueue::{Enqueue, EnqueueRefused},
+    finish::Finish,
+    held::LeaseRefused,
+    manage::{Manage, ManageRefused},
+    show::ListTasks,
+    update::Update,
+    waiting::LookForWaiting,
+};
+use super::{Beside, Kind, Store};
+use crate::{
+    clock::Instant,
+    domain::{
+        idempotency::Repeat,
+        tasks::{
+            answers::{Claimed, Finished, Managed, Updated},
+            waiting::Unclaimed,
+        },
+        workflows::view::{EnqueuedTask, TaskView},
+    },
+    error::Error,
+};
+
+impl Store {
+    async fn claimed(&self, claim: Claim) -> Result<claim::Found, Error> {
+        match claim::beside(&claim) {
+            Some(beside) => {
+                self.transact_beside(beside, claim, |session, asked| Box::pin(claim::claim(session, asked))).await
+            }
+            None => self.transact(claim, |session, asked| Box::pin(claim::claim(session, asked))).await,
+        }
+    }
+
+    /// Does what a claim left: jobs do it too, but a lone call must not wait for them. For how many tasks.
+    async fn take_up(&self, left: claim::Left, now: Instant) -> Result<u64, Error> {
+        let lapsed = if left.lapsed { self.expire_leases(now).await? } else { 0 };
+        let due = if left.due { self.promote_due(now).await? } else { 0 };
+        Ok(lapsed + due)
+    }
+}
+
+impl Store {
+    /// Adds tasks, to a workflow or to none.
+    pub async fn enqueue_tasks(&self, enqueue: Enqueue) -> Result<Result<Vec<EnqueuedTask>, EnqueueRefused>, Error> {
+        self.transact(enqueue, |session, asked| Box::pin(enqueue::enqueue(session, asked))).await
+    }
+
+    /// Leases tasks to an agent: those it can do, in the order of their sort keys, each with a fence of its own.
+    pub async fn claim_tasks(&self, claim: Claim) -> Result<Result<Claimed, Repeat>, Error> {
+        let (now, again) = (claim.now, claim.clone());
+        match self.claimed(claim).await? {
+            claim::Found::Nothing(left) if self.take_up(left, now).await? > 0 => {
+                self.claimed(again).await.map(claim::Found::answer)
+            }
+            found => Ok(found.answer()),
+        }
+    }
+
+    /// What queues hold that an agent could not claim.
+    pub async fn unclaimed(&self, look: LookForWaiting) -> Result<Unclaimed, Error> {
+        self.look(look, |session, asked| Box::pin(waiting::unclaimed(session, asked))).await
+    }
+
+    /// Renews a lease and notes what its worker says, or parks the task with a question.
+    pub async fn update_task(&self, update: Update) -> Result<Result<Updated, LeaseRefused>, Error> {
+        self.transact(update, |session, asked| Box::pin(update::update(session, asked))).await
+    }
+
+    /// Ends a worker's turn. Of one lease at most one end is ever accepted.
+    pub async fn finish_task(&self, finish: Finish) -> Result<Result<Finished, LeaseRefused>, Error> {
+        let keys = [Some(finish.lease.task_id.as_str()), finish.key.as_ref().map(|key| key.key.as_str())];
+        let beside = Beside::of(Kind::Finish, keys);
+        self.transact_beside(beside, finish, |session, asked| Box::pin(finish::finish(session, asked))).await
+    }
+
+    /// Tasks by what they are.
+    pub async fn list_tasks(&self, list: ListTasks) -> Result<Vec<TaskView>, Error> {
+        self.look(list, |session, asked| Box::pin(show::list(session, asked))).await
+    }
+
+    /// Changes tasks by id, all or none, or all that fit a filter.
+    pub async fn manage_tasks(&self, manage: Manage) -> Result<Result<Managed, ManageRefused>, Error> {
+        self.transact(manage, |session, asked| Box::pin(manage::manage(session, asked))).await
+    }
+
+    /// Puts tasks back whose lease has run out, up to so many. How many.
+    pub async fn expire_leases(&self, now: Instant) -> Result<u64, Error> {
+        self.transact(now, |session, now| Box::pin(expire::expire(session, *now))).await
+    }
+
+    /// Makes tasks ready whose time has come, up to so many. How many.
+    pub async fn promote_due(&self, now: Instant) -> Result<u64, Error> {
+        self.transact(now, |session, now| Box::pin(due::promote(session, *now))).await
+    }
+
+    /// When the next task of these queues (none: any) becomes ready by itself.
+    pub async fn next_due(&self, queues: Option<Vec<String>>) -> Result<Option<Instant>, Error> {
+        self.look(queues, |session, queues| Box::pin(due::next(session, queues.as_deref()))).await
+    }
+}

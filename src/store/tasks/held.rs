@@ -1,0 +1,189 @@
+//! A task inside a transition, by its lease.
+
+use futures_util::future::{try_join, try_join_all};
+
+use super::super::{Session, Value};
+use crate::{
+    clock::Instant,
+    domain::{
+        idempotency::Repeat,
+        tasks::{Lease, Run, State},
+        workflows,
+    },
+    error::{Code, Error},
+};
+
+/// Why a lease gave no right.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LeaseRefused {
+    /// There is no such task.
+    NoSuchTask,
+    /// It has ended.
+    Lost {
+        /// Where the task stands.
+        state: State,
+        /// Its count of claims.
+        fence: i64,
+        /// Who holds it now.
+        agent_id: Option<String>,
+    },
+    /// The key leads to no answer.
+    Repeat(Repeat),
+}
+
+impl From<Repeat> for LeaseRefused {
+    fn from(repeat: Repeat) -> Self {
+        Self::Repeat(repeat)
+    }
+}
+
+/// A task that is not over, with its queue row locked for this transaction.
+///
+/// Whatever changes a workflow's tasks locks the workflow first and their queue rows then: what it reads of the workflow is so. After them
+/// come agents, and locks last, of each kind in the order of their ids: so no two transitions wait for each other in a circle. Claims alone
+/// begin with queue rows, and pass over those that are locked.
+pub(super) struct Held {
+    pub run: Run,
+    pub workflow_id: Option<String>,
+    pub queue: String,
+    pub priority: i64,
+    pub owner: Option<String>,
+    pub infra_failures: i64,
+    pub lease_until: Option<Instant>,
+    /// That is over by the database's own clock.
+    lease_is_over: bool,
+    pub claimed_at: Option<Instant>,
+    pub runs_until: Option<Instant>,
+    pub signals_seen: i64,
+    /// Others wait for it, or have waited.
+    pub has_dependents: bool,
+    /// Its queue row says leased, also when that lease has run out and nobody has put the task back yet.
+    pub counts_as_leased: bool,
+    /// JSON.
+    pub errors: String,
+}
+
+impl Held {
+    /// As it stands at a moment: a lease that has run out is none, whether or not somebody has put the task back yet.
+    pub(super) fn at(mut self, now: Instant) -> Self {
+        if self.has_lapsed(now) {
+            self.run.state = State::Ready;
+        }
+        self
+    }
+
+    /// Whether it is leased, and the lease has run out.
+    pub(super) fn has_lapsed(&self, now: Instant) -> bool {
+        let is_over = self.lease_is_over && self.lease_until.is_some_and(|lease_until| lease_until <= now);
+        self.run.state == State::Leased && is_over
+    }
+}
+
+/// Locks the workflow of a task, and the task. None when it is over, or there is none.
+pub(super) async fn lock(session: &dyn Session, task_id: &str) -> Result<Option<Held>, Error> {
+    lock_with(session, task_id, vec![task_id.to_owned()]).await
+}
+
+/// The same for tasks that are worked on side by side: their workflows are locked together, in their order, so that no two transactions wait
+/// for each other.
+pub(super) async fn lock_beside(session: &dyn Session, task_id: &str) -> Result<Option<Held>, Error> {
+    match session.for_all("task_workflows_lock") {
+        Some(mut tasks) => {
+            tasks.push(task_id.to_owned());
+            lock_with(session, task_id, tasks).await
+        }
+        None => lock_alone(session, task_id).await,
+    }
+}
+
+async fn lock_with(session: &dyn Session, task_id: &str, tasks: Vec<String>) -> Result<Option<Held>, Error> {
+    let tasks = [Value::Texts(&tasks)];
+    // An array is looked up by the index, however few tasks and workflows PostgreSQL takes there to be.
+    let workflows = session.lock(
+        "-- task_workflows_lock\n\
+         SELECT id FROM workflow WHERE id = ANY(ARRAY(SELECT workflow_id FROM task WHERE id = ANY($1))) ORDER BY id FOR UPDATE",
+        &tasks,
+    );
+    try_join(workflows, lock_alone(session, task_id)).await.map(|((), held)| held)
+}
+
+/// Locks tasks with all that is of them, their workflows first.
+pub(super) async fn lock_all(session: &dyn Session, ids: &[String]) -> Result<(), Error> {
+    let ids = [Value::Texts(ids)];
+    let statements = [
+        "-- tasks_workflows_lock\n\
+         SELECT id FROM workflow WHERE id = ANY(ARRAY(SELECT workflow_id FROM task WHERE id = ANY($1))) ORDER BY id FOR UPDATE",
+        "-- task_runs_lock\nSELECT task_id FROM task_run WHERE task_id = ANY($1) ORDER BY task_id FOR UPDATE",
+        "-- tasks_lock\nSELECT id FROM task WHERE id = ANY($1) ORDER BY id FOR UPDATE",
+    ];
+    try_join_all(statements.map(|sql| session.lock(sql, &ids))).await.map(drop)
+}
+
+/// Locks a task without its workflow, for what changes neither.
+pub(super) async fn lock_alone(session: &dyn Session, task_id: &str) -> Result<Option<Held>, Error> {
+    let found = session
+        .rows(
+            "-- task_run_lock\n\
+             SELECT r.state, r.fence, r.secret, r.attempt, t.max_attempts, r.workflow_id, w.state, r.queue, r.priority, r.owner, \
+             r.infra_failures, r.lease_until, r.claimed_at, r.runs_until, r.signals_seen, t.errors, \
+             EXISTS (SELECT 1 FROM task_dependency d WHERE d.depends_on = r.task_id), r.lease_until <= clock_timestamp() \
+             FROM task_run r JOIN task t ON t.id = r.task_id LEFT JOIN workflow w ON w.id = r.workflow_id \
+             WHERE r.task_id = $1 FOR UPDATE OF r",
+            &[task_id.into()],
+        )
+        .await?;
+    let Some(mut row) = found.into_iter().next() else { return Ok(None) };
+    let mut run = Run {
+        state: state(&row.text()?)?,
+        fence: row.integer()?,
+        secret: row.text_or_none()?,
+        attempt: row.integer()?,
+        attempts_max: row.integer()?,
+        cancelling: false,
+    };
+    let workflow_id = row.text_or_none()?;
+    let workflow_state = row.text_or_none()?.as_deref().and_then(workflows::State::parse);
+    run.cancelling = workflow_state == Some(workflows::State::Cancelling);
+    Ok(Some(Held {
+        counts_as_leased: run.state == State::Leased,
+        run,
+        workflow_id,
+        queue: row.text()?,
+        priority: row.integer()?,
+        owner: row.text_or_none()?,
+        infra_failures: row.integer()?,
+        lease_until: row.time_or_none()?,
+        claimed_at: row.time_or_none()?,
+        runs_until: row.time_or_none()?,
+        signals_seen: row.integer()?,
+        errors: row.text()?,
+        has_dependents: row.bool()?,
+        lease_is_over: row.bool_or_none()?.unwrap_or_default(),
+    }))
+}
+
+/// Why a lease gives no right: `held` is what is known of its task, when that is not over.
+pub(super) async fn refusal(session: &dyn Session, lease: &Lease, held: Option<&Held>) -> Result<LeaseRefused, Error> {
+    if let Some(held) = held {
+        let leased = held.run.state == State::Leased;
+        return Ok(LeaseRefused::Lost {
+            state: held.run.state,
+            fence: held.run.fence,
+            agent_id: if leased { held.owner.clone() } else { None },
+        });
+    }
+    let sql = "-- task_ended\nSELECT ended, fence FROM task WHERE id = $1";
+    let found = session.rows(sql, &[(&lease.task_id).into()]).await?;
+    let Some(mut row) = found.into_iter().next() else { return Ok(LeaseRefused::NoSuchTask) };
+    let ended = row.text_or_none()?;
+    let state = state(ended.as_deref().unwrap_or("ready"))?;
+    Ok(LeaseRefused::Lost { state, fence: row.integer()?, agent_id: None })
+}
+
+/// Reads a stored state.
+pub(in crate::store) fn state(word: &str) -> Result<State, Error> {
+    State::parse(word).ok_or_else(|| {
+        Error::new(Code::Internal, "the record store holds a value that cannot be read")
+            .cause(format!("`{word}` in column state of task_run"))
+    })
+}

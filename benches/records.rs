@@ -35,7 +35,7 @@ use callboard::{
     config::{DatabaseConfig, Migrate},
     domain::idempotency::{Key, Repeat},
     error::Error,
-    store::{Backend, Session, Store, idempotency::once},
+    store::{Backend, Sql, Store, Transaction, idempotency::once},
 };
 use futures_util::future::{BoxFuture, join_all, try_join3};
 use support::{guarded, postgres};
@@ -97,14 +97,14 @@ struct Create {
     event: String,
 }
 
-fn create<'a>(session: &'a dyn Session, asked: &'a Create) -> BoxFuture<'a, Result<Result<String, Repeat>, Error>> {
+fn create<'a>(session: &'a Transaction<'a>, asked: &'a Create) -> BoxFuture<'a, Result<Result<String, Repeat>, Error>> {
     let now = SystemClock.now();
     Box::pin(once(session, Some(&asked.key), now, async move {
         let id = asked.id.as_str();
         try_join3(
-            session.change(WORKFLOW, &[id.into(), "a workflow".into(), now.into()]),
-            session.change(RESULT, &[id.into(), INPUT.into()]),
-            session.change(EVENT, &[asked.event.as_str().into(), now.into(), id.into(), INPUT.into()]),
+            session.execute(Sql::both(WORKFLOW), &[id.into(), "a workflow".into(), now.into()]),
+            session.execute(Sql::both(RESULT), &[id.into(), INPUT.into()]),
+            session.execute(Sql::both(EVENT), &[asked.event.as_str().into(), now.into(), id.into(), INPUT.into()]),
         )
         .await?;
         Ok(Ok(asked.id.clone()))
@@ -174,7 +174,7 @@ async fn opened(backend: Arc<dyn Backend>) -> Store {
     let made = records.transact((), |session, ()| {
         Box::pin(async move {
             for table in TABLES {
-                session.change(table, &[]).await?;
+                session.execute(Sql::both(table), &[]).await?;
             }
             Ok(())
         })
@@ -190,9 +190,9 @@ async fn wake(writes: &Store, waits: &Store) -> (f64, f64) {
         let topic = Topic::Queue(format!("queue-{n}"));
         let watch = waits.changes().watch(vec![Interest::AnyQueue]);
         let looked = waits.look((), |session, ()| {
-            Box::pin(
-                async move { session.rows("-- bench_look\nSELECT count(*) FROM bench_event", &[]).await.map(drop) },
-            )
+            Box::pin(async move {
+                session.query(Sql::both("-- bench_look\nSELECT count(*) FROM bench_event"), &[]).await.map(drop)
+            })
         });
         looked.await.unwrap();
         tokio::time::sleep(Duration::from_millis(5 + n % 7)).await;
@@ -201,7 +201,7 @@ async fn wake(writes: &Store, waits: &Store) -> (f64, f64) {
         let write = writes.transact(asked, |session, (topic, id)| {
             Box::pin(async move {
                 session.touch(topic.clone());
-                session.change(RESULT, &[id.as_str().into(), INPUT.into()]).await.map(drop)
+                session.execute(Sql::both(RESULT), &[id.as_str().into(), INPUT.into()]).await.map(drop)
             })
         });
         let (written, ()) = tokio::join!(write, watch.changed());

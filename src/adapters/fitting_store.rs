@@ -75,12 +75,12 @@ fn fits(fit: Fit) -> (bool, &'static str) {
 
 #[async_trait::async_trait]
 impl Backend for FittingStore {
-    async fn commit(&self, step: Box<dyn Step>) -> Result<(), Error> {
-        self.decided().await?.backend.commit(step).await
+    async fn submit(&self, step: Box<dyn Step>) -> Result<(), Error> {
+        self.decided().await?.backend.submit(step).await
     }
 
-    async fn look(&self, step: Box<dyn Step>) -> Result<(), Error> {
-        self.decided().await?.backend.look(step).await
+    async fn read(&self, step: Box<dyn Step>) -> Result<(), Error> {
+        self.decided().await?.backend.read(step).await
     }
 
     fn changes(&self) -> &Arc<Changes> {

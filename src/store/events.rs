@@ -1,6 +1,6 @@
 //! The history: written in the transaction of what it tells of.
 
-use super::{Kept, Later, Session};
+use super::{Session, Sql, Transaction, Value, transaction::write_rows};
 use crate::{
     changes::Topic,
     clock::Instant,
@@ -37,32 +37,59 @@ pub(super) fn said(name: &str, json: &str) -> String {
 /// Bytes of what somebody said that are written into the history too.
 const SAID_BYTES_MAX: usize = 4_096;
 
+/// An event on its way to the table.
+pub(super) struct Row {
+    at: Instant,
+    entity: &'static str,
+    entity_id: String,
+    workflow_id: Option<String>,
+    kind: &'static str,
+    actor: Option<String>,
+    data: Option<String>,
+}
+
 impl Event<'_> {
+    fn row(&self) -> Row {
+        let owned = |text: Option<&str>| text.map(str::to_owned);
+        Row {
+            at: self.at,
+            entity: self.entity,
+            entity_id: self.entity_id.to_owned(),
+            workflow_id: owned(self.workflow_id),
+            kind: self.kind,
+            actor: owned(self.actor),
+            data: owned(self.data),
+        }
+    }
+}
+
+impl Row {
     /// In the order of the statements' columns.
-    fn values(&self) -> Vec<Kept> {
+    fn values(&self) -> Vec<Value<'_>> {
         vec![
             self.at.into(),
             self.entity.into(),
-            self.entity_id.into(),
-            self.workflow_id.into(),
+            (&self.entity_id).into(),
+            self.workflow_id.as_ref().into(),
             self.kind.into(),
-            self.actor.into(),
-            self.data.into(),
+            self.actor.as_ref().into(),
+            self.data.as_ref().into(),
         ]
     }
 }
 
-/// Adds an event, and wakes who publishes. Its number, which is larger than those of all events that could be seen before.
-pub(super) async fn numbered(session: &dyn Session, event: &Event<'_>) -> Result<i64, Error> {
-    session.touch(Topic::Events);
-    session.flush().await?;
-    let values = event.values();
-    let rows = session
-        .rows(
-            "-- event_add_numbered\n\
-             INSERT INTO event (at, entity, entity_id, workflow_id, type, actor, data) VALUES ($1, $2, $3, $4, $5, $6, $7) \
-             RETURNING seq",
-            &values.iter().map(Kept::value).collect::<Vec<_>>(),
+/// Adds an event at once, and wakes who publishes. Its number, which is larger than those of all events that could be seen before.
+pub(super) async fn numbered(transaction: &Transaction<'_>, event: &Event<'_>) -> Result<i64, Error> {
+    transaction.touch(Topic::Events);
+    transaction.write().await?;
+    let rows = transaction
+        .query(
+            Sql::both(
+                "-- event_add_numbered\n\
+                 INSERT INTO event (at, entity, entity_id, workflow_id, type, actor, data) VALUES ($1, $2, $3, $4, $5, $6, $7) \
+                 RETURNING seq",
+            ),
+            &event.row().values(),
         )
         .await?;
     match rows.into_iter().next() {
@@ -71,18 +98,21 @@ pub(super) async fn numbered(session: &dyn Session, event: &Event<'_>) -> Result
     }
 }
 
-/// Adds an event, and wakes who publishes.
-///
-/// # Errors
-/// `invalid` for what no store can keep.
-pub(super) fn write(session: &dyn Session, event: &Event<'_>) -> Result<(), Error> {
-    session.touch(Topic::Events);
-    session.later(Later {
-        sql: "-- event_add\n\
-              INSERT INTO event (at, entity, entity_id, workflow_id, type, actor, data) VALUES ($1, $2, $3, $4, $5, $6, $7)",
-        many: "-- events_add\n\
-               INSERT INTO event (at, entity, entity_id, workflow_id, type, actor, data) \
-               SELECT * FROM unnest($1::timestamptz[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[])",
-        values: event.values(),
-    })
+/// Adds an event, written with the others of the transaction in this order, and wakes who publishes.
+pub(super) fn write(transaction: &Transaction<'_>, event: &Event<'_>) {
+    transaction.touch(Topic::Events);
+    transaction.note(event.row());
+}
+
+/// Writes the events of a transaction.
+pub(super) async fn insert(session: &dyn Session, events: &[Row]) -> Result<(), Error> {
+    let sql = Sql {
+        postgres: "-- event_add\n\
+                   INSERT INTO event (at, entity, entity_id, workflow_id, type, actor, data) \
+                   SELECT * FROM unnest($1::timestamptz[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[])",
+        sqlite: "-- event_add\n\
+                 INSERT INTO event (at, entity, entity_id, workflow_id, type, actor, data) VALUES ($1, $2, $3, $4, $5, $6, $7)",
+    };
+    let rows: Vec<Vec<Value<'_>>> = events.iter().map(Row::values).collect();
+    write_rows(session, sql, &rows).await.map(drop)
 }

@@ -1,18 +1,18 @@
 //! What was answered to calls with a key: for transitions of this store in the same transaction, for writes elsewhere before and after.
 
-use std::{future::Future, time::Duration};
+use std::{collections::HashMap, future::Future, time::Duration};
 
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
-use super::{Later, Session, Store};
+use super::{Session, Sql, Store, Transaction, Value, sql::sql, transaction::write_rows};
 use crate::{
     clock::Instant,
     domain::{
         idempotency::{Key, Repeat},
         json::{self, Json},
     },
-    error::{Code, Error, Place},
+    error::{Code, Error},
 };
 
 /// What a key stands for.
@@ -52,16 +52,13 @@ const KEPT: Duration = Duration::from_hours(24);
 /// Keys that one transaction forgets.
 const SWEPT_AT_ONCE: i64 = 500;
 
-/// SQLSTATE of a transition that has to be run again because another process came first; a store does so by itself.
-const AGAIN: &str = "40001";
-
 /// Runs `work` once for a key: a repeat gets the first answer, and another call with the key is told so. What fails or is refused is not
 /// remembered, because it changed nothing.
 ///
 /// # Errors
 /// Those of `work` and of the store.
 pub async fn once<T, R>(
-    session: &dyn Session,
+    transaction: &Transaction<'_>,
     key: Option<&Key>,
     now: Instant,
     work: impl Future<Output = Result<Result<T, R>, Error>> + Send,
@@ -71,88 +68,148 @@ where
     R: From<Repeat> + Send,
 {
     let Some(key) = key else { return work.await };
-    if let Some(answer) = first(session, key, now).await? {
+    if let Some(answer) = Answers::find(transaction, [(Some(key), now)]).await?.first(Some(key))? {
         return Ok(answer);
     }
     let answer = work.await?;
-    if answer.is_err()
-        && let Some(first) = first(session, key, now).await?
-    {
-        // What it was refused for may be its own first call, whose end was waited for.
-        return Ok(first);
-    }
-    if let Ok(answer) = &answer {
-        let kept = json::of(answer);
-        // Where another process was first meanwhile, the key is there, and the transition is taken back and run again.
-        session.later(Later {
-            sql: "-- idempotency_keep\n\
-                  INSERT INTO idempotency (key, request_hash, answer, expires_at) VALUES ($1, $2, $3, $4)",
-            many: "-- idempotency_keep_all\n\
-                   INSERT INTO idempotency (key, request_hash, answer, expires_at) \
-                   SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[])",
-            values: vec![
-                key.key.as_str().into(),
-                key.request_hash.as_str().into(),
-                kept.get().into(),
-                now.after(KEPT).into(),
-            ],
-        })?;
+    match &answer {
+        Ok(answer) => Answers::default().keep(transaction, Some(key), now, answer),
+        Err(_) => {
+            // What it was refused for may be its own first call, whose end was waited for.
+            if let Some(first) = Answers::find(transaction, [(Some(key), now)]).await?.first(Some(key))? {
+                return Ok(first);
+            }
+        }
     }
     Ok(answer)
 }
 
-/// What a call with this key is answered when it is not the first.
-async fn first<T, R>(session: &dyn Session, key: &Key, now: Instant) -> Result<Option<Result<T, R>>, Error>
-where
-    T: DeserializeOwned,
-    R: From<Repeat>,
-{
-    Ok(Some(match find(session, &key.key, &key.request_hash, now).await? {
-        Begun::New => return Ok(None),
-        Begun::OtherRequest => Err(Repeat::OtherRequest.into()),
-        Begun::Unfinished(_) => Err(Repeat::Unfinished.into()),
-        Begun::Answered(answer) => {
-            let unreadable =
-                |error| Error::new(Code::Internal, "the first answer to this key cannot be read").cause(error);
-            Ok(serde_json::from_str(answer.get()).map_err(unreadable)?)
-        }
-    }))
+/// What the keys of several calls stand for.
+#[derive(Default)]
+pub(super) struct Answers(HashMap<String, Found>);
+
+/// A row that is not outlived.
+struct Found {
+    request_hash: String,
+    answer: Option<String>,
+    attempt: Option<String>,
+    effect: Option<String>,
 }
 
-/// Another process was first, after this one had looked. Taken back and run again, this transition finds what that one did.
-pub(super) fn again(message: &'static str) -> Error {
-    Error::new(Code::Busy, message)
-        .retry_after(Duration::from_millis(100))
-        .place(Place { backend_code: Some(AGAIN.to_owned()), ..Place::default() })
+impl Answers {
+    /// Finds them. Keys whose time is over are free again.
+    pub(super) async fn find<'k>(
+        session: &Transaction<'_>,
+        keys: impl IntoIterator<Item = (Option<&'k Key>, Instant)>,
+    ) -> Result<Self, Error> {
+        let keys: Vec<(&Key, Instant)> = keys.into_iter().filter_map(|(key, now)| Some((key?, now))).collect();
+        let mut found = HashMap::new();
+        let Some(now) = keys.iter().map(|(_, now)| *now).max() else { return Ok(Self(found)) };
+        let names: Vec<String> = keys.iter().map(|(key, _)| key.key.clone()).collect();
+        let rows = session
+            .query(
+                sql!(
+                    "-- idempotency_find\n\
+                     SELECT key, request_hash, answer, expires_at, attempt, proof FROM idempotency WHERE key ",
+                    (any 1)
+                ),
+                &[Value::Texts(&names)],
+            )
+            .await?;
+        let mut outlived = Vec::new();
+        for mut row in rows {
+            let (key, request_hash, answer, expires_at) = (row.text()?, row.text()?, row.text_or_none()?, row.time()?);
+            if expires_at <= now {
+                outlived.push(key);
+                continue;
+            }
+            let found_one = Found { request_hash, answer, attempt: row.text_or_none()?, effect: row.text_or_none()? };
+            found.insert(key, found_one);
+        }
+        if !outlived.is_empty() {
+            let sql =
+                sql!("-- idempotency_outlived\nDELETE FROM idempotency WHERE key ", (any 1), " AND expires_at <= $2");
+            session.execute(sql, &[Value::Texts(&outlived), now.into()]).await?;
+        }
+        Ok(Self(found))
+    }
+
+    fn begun(&self, key: &Key) -> Begun {
+        let Some(found) = self.0.get(&key.key) else { return Begun::New };
+        if found.request_hash != key.request_hash {
+            return Begun::OtherRequest;
+        }
+        let attempt = found.attempt.clone();
+        let answer = found.answer.clone().and_then(|text| RawValue::from_string(text).ok());
+        match (answer, found.effect.clone()) {
+            (Some(answer), None) => Begun::Answered(answer),
+            (None, _) => Begun::Unfinished(Unfinished { attempt, proof: None }),
+            (Some(answer), Some(effect)) => {
+                Begun::Unfinished(Unfinished { attempt, proof: Some(Proof { effect, answer }) })
+            }
+        }
+    }
+
+    /// What a call with this key is answered when it is not the first.
+    pub(super) fn first<T, R>(&self, key: Option<&Key>) -> Result<Option<Result<T, R>>, Error>
+    where
+        T: DeserializeOwned,
+        R: From<Repeat>,
+    {
+        let Some(key) = key else { return Ok(None) };
+        Ok(Some(match self.begun(key) {
+            Begun::New => return Ok(None),
+            Begun::OtherRequest => Err(Repeat::OtherRequest.into()),
+            Begun::Unfinished(_) => Err(Repeat::Unfinished.into()),
+            Begun::Answered(answer) => {
+                let unreadable =
+                    |error| Error::new(Code::Internal, "the first answer to this key cannot be read").cause(error);
+                Ok(serde_json::from_str(answer.get()).map_err(unreadable)?)
+            }
+        }))
+    }
+
+    /// Keeps the answer to a call for its repeats, also those of the same batch. Where another process is first meanwhile, the key is there,
+    /// and the transition is rolled back and run again.
+    pub(super) fn keep<T: Serialize>(
+        &mut self,
+        transaction: &Transaction<'_>,
+        key: Option<&Key>,
+        now: Instant,
+        answer: &T,
+    ) {
+        let Some(Key { key, request_hash }) = key else { return };
+        let (answer, expires_at) = (json::of(answer).get().to_owned(), now.after(KEPT));
+        let found =
+            Found { request_hash: request_hash.clone(), answer: Some(answer.clone()), attempt: None, effect: None };
+        self.0.insert(key.clone(), found);
+        transaction.keep(Kept { key: key.clone(), request_hash: request_hash.clone(), answer, expires_at });
+    }
 }
 
-async fn find(session: &dyn Session, key: &str, request_hash: &str, now: Instant) -> Result<Begun, Error> {
-    let known = session
-        .rows(
-            "-- idempotency_find\n\
-             SELECT request_hash, answer, expires_at, attempt, proof FROM idempotency WHERE key = $1",
-            &[key.into()],
-        )
-        .await?;
-    let Some(mut row) = known.into_iter().next() else { return Ok(Begun::New) };
-    let (first_hash, answer, expires_at) = (row.text()?, row.text_or_none()?, row.time()?);
-    if expires_at <= now {
-        let sql = "-- idempotency_outlived\nDELETE FROM idempotency WHERE key = $1 AND expires_at <= $2";
-        session.change(sql, &[key.into(), now.into()]).await?;
-        return Ok(Begun::New);
-    }
-    if first_hash != request_hash {
-        return Ok(Begun::OtherRequest);
-    }
-    let (attempt, effect) = (row.text_or_none()?, row.text_or_none()?);
-    let answer = answer.and_then(|text| RawValue::from_string(text).ok());
-    Ok(match (answer, effect) {
-        (Some(answer), None) => Begun::Answered(answer),
-        (None, _) => Begun::Unfinished(Unfinished { attempt, proof: None }),
-        (Some(answer), Some(effect)) => {
-            Begun::Unfinished(Unfinished { attempt, proof: Some(Proof { effect, answer }) })
-        }
-    })
+/// An answer on its way to the table.
+pub(super) struct Kept {
+    key: String,
+    request_hash: String,
+    answer: String,
+    expires_at: Instant,
+}
+
+/// Writes the answers of a transaction.
+pub(super) async fn insert(session: &dyn Session, answers: &[Kept]) -> Result<(), Error> {
+    let sql = Sql {
+        postgres: "-- idempotency_keep\n\
+                   INSERT INTO idempotency (key, request_hash, answer, expires_at) \
+                   SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[])",
+        sqlite: "-- idempotency_keep\nINSERT INTO idempotency (key, request_hash, answer, expires_at) VALUES ($1, $2, $3, $4)",
+    };
+    let rows: Vec<Vec<Value<'_>>> = answers
+        .iter()
+        .map(|kept| {
+            vec![(&kept.key).into(), (&kept.request_hash).into(), (&kept.answer).into(), kept.expires_at.into()]
+        })
+        .collect();
+    write_rows(session, sql, &rows).await.map(drop)
 }
 
 struct Begin {
@@ -174,9 +231,11 @@ impl Store {
         let texts = [key.to_owned(), from.attempt.clone().unwrap_or_default(), effect, attempt.to_owned()];
         let changed = self.change(
             texts,
-            "-- idempotency_take_over\n\
+            Sql::both(
+                "-- idempotency_take_over\n\
             UPDATE idempotency SET attempt = $4, answer = NULL, proof = NULL \
             WHERE key = $1 AND attempt = $2 AND coalesce(proof, '') = $3",
+            ),
         );
         Ok(changed.await? == 1)
     }
@@ -186,8 +245,10 @@ impl Store {
         let texts = [key.to_owned(), attempt.to_owned(), proof.effect.clone(), proof.answer.get().to_owned()];
         let changed = self.change(
             texts,
-            "-- idempotency_prove\n\
+            Sql::both(
+                "-- idempotency_prove\n\
             UPDATE idempotency SET proof = $3, answer = $4 WHERE key = $1 AND attempt = $2",
+            ),
         );
         Ok(changed.await? == 1)
     }
@@ -196,13 +257,15 @@ impl Store {
     pub async fn finish_attempt(&self, key: &str, attempt: &str, answer: &Json, now: Instant) -> Result<(), Error> {
         let asked = (key.to_owned(), attempt.to_owned(), answer.get().to_owned(), now);
         self.transact(asked, |session, (key, attempt, answer, now)| {
-            let sql = "-- idempotency_finish\n\
+            let sql = Sql::both(
+                "-- idempotency_finish\n\
                 UPDATE idempotency SET answer = $3, expires_at = $4, attempt = NULL, proof = NULL \
-                WHERE key = $1 AND attempt = $2";
+                WHERE key = $1 AND attempt = $2",
+            );
             Box::pin(async move {
                 let values =
                     [key.as_str().into(), attempt.as_str().into(), answer.as_str().into(), now.after(KEPT).into()];
-                session.change(sql, &values).await.map(drop)
+                session.execute(sql, &values).await.map(drop)
             })
         })
         .await
@@ -211,7 +274,8 @@ impl Store {
     /// Frees the key: the attempt failed and changed nothing.
     pub async fn forget_attempt(&self, key: &str, attempt: &str) -> Result<(), Error> {
         let texts = [key.to_owned(), attempt.to_owned()];
-        self.change(texts, "-- idempotency_forget\nDELETE FROM idempotency WHERE key = $1 AND attempt = $2").await?;
+        self.change(texts, Sql::both("-- idempotency_forget\nDELETE FROM idempotency WHERE key = $1 AND attempt = $2"))
+            .await?;
         Ok(())
     }
 
@@ -219,10 +283,12 @@ impl Store {
     pub async fn sweep_keys(&self, now: Instant) -> Result<u64, Error> {
         self.transact(now, |session, now| {
             Box::pin(async move {
-                let sql = "-- idempotency_sweep\n\
+                let sql = Sql::both(
+                    "-- idempotency_sweep\n\
                     DELETE FROM idempotency WHERE expires_at <= $1 AND key IN (SELECT key FROM idempotency \
-                    WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2)";
-                session.change(sql, &[(*now).into(), SWEPT_AT_ONCE.into()]).await
+                    WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2)",
+                );
+                session.execute(sql, &[(*now).into(), SWEPT_AT_ONCE.into()]).await
             })
         })
         .await
@@ -231,30 +297,35 @@ impl Store {
 
 impl Store {
     /// One statement over texts; how many rows it changed.
-    async fn change<const N: usize>(&self, texts: [String; N], sql: &'static str) -> Result<u64, Error> {
+    async fn change<const N: usize>(&self, texts: [String; N], sql: Sql) -> Result<u64, Error> {
         self.transact((texts, sql), |session, (texts, sql)| {
             Box::pin(async move {
                 let values = texts.each_ref().map(|text| text.as_str().into());
-                session.change(sql, &values).await
+                session.execute(*sql, &values).await
             })
         })
         .await
     }
 }
 
-async fn begin(session: &dyn Session, asked: &Begin) -> Result<Begun, Error> {
+async fn begin(session: &Transaction<'_>, asked: &Begin) -> Result<Begun, Error> {
     let Key { key, request_hash } = &asked.key;
-    let found = find(session, key, request_hash, asked.now).await?;
-    if !matches!(found, Begun::New) {
-        return Ok(found);
+    let found = || async {
+        Answers::find(session, [(Some(&asked.key), asked.now)]).await.map(|answers| answers.begun(&asked.key))
+    };
+    let before = found().await?;
+    if !matches!(before, Begun::New) {
+        return Ok(before);
     }
     let begun = session
-        .change(
-            "-- idempotency_begin\n\
-             INSERT INTO idempotency (key, request_hash, expires_at, attempt) VALUES ($1, $2, $3, $4) \
-             ON CONFLICT (key) DO NOTHING",
+        .execute(
+            Sql::both(
+                "-- idempotency_begin\n\
+                 INSERT INTO idempotency (key, request_hash, expires_at, attempt) VALUES ($1, $2, $3, $4) \
+                 ON CONFLICT (key) DO NOTHING",
+            ),
             &[key.into(), request_hash.into(), asked.now.after(KEPT).into(), (&asked.attempt).into()],
         )
         .await?;
-    if begun == 1 { Ok(Begun::New) } else { find(session, key, request_hash, asked.now).await }
+    if begun == 1 { Ok(Begun::New) } else { found().await }
 }

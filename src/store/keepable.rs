@@ -8,9 +8,17 @@ use crate::error::{Code, Error};
 /// # Errors
 /// `invalid`.
 pub fn check(values: &[Value<'_>]) -> Result<(), Error> {
-    let has_nul = |value: &Value<'_>| match value {
+    if values.iter().any(has_nul) {
+        return Err(Error::new(Code::Invalid, "a text contains a NUL character, which cannot be kept"));
+    }
+    Ok(())
+}
+
+fn has_nul(value: &Value<'_>) -> bool {
+    match value {
         Value::Text(text) => text.contains('\0'),
         Value::Texts(texts) => texts.iter().any(|text| text.contains('\0')),
+        Value::Column(values) => values.iter().any(has_nul),
         Value::Null
         | Value::Integer(_)
         | Value::Real(_)
@@ -18,9 +26,5 @@ pub fn check(values: &[Value<'_>]) -> Result<(), Error> {
         | Value::Bytes(_)
         | Value::Time(_)
         | Value::Integers(_) => false,
-    };
-    if values.iter().any(has_nul) {
-        return Err(Error::new(Code::Invalid, "a text contains a NUL character, which cannot be kept"));
     }
-    Ok(())
 }

@@ -6,9 +6,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Session, Store,
+    Store, Transaction,
     events::{self, Event},
-    idempotency::{again, once},
+    idempotency::once,
 };
 use crate::{
     changes::Topic,
@@ -18,7 +18,9 @@ use crate::{
         json,
         locks::{LockView, Token},
     },
-    error::Error,
+    error::{Code, Error},
+    store::Sql,
+    store::sql::sql,
 };
 
 /// A wish for a lock.
@@ -109,6 +111,8 @@ impl From<Repeat> for TokenRefused {
     }
 }
 
+/// How often a lock is looked at that others take at the same moment.
+const TRIES_MAX: usize = 5;
 /// Locks that one transaction removes.
 const EXPIRED_AT_ONCE: i64 = 500;
 
@@ -173,12 +177,17 @@ impl Found {
     }
 }
 
-async fn find(session: &dyn Session, resource: &str) -> Result<Option<Found>, Error> {
+async fn find(session: &Transaction<'_>, resource: &str) -> Result<Option<Found>, Error> {
     let rows = session
-        .rows(
-            "-- lock_find\n\
-             SELECT owner, fence, secret, session_id, acquired_at, expires_at, expires_at > clock_timestamp() FROM lock \
-             WHERE resource = $1 FOR UPDATE",
+        .query(
+            sql!(
+                "-- lock_find\n\
+             SELECT owner, fence, secret, session_id, acquired_at, expires_at, expires_at > ",
+                (now),
+                " FROM lock \
+             WHERE resource = $1",
+                (lock)
+            ),
             &[resource.into()],
         )
         .await?;
@@ -189,62 +198,80 @@ async fn find(session: &dyn Session, resource: &str) -> Result<Option<Found>, Er
     Ok(Some(Found { view, secret, session_id, runs: row.bool()? }))
 }
 
-async fn acquire_once(session: &dyn Session, asked: &Acquire) -> Result<Result<HeldLock, AcquireRefused>, Error> {
-    let before = find(session, &asked.resource).await?;
-    let expires_at = asked.now.after(asked.ttl);
-    if let Some(found) = before.as_ref().filter(|found| found.is_held(asked.now)) {
-        let is_holder = match &asked.token {
-            Some(token) => found.is_proven_by(token),
-            None => found.is_of(asked),
-        };
-        if !is_holder {
-            return Ok(Err(AcquireRefused::Held(found.view.clone())));
+async fn acquire_once(session: &Transaction<'_>, asked: &Acquire) -> Result<Result<HeldLock, AcquireRefused>, Error> {
+    for _ in 0..TRIES_MAX {
+        let found = find(session, &asked.resource).await?;
+        if let Some(found) = found.as_ref().filter(|found| found.is_held(asked.now)) {
+            return held(session, asked, found).await;
         }
-        // What a process held is its only agent's, once that says its name.
-        let owner = if asked.same.contains(&found.view.holder) { &asked.owner } else { &found.view.holder };
-        let by = Holder { resource: &asked.resource, owner, session_id: &asked.session_id };
-        return prolong(session, by, found, expires_at).await.map(Ok);
+        // Where another process was first since it was found, it is found to be held.
+        if take(session, asked).await? {
+            return taken(session, asked, found.as_ref()).await.map(Ok);
+        }
     }
+    Err(Error::new(Code::Busy, "the lock is being taken by another call").retry_after(Duration::from_millis(100)))
+}
+
+/// Goes on with a lock that is held, if by the same.
+async fn held(
+    session: &Transaction<'_>,
+    asked: &Acquire,
+    found: &Found,
+) -> Result<Result<HeldLock, AcquireRefused>, Error> {
+    let is_holder = match &asked.token {
+        Some(token) => found.is_proven_by(token),
+        None => found.is_of(asked),
+    };
+    if !is_holder {
+        return Ok(Err(AcquireRefused::Held(found.view.clone())));
+    }
+    // What a process held is its only agent's, once that says its name.
+    let owner = if asked.same.contains(&found.view.holder) { &asked.owner } else { &found.view.holder };
+    let by = Holder { resource: &asked.resource, owner, session_id: &asked.session_id };
+    prolong(session, by, found, asked.now.after(asked.ttl)).await.map(Ok)
+}
+
+/// Draws the fence: whoever has the row does, so fences are in the order in which the lock was held.
+async fn taken(session: &Transaction<'_>, asked: &Acquire, before: Option<&Found>) -> Result<HeldLock, Error> {
     #[derive(serde::Serialize)]
     struct Data<'a> {
         ttl_ms: u128,
         #[serde(skip_serializing_if = "Option::is_none")]
         expired_holder: Option<&'a str>,
     }
-    let expired_holder = before.as_ref().map(|found| found.view.holder.as_str());
+    let expired_holder = before.map(|found| found.view.holder.as_str());
     let data = json::of(&Data { ttl_ms: asked.ttl.as_millis(), expired_holder });
     let event = event(&asked.resource, "lock_acquired", Some(&asked.owner), Some(data.get()), asked.now);
-    if !take(session, asked, expires_at).await? {
-        // Somebody was first since we looked: looked at again, it is held.
-        return Err(again("the lock is being taken by another call"));
-    }
-    // Drawn by whoever has the row: fences are in the order in which the lock was held.
     let fence = events::numbered(session, &event).await?;
     session
-        .change(
-            "-- lock_fence\nUPDATE lock SET fence = $2 WHERE resource = $1",
+        .execute(
+            Sql::both("-- lock_fence\nUPDATE lock SET fence = $2 WHERE resource = $1"),
             &[(&asked.resource).into(), fence.into()],
         )
         .await?;
-    Ok(Ok(HeldLock { owner: asked.owner.clone(), fence, secret: asked.secret.clone(), expires_at_us: expires_at.0 }))
+    let expires_at_us = asked.now.after(asked.ttl).0;
+    Ok(HeldLock { owner: asked.owner.clone(), fence, secret: asked.secret.clone(), expires_at_us })
 }
 
 /// Has the row, without a fence as yet; false when somebody else holds it.
-async fn take(session: &dyn Session, asked: &Acquire, expires_at: Instant) -> Result<bool, Error> {
+async fn take(session: &Transaction<'_>, asked: &Acquire) -> Result<bool, Error> {
     let taken = session
-        .change(
-            "-- lock_take\n\
+        .execute(
+            sql!(
+                "-- lock_take\n\
              INSERT INTO lock (resource, owner, fence, secret, session_id, acquired_at, expires_at) \
              VALUES ($1, $2, 0, $3, $4, $5, $6) ON CONFLICT (resource) DO UPDATE SET owner = excluded.owner, \
              secret = excluded.secret, session_id = excluded.session_id, acquired_at = excluded.acquired_at, \
-             expires_at = excluded.expires_at WHERE lock.expires_at <= $5 AND lock.expires_at <= clock_timestamp()",
+             expires_at = excluded.expires_at WHERE lock.expires_at <= $5 AND lock.expires_at <= ",
+                (now)
+            ),
             &[
                 (&asked.resource).into(),
                 (&asked.owner).into(),
                 (&asked.secret).into(),
                 (&asked.session_id).into(),
                 asked.now.into(),
-                expires_at.into(),
+                asked.now.after(asked.ttl).into(),
             ],
         )
         .await?;
@@ -259,11 +286,13 @@ struct Holder<'a> {
 }
 
 /// An end that was answered never moves back, however late this comes.
-async fn prolong(session: &dyn Session, by: Holder<'_>, found: &Found, until: Instant) -> Result<HeldLock, Error> {
+async fn prolong(session: &Transaction<'_>, by: Holder<'_>, found: &Found, until: Instant) -> Result<HeldLock, Error> {
     let until = until.max(found.view.expires_at);
     session
-        .change(
-            "-- lock_prolong\nUPDATE lock SET expires_at = $2, owner = $3, session_id = $4 WHERE resource = $1",
+        .execute(
+            Sql::both(
+                "-- lock_prolong\nUPDATE lock SET expires_at = $2, owner = $3, session_id = $4 WHERE resource = $1",
+            ),
             &[by.resource.into(), until.into(), by.owner.into(), by.session_id.into()],
         )
         .await?;
@@ -275,7 +304,11 @@ async fn prolong(session: &dyn Session, by: Holder<'_>, found: &Found, until: In
     })
 }
 
-async fn renew(session: &dyn Session, asked: &Proven, ttl: Duration) -> Result<Result<HeldLock, TokenRefused>, Error> {
+async fn renew(
+    session: &Transaction<'_>,
+    asked: &Proven,
+    ttl: Duration,
+) -> Result<Result<HeldLock, TokenRefused>, Error> {
     let found = find(session, &asked.resource).await?.filter(|found| found.is_held(asked.now));
     match found {
         Some(found) if found.is_proven_by(&asked.token) => {
@@ -287,25 +320,31 @@ async fn renew(session: &dyn Session, asked: &Proven, ttl: Duration) -> Result<R
     }
 }
 
-async fn release(session: &dyn Session, asked: &Proven) -> Result<Result<Let, TokenRefused>, Error> {
+async fn release(session: &Transaction<'_>, asked: &Proven) -> Result<Result<Let, TokenRefused>, Error> {
     let found = find(session, &asked.resource).await?.filter(|found| found.is_held(asked.now));
     let Some(found) = found else { return Ok(Err(TokenRefused::Ended(None))) };
     if !found.is_proven_by(&asked.token) {
         return Ok(Err(TokenRefused::Ended(Some(found.view))));
     }
-    session.change("-- lock_release\nDELETE FROM lock WHERE resource = $1", &[(&asked.resource).into()]).await?;
+    session
+        .execute(Sql::both("-- lock_release\nDELETE FROM lock WHERE resource = $1"), &[(&asked.resource).into()])
+        .await?;
     session.touch(Topic::Lock(asked.resource.clone()));
     let event = event(&asked.resource, "lock_released", Some(&found.view.holder), None, asked.now);
-    events::write(session, &event)?;
+    events::write(session, &event);
     Ok(Ok(Let { fence: found.view.fence }))
 }
 
-async fn inspect(session: &dyn Session, resource: &str, now: Instant) -> Result<Option<LockView>, Error> {
+async fn inspect(session: &Transaction<'_>, resource: &str, now: Instant) -> Result<Option<LockView>, Error> {
     let rows = session
-        .rows(
-            "-- lock_inspect\n\
+        .query(
+            sql!(
+                "-- lock_inspect\n\
              SELECT owner, fence, acquired_at, expires_at FROM lock WHERE resource = $1 \
-             AND (expires_at > $2 OR expires_at > clock_timestamp())",
+             AND (expires_at > $2 OR expires_at > ",
+                (now),
+                ")"
+            ),
             &[resource.into(), now.into()],
         )
         .await?;
@@ -316,12 +355,11 @@ async fn inspect(session: &dyn Session, resource: &str, now: Instant) -> Result<
     rows.into_iter().next().map(view).transpose()
 }
 
-async fn expire(session: &dyn Session, now: Instant) -> Result<u64, Error> {
+async fn expire(session: &Transaction<'_>, now: Instant) -> Result<u64, Error> {
     let ended = session
-        .rows(
-            "-- lock_expire\n\
+        .query(sql!("-- lock_expire\n\
              DELETE FROM lock WHERE resource IN (SELECT resource FROM lock WHERE expires_at <= $1 \
-             AND expires_at <= clock_timestamp() ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED) RETURNING resource, owner",
+             AND expires_at <= ", (now), " ORDER BY expires_at LIMIT $2", (lock "SKIP LOCKED"), ") RETURNING resource, owner"),
             &[now.into(), EXPIRED_AT_ONCE.into()],
         )
         .await?;
@@ -333,23 +371,27 @@ async fn expire(session: &dyn Session, now: Instant) -> Result<u64, Error> {
             holder: &'a str,
         }
         let data = json::of(&Data { holder: &owner });
-        events::write(session, &event(&resource, "lock_expired", None, Some(data.get()), now))?;
+        events::write(session, &event(&resource, "lock_expired", None, Some(data.get()), now));
         session.touch(Topic::Lock(resource));
     }
     Ok(count)
 }
 
 /// Lets go of what a process held that has ended. How many.
-pub(super) async fn end_with(session: &dyn Session, session_id: &str, now: Instant) -> Result<u64, Error> {
+pub(super) async fn end_with(session: &Transaction<'_>, session_id: &str, now: Instant) -> Result<u64, Error> {
     #[derive(serde::Serialize)]
     struct Data<'a> {
         session_id: &'a str,
     }
     let ended = session
-        .rows(
-            "-- session_end_locks\n\
+        .query(
+            sql!(
+                "-- session_end_locks\n\
              DELETE FROM lock WHERE resource IN (SELECT resource FROM lock WHERE session_id = $1 AND expires_at > $2 \
-             ORDER BY resource FOR UPDATE) RETURNING resource, owner",
+             ORDER BY resource",
+                (lock),
+                ") RETURNING resource, owner"
+            ),
             &[session_id.into(), now.into()],
         )
         .await?;
@@ -357,7 +399,7 @@ pub(super) async fn end_with(session: &dyn Session, session_id: &str, now: Insta
     let data = json::of(&Data { session_id });
     for mut row in ended {
         let (resource, owner) = (row.text()?, row.text()?);
-        events::write(session, &event(&resource, "lock_released", Some(&owner), Some(data.get()), now))?;
+        events::write(session, &event(&resource, "lock_released", Some(&owner), Some(data.get()), now));
         session.touch(Topic::Lock(resource));
     }
     Ok(count)

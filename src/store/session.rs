@@ -1,75 +1,29 @@
 //! One transaction of a record store, as its transitions see it: statements in, rows out, whatever database is behind it.
 //!
-//! Statements are written once, for PostgreSQL, in the part that SQLite speaks too: `$1` for values, `= ANY($1)` for one of a list,
-//! `ON CONFLICT`, `RETURNING`, `FOR UPDATE` and `SKIP LOCKED`. The embedded store has one writer, takes the locks out, and reads lists
-//! from JSON. What takes something from somebody because its time is over says so twice: by the time it was called at, and by
-//! `clock_timestamp()`, which on the embedded store is always later. Times are [`Instant`]s here, `timestamptz` in PostgreSQL, and microseconds since 1970 in SQLite.
+//! What takes something from somebody because its time is over says so twice: by the time it was called at, and by the database's own clock
+//! (`(now)` of [`sql!`]), which in the embedded store is always later. Times are [`Instant`]s here, `timestamptz` in PostgreSQL, and
+//! microseconds since 1970 in SQLite.
 
 use futures_util::future::BoxFuture;
-use tokio::sync::OwnedMutexGuard;
 
-use super::later::Later;
+use super::sql::Sql;
 use crate::{
     changes::Topic,
     clock::Instant,
     error::{Code, Error},
 };
 
-/// A transaction. Futures of one session may be polled together; statements are carried out in the order in which they were begun.
+/// A transaction. Statements whose futures are polled together are pipelined, in no certain order.
 pub trait Session: Send + Sync {
     /// Runs a statement that answers with rows.
-    fn rows<'a>(&'a self, sql: &'static str, values: &'a [Value<'a>]) -> BoxFuture<'a, Result<Vec<Row>, Error>>;
+    fn query<'a>(&'a self, sql: Sql, values: &'a [Value<'a>]) -> BoxFuture<'a, Result<Vec<Row>, Error>>;
 
-    /// Runs a statement that answers with the number of rows it wrote.
-    fn change<'a>(&'a self, sql: &'static str, values: &'a [Value<'a>]) -> BoxFuture<'a, Result<u64, Error>>;
-
-    /// Runs a statement that does nothing but lock rows. A store with one writer need not, so it may be written in what PostgreSQL alone speaks.
-    fn lock<'a>(&'a self, sql: &'static str, values: &'a [Value<'a>]) -> BoxFuture<'a, Result<(), Error>>;
-
-    /// Writes when nobody needs the outcome: at the end of the transaction at the latest, in this order. What the transition reads after that
-    /// may not show it yet. When it fails, so does the transition.
-    ///
-    /// # Errors
-    /// `invalid` for what no store can keep; that of the statement where it is carried out at once.
-    fn later(&self, write: Later) -> Result<(), Error>;
-
-    /// Carries out what was put off.
-    fn flush(&self) -> BoxFuture<'_, Result<(), Error>>;
-
-    /// Waits until no other transition of this transaction holds the same. Locks of rows do not keep those apart that run side by side in it;
-    /// see [`Beside`](super::Beside). No transition may wait for a second hold while it has one.
-    fn hold<'a>(&'a self, what: &'a str) -> BoxFuture<'a, Hold>;
-
-    /// The first of the transitions that run side by side gets the keys of all of them, to do `what` for all; the others get none, and what they
-    /// ask comes after it. One that runs alone is the first.
-    fn for_all(&self, what: &'static str) -> Option<Vec<String>>;
+    /// Runs a statement that answers with the number of rows it wrote. With [`Value::Column`]s, which all have the same length, PostgreSQL
+    /// gets arrays, and SQLite runs it once for each row.
+    fn execute<'a>(&'a self, sql: Sql, values: &'a [Value<'a>]) -> BoxFuture<'a, Result<u64, Error>>;
 
     /// Wakes who waits for this, once the transaction is committed; in other processes too.
     fn touch(&self, topic: Topic);
-}
-
-/// Keeps others of the same transaction away, until it is dropped.
-#[derive(Debug)]
-pub struct Hold {
-    _others: Option<OwnedMutexGuard<()>>,
-    is_first: bool,
-}
-
-impl Hold {
-    /// There are no others.
-    pub fn alone() -> Self {
-        Self { _others: None, is_first: true }
-    }
-
-    /// The others wait for `guard`.
-    pub fn beside(guard: OwnedMutexGuard<()>, is_first: bool) -> Self {
-        Self { _others: Some(guard), is_first }
-    }
-
-    /// Whether nobody beside this one held it before: what was read of it still is so.
-    pub fn is_first(&self) -> bool {
-        self.is_first
-    }
 }
 
 /// A value for a statement.
@@ -93,6 +47,8 @@ pub enum Value<'a> {
     Texts(&'a [String]),
     /// bigint[], for `= ANY($n)`.
     Integers(&'a [i64]),
+    /// The values of one column for many rows, for `unnest($n)`.
+    Column(&'a [Value<'a>]),
 }
 
 /// A value that came back.
@@ -115,14 +71,14 @@ pub enum Cell {
 /// A row that came back, read column by column in the order of the statement.
 #[derive(Debug)]
 pub struct Row {
-    statement: &'static str,
+    statement: Sql,
     cells: std::vec::IntoIter<Cell>,
     read: usize,
 }
 
 impl Row {
     /// Of a statement's answer.
-    pub fn new(statement: &'static str, cells: Vec<Cell>) -> Self {
+    pub fn new(statement: Sql, cells: Vec<Cell>) -> Self {
         Self { statement, cells: cells.into_iter(), read: 0 }
     }
 
@@ -133,7 +89,7 @@ impl Row {
 
     /// What is stored is not what this server stores: names the statement and the column.
     fn damaged(&self, found: &Cell) -> Error {
-        let name = self.statement.lines().next().unwrap_or_default().trim_start_matches("-- ");
+        let name = self.statement.name();
         Error::new(Code::Internal, "the record store holds a value that cannot be read")
             .cause(format!("column {} of `{name}` is {found:?}", self.read))
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    Beside, Session, Store, Value,
+    Store, Transaction, Value,
     agents::{self, Lost},
     events::{self, Event},
     locks,
@@ -15,6 +15,8 @@ use crate::{
         sessions::{Place, Process},
     },
     error::Error,
+    store::Sql,
+    store::sql::sql,
 };
 
 /// A sign of life.
@@ -89,7 +91,7 @@ impl Store {
 
     /// A process says that it is there, and which agents it has heard of; renews their leases.
     pub async fn beat(&self, beat: Beat) -> Result<(), Error> {
-        self.transact_beside(Beside::last(), beat, |session, asked| Box::pin(beat_once(session, asked))).await
+        self.transact_agents(beat, |session, asked| Box::pin(beat_once(session, asked))).await
     }
 
     /// Processes that have begun and not ended.
@@ -101,9 +103,9 @@ impl Store {
     pub async fn forget_sessions(&self, before: Instant) -> Result<u64, Error> {
         self.transact(before, |session, before| {
             Box::pin(async move {
-                let sql = "-- session_forget\n\
-                     DELETE FROM session WHERE id IN (SELECT id FROM session WHERE ended_at <= $1 ORDER BY ended_at LIMIT $2)";
-                session.change(sql, &[(*before).into(), FORGOTTEN_AT_ONCE.into()]).await
+                let sql = Sql::both("-- session_forget\n\
+                     DELETE FROM session WHERE id IN (SELECT id FROM session WHERE ended_at <= $1 ORDER BY ended_at LIMIT $2)");
+                session.execute(sql, &[(*before).into(), FORGOTTEN_AT_ONCE.into()]).await
             })
         })
         .await
@@ -111,28 +113,26 @@ impl Store {
 
     /// Ends a process, unless it has been heard of since: its leases and locks end `grace` later at the latest, its agents are lost.
     pub async fn end_session(&self, end: End) -> Result<Option<Ended>, Error> {
-        self.transact_beside(Beside::last(), end, |session, asked| Box::pin(end_once(session, asked))).await
+        self.transact_agents(end, |session, asked| Box::pin(end_once(session, asked))).await
     }
 }
 
-async fn begin(session: &dyn Session, asked: &Begin) -> Result<(), Error> {
+async fn begin(session: &Transaction<'_>, asked: &Begin) -> Result<(), Error> {
     let place = asked.process.place.word();
     session
-        .change(
-            "-- session_begin\n\
+        .execute(Sql::both("-- session_begin\n\
              INSERT INTO session (id, boot_id, pid, pid_start, started_at, heartbeat_at) VALUES ($1, $2, $3, $4, $5, $5) \
-             ON CONFLICT (id) DO NOTHING",
+             ON CONFLICT (id) DO NOTHING"),
             &[(&asked.id).into(), (&place).into(), asked.process.pid.into(), asked.process.start.into(), asked.now.into()],
         )
         .await
         .map(drop)
 }
 
-async fn beat_once(session: &dyn Session, beat: &Beat) -> Result<(), Error> {
+async fn beat_once(session: &Transaction<'_>, beat: &Beat) -> Result<(), Error> {
     // Whoever took it to be gone was wrong.
     session
-        .change(
-            "-- session_beat\nUPDATE session SET heartbeat_at = $2, ended_at = NULL WHERE id = $1 AND heartbeat_at <= $2",
+        .execute(Sql::both("-- session_beat\nUPDATE session SET heartbeat_at = $2, ended_at = NULL WHERE id = $1 AND heartbeat_at <= $2"),
             &[(&beat.session_id).into(), beat.now.into()],
         )
         .await?;
@@ -141,10 +141,9 @@ async fn beat_once(session: &dyn Session, beat: &Beat) -> Result<(), Error> {
         let tasks: Vec<String> = beat.leases.iter().map(|(task, _)| task.clone()).collect();
         let leases: Vec<String> = beat.leases.iter().map(|(task, fence)| format!("{task}.{fence}")).collect();
         let holders = session
-            .rows(
-                "-- session_holders\n\
-                 SELECT DISTINCT owner FROM task_run WHERE task_id = ANY($1) AND task_id || '.' || fence = ANY($2) \
-                 AND state = 'leased' AND owner IS NOT NULL",
+            .query(sql!("-- session_holders\n\
+                 SELECT DISTINCT owner FROM task_run WHERE task_id ", (any 1), " AND task_id || '.' || fence ", (any 2), " \
+                 AND state = 'leased' AND owner IS NOT NULL"),
                 &[Value::Texts(&tasks), Value::Texts(&leases)],
             )
             .await?;
@@ -160,11 +159,10 @@ async fn beat_once(session: &dyn Session, beat: &Beat) -> Result<(), Error> {
     agents::seen(session, &heard, &beat.session_id, beat.lease_until, beat.now).await
 }
 
-async fn open(session: &dyn Session) -> Result<Vec<OpenSession>, Error> {
+async fn open(session: &Transaction<'_>) -> Result<Vec<OpenSession>, Error> {
     let rows = session
-        .rows(
-            "-- session_open\n\
-             SELECT id, boot_id, pid, pid_start, heartbeat_at FROM session WHERE ended_at IS NULL ORDER BY heartbeat_at, id",
+        .query(Sql::both("-- session_open\n\
+             SELECT id, boot_id, pid, pid_start, heartbeat_at FROM session WHERE ended_at IS NULL ORDER BY heartbeat_at, id"),
             &[],
         )
         .await?;
@@ -178,12 +176,16 @@ async fn open(session: &dyn Session) -> Result<Vec<OpenSession>, Error> {
         .collect()
 }
 
-async fn end_once(session: &dyn Session, end: &End) -> Result<Option<Ended>, Error> {
+async fn end_once(session: &Transaction<'_>, end: &End) -> Result<Option<Ended>, Error> {
     let ended = session
-        .change(
-            "-- session_end\n\
+        .execute(
+            sql!(
+                "-- session_end\n\
              UPDATE session SET ended_at = $2 WHERE id = $1 AND ended_at IS NULL AND heartbeat_at <= $3 \
-             AND (NOT $5 OR heartbeat_at <= clock_timestamp() - (CAST($2 AS timestamptz) - CAST($4 AS timestamptz)))",
+             AND (NOT $5 OR heartbeat_at <= ",
+                (now),
+                " - (CAST($2 AS timestamptz) - CAST($4 AS timestamptz)))"
+            ),
             &[
                 (&end.session_id).into(),
                 end.now.into(),
@@ -198,27 +200,28 @@ async fn end_once(session: &dyn Session, end: &End) -> Result<Option<Ended>, Err
     }
     let until = end.now.after(end.grace);
     session
-        .lock(
-            "-- session_leases_lock\n\
-             SELECT task_id FROM task_run WHERE session_id = $1 AND state = 'leased' AND lease_until > $2 ORDER BY task_id FOR UPDATE",
+        .execute(Sql::lock("-- session_leases_lock\n\
+             SELECT task_id FROM task_run WHERE session_id = $1 AND state = 'leased' AND lease_until > $2 ORDER BY task_id FOR UPDATE"),
             &[(&end.session_id).into(), until.into()],
         )
         .await?;
     let leases = session
-        .change(
-            "-- session_end_leases\n\
+        .execute(
+            Sql::both(
+                "-- session_end_leases\n\
              UPDATE task_run SET lease_until = $2 WHERE session_id = $1 AND state = 'leased' AND lease_until > $2",
+            ),
             &[(&end.session_id).into(), until.into()],
         )
         .await?;
     let agents = agents::lose(session, Lost::Session(&end.session_id), end.now).await?;
     let locks = locks::end_with(session, &end.session_id, end.now).await?;
     let ended = Ended { leases, locks, agents };
-    tell(session, end, ended)?;
+    tell(session, end, ended);
     Ok(Some(ended))
 }
 
-fn tell(session: &dyn Session, end: &End, ended: Ended) -> Result<(), Error> {
+fn tell(session: &Transaction<'_>, end: &End, ended: Ended) {
     #[derive(serde::Serialize)]
     struct Data {
         reason: &'static str,
@@ -238,5 +241,5 @@ fn tell(session: &dyn Session, end: &End, ended: Ended) -> Result<(), Error> {
         actor: None,
         data: Some(data.get()),
     };
-    events::write(session, &event)
+    events::write(session, &event);
 }

@@ -24,7 +24,7 @@ pub use self::{
     update::Update,
     waiting::LookForWaiting,
 };
-use super::{Beside, Kind, Store};
+use super::{Order, Store};
 use crate::{
     clock::Instant,
     domain::{
@@ -39,24 +39,6 @@ use crate::{
 };
 
 impl Store {
-    async fn claimed(&self, claim: Claim) -> Result<claim::Found, Error> {
-        match claim::beside(&claim) {
-            Some(beside) => {
-                self.transact_beside(beside, claim, |session, asked| Box::pin(claim::claim(session, asked))).await
-            }
-            None => self.transact(claim, |session, asked| Box::pin(claim::claim(session, asked))).await,
-        }
-    }
-
-    /// Does what a claim left: jobs do it too, but a lone call must not wait for them. For how many tasks.
-    async fn take_up(&self, left: claim::Left, now: Instant) -> Result<u64, Error> {
-        let lapsed = if left.lapsed { self.expire_leases(now).await? } else { 0 };
-        let due = if left.due { self.promote_due(now).await? } else { 0 };
-        Ok(lapsed + due)
-    }
-}
-
-impl Store {
     /// Adds tasks, to a workflow or to none.
     pub async fn enqueue_tasks(&self, enqueue: Enqueue) -> Result<Result<Vec<EnqueuedTask>, EnqueueRefused>, Error> {
         self.transact(enqueue, |session, asked| Box::pin(enqueue::enqueue(session, asked))).await
@@ -64,10 +46,15 @@ impl Store {
 
     /// Leases tasks to an agent: those it can do, in the order of their sort keys, each with a fence of its own.
     pub async fn claim_tasks(&self, claim: Claim) -> Result<Result<Claimed, Repeat>, Error> {
-        let (now, again) = (claim.now, claim.clone());
-        match self.claimed(claim).await? {
-            claim::Found::Nothing(left) if self.take_up(left, now).await? > 0 => {
-                self.claimed(again).await.map(claim::Found::answer)
+        let again = claim.clone();
+        let batched = self
+            .transact_batched(Order::Workflows, claim, |transaction, asked| Box::pin(claim::claim(transaction, asked)));
+        match batched.await? {
+            // Jobs put it right too, but a lone call must not wait for them.
+            claim::Found::Nothing(left) if left.lapsed || left.due => {
+                let claimed =
+                    self.transact(again, |transaction, asked| Box::pin(claim::claim_what_is_left(transaction, asked)));
+                claimed.await.map(claim::Found::answer)
             }
             found => Ok(found.answer()),
         }
@@ -85,9 +72,8 @@ impl Store {
 
     /// Ends a worker's turn. Of one lease at most one end is ever accepted.
     pub async fn finish_task(&self, finish: Finish) -> Result<Result<Finished, LeaseRefused>, Error> {
-        let keys = [Some(finish.lease.task_id.as_str()), finish.key.as_ref().map(|key| key.key.as_str())];
-        let beside = Beside::of(Kind::Finish, keys);
-        self.transact_beside(beside, finish, |session, asked| Box::pin(finish::finish(session, asked))).await
+        self.transact_batched(Order::Turns, finish, |transaction, asked| Box::pin(finish::finish(transaction, asked)))
+            .await
     }
 
     /// Tasks by what they are.

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{Session, Store};
-use crate::{clock::Instant, error::Error};
+use super::{Store, Transaction};
+use crate::{clock::Instant, error::Error, store::Sql, store::sql::sql};
 
 /// Costs that one transaction sums up.
 const COSTS_AT_ONCE: i64 = 1_000;
@@ -20,8 +20,8 @@ impl Store {
     pub async fn leader(&self, name: &str, now: Instant) -> Result<Option<String>, Error> {
         self.look((name.to_owned(), now), |session, (name, now)| {
             Box::pin(async move {
-                let sql = "-- leader_find\nSELECT holder FROM leader WHERE name = $1 AND until > $2";
-                let rows = session.rows(sql, &[name.into(), (*now).into()]).await?;
+                let sql = Sql::both("-- leader_find\nSELECT holder FROM leader WHERE name = $1 AND until > $2");
+                let rows = session.query(sql, &[name.into(), (*now).into()]).await?;
                 rows.into_iter().next().map(|mut row| row.text()).transpose()
             })
         })
@@ -34,12 +34,15 @@ impl Store {
         self.transact(asked, |session, asked| {
             Box::pin(async move {
                 let changed = session
-                    .change(
-                        "-- leader_lead\n\
+                    .execute(
+                        sql!(
+                            "-- leader_lead\n\
                          INSERT INTO leader (name, holder, until) VALUES ($1, $2, $3) ON CONFLICT (name) DO UPDATE SET \
                          holder = excluded.holder, until = CASE WHEN leader.holder = excluded.holder \
                          AND leader.until > excluded.until THEN leader.until ELSE excluded.until END \
-                         WHERE leader.holder = excluded.holder OR leader.until <= $4 AND leader.until <= clock_timestamp()",
+                         WHERE leader.holder = excluded.holder OR leader.until <= $4 AND leader.until <= ",
+                            (now)
+                        ),
                         &[(&asked.name).into(), (&asked.holder).into(), asked.until.into(), asked.now.into()],
                     )
                     .await?;
@@ -53,8 +56,8 @@ impl Store {
     pub async fn step_down(&self, name: &str, holder: &str) -> Result<(), Error> {
         self.transact((name.to_owned(), holder.to_owned()), |session, (name, holder)| {
             Box::pin(async move {
-                let sql = "-- leader_step_down\nDELETE FROM leader WHERE name = $1 AND holder = $2";
-                session.change(sql, &[name.into(), holder.into()]).await.map(drop)
+                let sql = Sql::both("-- leader_step_down\nDELETE FROM leader WHERE name = $1 AND holder = $2");
+                session.execute(sql, &[name.into(), holder.into()]).await.map(drop)
             })
         })
         .await
@@ -72,12 +75,12 @@ impl Store {
 type Sums = (i64, i64, i64, i64);
 
 /// What is taken away is what is summed up: nothing that is written meanwhile is lost or counted twice.
-async fn roll_up(session: &dyn Session) -> Result<u64, Error> {
+async fn roll_up(session: &Transaction<'_>) -> Result<u64, Error> {
     let taken = session
-        .rows(
-            "-- cost_take\n\
-             DELETE FROM cost WHERE id IN (SELECT id FROM cost ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED) \
-             RETURNING day, type, agent_id, model, cost_micros, input_tokens, output_tokens",
+        .query(
+            sql!("-- cost_take\n\
+             DELETE FROM cost WHERE id IN (SELECT id FROM cost ORDER BY id LIMIT $1", (lock "SKIP LOCKED"), ") \
+             RETURNING day, type, agent_id, model, cost_micros, input_tokens, output_tokens"),
             &[COSTS_AT_ONCE.into()],
         )
         .await?;
@@ -94,14 +97,13 @@ async fn roll_up(session: &dyn Session) -> Result<u64, Error> {
     }
     for ([day, kind, agent, model], (cost, input, output, reports)) in &sums {
         session
-            .change(
-                "-- cost_add\n\
+            .execute(Sql::both("-- cost_add\n\
                  INSERT INTO cost_daily (day, type, agent_id, model, cost_micros, input_tokens, output_tokens, reports) \
                  VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (day, type, agent_id, model) DO UPDATE SET \
                  cost_micros = cost_daily.cost_micros + excluded.cost_micros, \
                  input_tokens = cost_daily.input_tokens + excluded.input_tokens, \
                  output_tokens = cost_daily.output_tokens + excluded.output_tokens, \
-                 reports = cost_daily.reports + excluded.reports",
+                 reports = cost_daily.reports + excluded.reports"),
                 &[
                     day.into(),
                     kind.into(),

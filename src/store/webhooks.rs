@@ -8,7 +8,7 @@ use std::{
 use serde_json::value::RawValue;
 
 use super::{
-    Row, Session, Store, Value,
+    Row, Store, Transaction, Value,
     events::{self, Event},
     payload,
 };
@@ -18,6 +18,8 @@ use crate::{
     domain::json::{self, Json},
     error::Error,
     ids,
+    store::Sql,
+    store::sql::sql,
 };
 
 /// A message on its way.
@@ -125,18 +127,17 @@ struct Told {
     result: Option<Json>,
 }
 
-async fn fan_out(session: &dyn Session, now: Instant) -> Result<u64, Error> {
-    let found = session.rows("-- sink_find\nSELECT seq FROM sink WHERE name = $1", &[SINK.into()]).await?;
+async fn fan_out(session: &Transaction<'_>, now: Instant) -> Result<u64, Error> {
+    let found = session.query(Sql::both("-- sink_find\nSELECT seq FROM sink WHERE name = $1"), &[SINK.into()]).await?;
     let confirmed = found.into_iter().next().map_or(Ok(0), |mut row| row.integer())?;
     let rows = session
-        .rows(
-            "-- webhook_events\n\
+        .query(Sql::both("-- webhook_events\n\
              SELECT w.id, e.seq, e.type, e.workflow_id, e.at, e.data, f.name, r.error, COALESCE(length(r.result), 0), \
              CASE WHEN length(r.result) <= $3 THEN r.result END FROM event e JOIN webhook w ON w.workflow_id = e.workflow_id \
              LEFT JOIN workflow f ON f.id = e.workflow_id LEFT JOIN workflow_result r ON r.workflow_id = e.workflow_id \
              WHERE e.seq > $1 AND e.type IN ('workflow_completed', 'workflow_failed', 'workflow_cancelled', 'workflow_timed_out') \
              AND NOT EXISTS (SELECT 1 FROM webhook_delivery d WHERE d.webhook_id = w.id AND d.seq = e.seq) \
-             ORDER BY e.seq LIMIT $2",
+             ORDER BY e.seq LIMIT $2"),
             &[confirmed.into(), (EVENTS_AT_ONCE as i64).into(), (RESULTS_BYTES_MAX as i64).into()],
         )
         .await?;
@@ -167,12 +168,14 @@ fn told(mut row: Row) -> Result<Told, Error> {
 }
 
 /// Results of a workflow's tasks by their keys or ids, those first that were made first; and whether there are others, too large or too many.
-async fn results(session: &dyn Session, workflow_id: &str) -> Result<(BTreeMap<String, Json>, bool), Error> {
+async fn results(session: &Transaction<'_>, workflow_id: &str) -> Result<(BTreeMap<String, Json>, bool), Error> {
     let rows = session
-        .rows(
-            "-- webhook_results\n\
+        .query(
+            Sql::both(
+                "-- webhook_results\n\
              SELECT COALESCE(key, id), CASE WHEN length(result) <= $2 THEN result END FROM task WHERE workflow_id = $1 \
              AND ended = 'completed' AND result IS NOT NULL ORDER BY id LIMIT $3",
+            ),
             &[workflow_id.into(), (RESULTS_BYTES_MAX as i64).into(), (RESULTS_MAX as i64 + 1).into()],
         )
         .await?;
@@ -187,7 +190,7 @@ async fn results(session: &dyn Session, workflow_id: &str) -> Result<(BTreeMap<S
     Ok((results, are_more))
 }
 
-async fn deliver_later(session: &dyn Session, mut told: Told, now: Instant) -> Result<u64, Error> {
+async fn deliver_later(session: &Transaction<'_>, mut told: Told, now: Instant) -> Result<u64, Error> {
     #[derive(serde::Serialize)]
     struct Body<'a> {
         id: &'a str,
@@ -238,10 +241,9 @@ async fn deliver_later(session: &dyn Session, mut told: Told, now: Instant) -> R
     });
     session.touch(Topic::Events);
     session
-        .change(
-            "-- webhook_delivery_add\n\
+        .execute(Sql::both("-- webhook_delivery_add\n\
              INSERT INTO webhook_delivery (id, webhook_id, workflow_id, seq, type, body, state, attempt, due_at, created_at) \
-             VALUES ($1, $2, $3, $4, $5, $6, 'waiting', 0, $7, $7) ON CONFLICT (webhook_id, seq) DO NOTHING",
+             VALUES ($1, $2, $3, $4, $5, $6, 'waiting', 0, $7, $7) ON CONFLICT (webhook_id, seq) DO NOTHING"),
             &[
                 (&id).into(),
                 (&told.webhook_id).into(),
@@ -256,33 +258,37 @@ async fn deliver_later(session: &dyn Session, mut told: Told, now: Instant) -> R
 }
 
 /// Everything up to what is settled has been looked at.
-async fn confirm(session: &dyn Session, confirmed: i64, now: Instant) -> Result<(), Error> {
+async fn confirm(session: &Transaction<'_>, confirmed: i64, now: Instant) -> Result<(), Error> {
     let settled = now.before(SETTLED);
     let newest = session
-        .rows("-- sink_settled\nSELECT seq FROM event WHERE at <= $1 ORDER BY at DESC LIMIT 1", &[settled.into()])
+        .query(
+            Sql::both("-- sink_settled\nSELECT seq FROM event WHERE at <= $1 ORDER BY at DESC LIMIT 1"),
+            &[settled.into()],
+        )
         .await?;
     let newest = newest.into_iter().next().map_or(Ok(0), |mut row| row.integer())?;
     if newest <= confirmed {
         return Ok(());
     }
     session
-        .change(
-            "-- sink_move\n\
+        .execute(
+            Sql::both(
+                "-- sink_move\n\
              INSERT INTO sink (name, seq) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET seq = excluded.seq \
              WHERE sink.seq < excluded.seq",
+            ),
             &[SINK.into(), newest.into()],
         )
         .await
         .map(drop)
 }
 
-async fn take(session: &dyn Session, asked: &Take) -> Result<Vec<Delivery>, Error> {
+async fn take(session: &Transaction<'_>, asked: &Take) -> Result<Vec<Delivery>, Error> {
     let rows = session
-        .rows(
-            "-- webhook_delivery_take\n\
+        .query(sql!("-- webhook_delivery_take\n\
              UPDATE webhook_delivery SET state = 'sending', attempt = attempt + 1, due_at = $2 WHERE id IN (SELECT id \
-             FROM webhook_delivery WHERE state IN ('waiting', 'sending') AND due_at <= $1 AND due_at <= clock_timestamp() ORDER BY due_at, id LIMIT $3 \
-             FOR UPDATE SKIP LOCKED) RETURNING id, webhook_id, workflow_id, type, body, attempt",
+             FROM webhook_delivery WHERE state IN ('waiting', 'sending') AND due_at <= $1 AND due_at <= ", (now), " ORDER BY due_at, id LIMIT $3 \
+            ", (lock "SKIP LOCKED"), ") RETURNING id, webhook_id, workflow_id, type, body, attempt"),
             &[asked.now.into(), asked.until.into(), asked.most.into()],
         )
         .await?;
@@ -304,7 +310,7 @@ async fn take(session: &dyn Session, asked: &Take) -> Result<Vec<Delivery>, Erro
     }
     let ids: Vec<String> = taken.iter().map(|delivery| delivery.webhook_id.clone()).collect();
     let hooks = session
-        .rows("-- webhook_find\nSELECT id, url, secret FROM webhook WHERE id = ANY($1)", &[Value::Texts(&ids)])
+        .query(sql!("-- webhook_find\nSELECT id, url, secret FROM webhook WHERE id ", (any 1)), &[Value::Texts(&ids)])
         .await?;
     let mut known = HashMap::new();
     for mut row in hooks {
@@ -319,7 +325,7 @@ async fn take(session: &dyn Session, asked: &Take) -> Result<Vec<Delivery>, Erro
     Ok(taken)
 }
 
-async fn settle(session: &dyn Session, asked: &Settle) -> Result<bool, Error> {
+async fn settle(session: &Transaction<'_>, asked: &Settle) -> Result<bool, Error> {
     let (state, due_at, completed_at, status, error) = match &asked.outcome {
         Outcome::Delivered { status } => ("delivered", asked.now, Some(asked.now), Some(*status), None),
         Outcome::Again { at, status, error } => ("waiting", *at, None, *status, Some(error)),
@@ -328,10 +334,12 @@ async fn settle(session: &dyn Session, asked: &Settle) -> Result<bool, Error> {
     let delivery = &asked.delivery;
     // Of an attempt that took too long somebody else has made another.
     let settled = session
-        .change(
-            "-- webhook_delivery_settle\n\
+        .execute(
+            Sql::both(
+                "-- webhook_delivery_settle\n\
              UPDATE webhook_delivery SET state = $3, due_at = $4, completed_at = $5, last_status = $6, last_error = $7 \
              WHERE id = $1 AND attempt = $2 AND state = 'sending'",
+            ),
             &[
                 (&delivery.id).into(),
                 delivery.attempt.into(),
@@ -361,7 +369,7 @@ async fn settle(session: &dyn Session, asked: &Settle) -> Result<bool, Error> {
             actor: None,
             data: Some(data.get()),
         };
-        events::write(session, &event)?;
+        events::write(session, &event);
     }
     Ok(settled == 1)
 }

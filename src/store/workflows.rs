@@ -18,7 +18,7 @@ pub use self::{
     history::{History, Part},
     show::{Find, List, TaskPage},
 };
-use super::{Beside, Kind, Store};
+use super::{Order, Store};
 use crate::{
     clock::Instant,
     domain::workflows::{
@@ -32,14 +32,11 @@ use crate::{
 impl Store {
     /// Makes a workflow with its tasks.
     pub async fn create_workflow(&self, create: Create) -> Result<Result<Created, CreateRefused>, Error> {
-        if !self.room.take(create.active_max, create.now) {
-            let asked = (create, Arc::clone(&self.room));
-            return self
-                .transact(asked, |session, (asked, room)| Box::pin(create::create_if_room(session, asked, room)))
-                .await;
-        }
-        let beside = Beside::of(Kind::Create, [create.key.as_ref().map(|key| key.key.as_str())]);
-        self.transact_beside(beside, create, |session, asked| Box::pin(create::create(session, asked))).await
+        let asked = (create, Arc::clone(&self.room));
+        self.transact_batched(Order::Workflows, asked, |transaction, asked| {
+            Box::pin(create::create(transaction, asked))
+        })
+        .await
     }
 
     /// Ends a workflow.

@@ -145,10 +145,10 @@ async fn what_time_brings_about_does_not_wait_in_a_circle_with_who_changes_the_s
     let urgent = Change::Reprioritize(Priority::new(9).unwrap());
     let mut changed = Box::pin(other.manage_tasks(board.manage_of(urgent, &[&made.tasks[0]])));
     assert!(poll!(&mut changed).is_pending());
-    assert_eq!(bench.waiting(1).await, ["-- tasks_workflows_lock"]);
+    assert_eq!(bench.waiting(1).await, ["-- task_workflows_lock"]);
     let mut promoted = Box::pin(board.store.promote_due(board.now()));
     assert!(poll!(&mut promoted).is_pending());
-    assert_eq!(bench.waiting(2).await, ["-- tasks_workflows_lock", "-- workflows_due"]);
+    assert_eq!(bench.waiting(2).await, ["-- task_workflows_lock", "-- workflows_due"]);
     bench.let_go().await;
     let (changed, promoted) = tokio::join!(changed, promoted);
     assert_eq!((changed.unwrap().unwrap().affected, promoted.unwrap()), (1, 1));
@@ -172,7 +172,7 @@ async fn what_time_brings_about_does_not_wait_in_a_circle_with_who_changes_the_s
     bench.waiting(1).await;
     let mut expired = Box::pin(board.store.expire_leases(board.now()));
     assert!(poll!(&mut expired).is_pending());
-    assert_eq!(bench.waiting(2).await, ["-- tasks_workflows_lock"; 2]);
+    assert_eq!(bench.waiting(2).await, ["-- task_workflows_lock"; 2]);
     bench.let_go().await;
     let (cancelled, expired) = tokio::join!(cancelled, expired);
     assert_eq!((cancelled.unwrap().unwrap().affected, expired.unwrap()), (2, 1));

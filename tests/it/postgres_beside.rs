@@ -16,7 +16,7 @@ use callboard::{
     },
     error::{Code, Error},
     store::{
-        Beside, Kept, Kind, Later, Session, Value,
+        Sql, Transaction,
         sessions::Beat,
         tasks::{Claim, Finish},
         workflows::{Create, History, Part},
@@ -68,12 +68,13 @@ async fn a_repeat_that_comes_while_the_first_is_being_committed_gets_its_answer(
     let url = postgres::shared().database();
     let bench = Bench::new(&url, open(&url)).await;
     let tasks = bench.claimed(1).await;
-    let end = || bench.board.store.finish_task(Finish { key: key("beside", "same"), ..bench.end(&tasks[0]) });
+    let other = open(&url);
+    let end = || Finish { key: key("beside", "same"), ..bench.end(&tasks[0]) };
     bench.block("INSERT INTO callboard.idempotency VALUES ('beside', '', NULL, now())").await;
-    let mut first = Box::pin(end());
+    let mut first = Box::pin(bench.board.store.finish_task(end()));
     assert!(poll!(&mut first).is_pending());
     assert_eq!(bench.waiting(1).await, ["-- idempotency_keep"]);
-    let mut again = Box::pin(end());
+    let mut again = Box::pin(other.finish_task(end()));
     assert!(poll!(&mut again).is_pending());
     assert_eq!(bench.waiting(2).await, ["-- idempotency_keep", "-- task_workflows_lock"]);
     bench.let_go().await;
@@ -82,7 +83,7 @@ async fn a_repeat_that_comes_while_the_first_is_being_committed_gets_its_answer(
     assert_eq!(again.map(|end| end.workflow_state).unwrap(), first.workflow_state);
 }
 
-/// What is put off waits for nobody who waits for its own transaction.
+/// One of them carries out statements at a time.
 #[tokio::test]
 async fn transactions_of_one_process_do_not_wait_for_each_other_in_a_circle() {
     let url = postgres::shared().database();
@@ -101,11 +102,12 @@ async fn transactions_of_one_process_do_not_wait_for_each_other_in_a_circle() {
     let mut beat = Box::pin(store.beat(beat));
     let mut second = Box::pin(store.finish_task(bench.end(&tasks[1])));
     assert!(poll!(&mut beat).is_pending() && poll!(&mut second).is_pending());
-    // Agents come last: it has none that the first would wait for.
-    assert_eq!(bench.waiting(2).await, ["-- event_add", "-- task_workflows_lock"]);
+    // They come after it.
+    assert_eq!(bench.waiting(1).await, ["-- event_add"]);
     bench.let_go().await;
     let (first, beat, second) = tokio::join!(first, beat, second);
     assert!(first.unwrap().is_ok() && beat.is_ok() && second.unwrap().is_ok());
+    assert_eq!(bench.deadlocks().await, 0);
 }
 
 /// Statements wait behind each other in one connection; whether its server still answers is asked once for all of them.
@@ -139,25 +141,20 @@ async fn callers_who_wait_together_do_not_all_knock_at_the_server() {
     assert!(knocks < 20, "{knocks}");
 }
 
-fn put_off(session: &dyn Session, key: &str) -> Result<(), Error> {
-    session.later(Later {
-        sql: "-- put_later\nINSERT INTO idempotency (key, request_hash, expires_at) VALUES ($1, $2, now())",
-        many: "-- put_later_all\n\
-               INSERT INTO idempotency (key, request_hash, expires_at) SELECT *, now() FROM unnest($1::text[], $2::text[])",
-        values: vec![key.into(), Kept::from("h")],
-    })
+async fn put(session: &Transaction<'_>, key: &str) -> Result<(), Error> {
+    let sql = Sql::both("-- put\nINSERT INTO idempotency (key, request_hash, expires_at) VALUES ($1, 'h', now())");
+    session.execute(sql, &[key.into()]).await.map(drop)
 }
 
-/// Why a flush failed is why the transition did, and a row that is there twice is tried again.
+/// A row that is there twice is there of two that did not see each other: the second is tried again.
 #[tokio::test]
-async fn what_fails_before_its_time_fails_as_it_would_have() {
+async fn what_collides_is_tried_again() {
     let records = open(&postgres::shared().database());
     let put = |ran: &Arc<AtomicUsize>| {
         records.transact(Arc::clone(ran), |session, ran| {
             Box::pin(async move {
                 ran.fetch_add(1, Ordering::SeqCst);
-                put_off(session, "k")?;
-                session.flush().await
+                put(session, "k").await
             })
         })
     };
@@ -169,9 +166,9 @@ async fn what_fails_before_its_time_fails_as_it_would_have() {
     assert!(ran.load(Ordering::SeqCst) > 1);
 }
 
-/// A pooler hands out another session, where the statement that leaves with the commit was never prepared.
+/// A pooler hands out another session, where a statement was never prepared.
 #[tokio::test]
-async fn what_is_put_off_goes_through_a_pooler() {
+async fn what_was_prepared_elsewhere_goes_through_a_pooler() {
     let url = postgres::shared().database();
     let pooler = Pooler::start(2);
     let url = pooler.url(&url);
@@ -180,10 +177,12 @@ async fn what_is_put_off_goes_through_a_pooler() {
         Box::pin(async move {
             // Another session becomes ours, too.
             records
-                .look((), |session, ()| Box::pin(async move { session.rows("-- one\nSELECT 1", &[]).await.map(drop) }))
+                .look((), |session, ()| {
+                    Box::pin(async move { session.query(Sql::both("-- one\nSELECT 1"), &[]).await.map(drop) })
+                })
                 .await?;
-            put_off(session, "k0")?;
-            session.rows("-- pid\nSELECT pg_backend_pid()", &[]).await?.remove(0).integer()
+            put(session, "k0").await?;
+            session.query(Sql::both("-- pid\nSELECT pg_backend_pid()"), &[]).await?.remove(0).integer()
         })
     });
     let pid = mixed.await.unwrap();
@@ -203,7 +202,7 @@ async fn what_is_put_off_goes_through_a_pooler() {
     }
     // Through each of our connections, in the session where one of them prepared nothing.
     for key in ["k1", "k2", "k3"] {
-        let put = records.transact(key, |session, key| Box::pin(async move { put_off(session, key) }));
+        let put = records.transact(key, |session, key| Box::pin(async move { put(session, key).await }));
         put.await.unwrap();
     }
 }
@@ -261,43 +260,24 @@ async fn many_at_once_go_through_a_pooler() {
     assert_eq!(counts, [18, 9, 9, 54, 18]);
 }
 
-struct Locker {
-    key: String,
-    ran: Arc<AtomicUsize>,
-}
-
-/// Who locks for all of them may wait for the sake of another, and is not alone to blame.
+/// Who locks for all of them waits for the sake of one, and the others are carried out without it.
 #[tokio::test]
 async fn a_lock_that_one_of_many_does_not_get_costs_the_others_one_wait() {
     let url = postgres::shared().database();
     let bench = Bench::new(&url, open(&url)).await;
-    let keys: Vec<String> = (0..5).map(|number| format!("k{number}")).collect();
-    let rows = "INSERT INTO callboard.idempotency SELECT 'k' || n, '', NULL, now() FROM generate_series(0, 4) n";
-    bench.watcher.batch_execute(rows).await.unwrap();
-    bench.block("SELECT FROM callboard.idempotency WHERE key = 'k4' FOR UPDATE").await;
-    let ran = Arc::new(AtomicUsize::new(0));
-    let lock = |key: &String| {
-        let beside = Beside::of(Kind::Finish, [Some(key.as_str())]);
-        let locker = Locker { key: key.clone(), ran: Arc::clone(&ran) };
-        bench.board.store.transact_beside(beside, locker, |session, asked| {
-            Box::pin(async move {
-                if asked.key == "k3" {
-                    asked.ran.fetch_add(1, Ordering::SeqCst);
-                }
-                let Some(keys) = session.for_all("lock") else { return Ok(()) };
-                let sql = "-- lock_all\nSELECT key FROM idempotency WHERE key = ANY($1) ORDER BY key FOR UPDATE";
-                session.lock(sql, &[Value::Texts(&keys)]).await
-            })
-        })
-    };
-    let ends = join_all(keys.iter().map(lock)).await;
+    let mut tasks = Vec::new();
+    for _ in 0..5 {
+        tasks.extend(bench.claimed(1).await);
+    }
+    let held = tasks[2].workflow_id.clone().unwrap();
+    bench.block(&format!("SELECT FROM callboard.workflow WHERE id = '{held}' FOR UPDATE")).await;
+    let ends = join_all(tasks.iter().map(|task| bench.board.store.finish_task(bench.end(task)))).await;
     let codes: Vec<Option<Code>> = ends.into_iter().map(|end| end.err().map(|error| error.code)).collect();
-    assert_eq!(codes, [None, None, None, None, Some(Code::Busy)]);
-    assert_eq!(ran.load(Ordering::SeqCst), 2, "with the others, and alone");
+    assert_eq!(codes, [None, None, Some(Code::Busy), None, None]);
     bench.let_go().await;
 }
 
-/// Those who wait for their statement to be prepared are told with the first of them.
+/// Those who share a transaction are told with the first of them.
 #[tokio::test]
 async fn a_server_that_falls_silent_under_many_is_told_to_all_at_once() {
     let server = postgres::shared();
@@ -305,21 +285,20 @@ async fn a_server_that_falls_silent_under_many_is_told_to_all_at_once() {
     let proxy = Arc::new(Proxy::to(server.port));
     let records = open(&url.replace(&format!(":{}/", server.port), &format!(":{}/", proxy.port())));
     records.next_due(None).await.unwrap();
-    let keys: Vec<String> = (0..12).map(|number| format!("k{number}")).collect();
-    let ask = |key: &String| {
-        let beside = Beside::of(Kind::Finish, [Some(key.as_str())]);
-        records.transact_beside(beside, Arc::clone(&proxy), |session, proxy| {
+    let hangs = Arc::new(AtomicUsize::new(0));
+    let ask = |_| {
+        records.transact((Arc::clone(&proxy), Arc::clone(&hangs)), |session, (proxy, hangs)| {
             Box::pin(async move {
-                session.rows("-- before\nSELECT 1", &[]).await?;
-                if session.for_all("hang").is_some() {
+                session.query(Sql::both("-- before\nSELECT 1"), &[]).await?;
+                if hangs.fetch_add(1, Ordering::SeqCst) == 0 {
                     proxy.hang();
                 }
-                session.rows("-- after\nSELECT 2", &[]).await.map(drop)
+                session.query(Sql::both("-- after\nSELECT 2"), &[]).await.map(drop)
             })
         })
     };
     let started = Instant::now();
-    let ends = join_all(keys.iter().map(ask)).await;
+    let ends = join_all((0..12).map(ask)).await;
     assert!(ends.iter().all(|end| end.as_ref().is_err_and(|error| error.code == Code::Unavailable)), "{ends:?}");
     assert!(started.elapsed() < A_SECOND, "{:?}", started.elapsed());
 }

@@ -19,7 +19,7 @@ use callboard::{
     config::{Migrate, StoreConfig},
     domain::idempotency::{Key, Repeat},
     error::{Code, Error},
-    store::{Session, Store, idempotency::once},
+    store::{Sql, Store, Transaction, idempotency::once},
 };
 use futures_util::future::{BoxFuture, join_all};
 use rustix::process::{Pid, Signal, kill_process};
@@ -54,9 +54,9 @@ fn through_proxy(url: &str) -> (Proxy, Store) {
     (proxy, records)
 }
 
-async fn write(session: &dyn Session, key: &str) -> Result<(), Error> {
+async fn write(session: &Transaction<'_>, key: &str) -> Result<(), Error> {
     let sql = "-- put\nINSERT INTO idempotency (key, request_hash, expires_at) VALUES ($1, 'h', $2)";
-    session.change(sql, &[key.into(), NOW.into()]).await.map(drop)
+    session.execute(Sql::both(sql), &[key.into(), NOW.into()]).await.map(drop)
 }
 
 async fn put(records: &Store, key: &str) -> Result<(), Error> {
@@ -67,7 +67,7 @@ async fn count(records: &Store, pattern: &str) -> Result<u64, Error> {
     let counted = records.look(pattern.to_owned(), |session, pattern| {
         Box::pin(async move {
             let sql = "-- count\nSELECT count(*) FROM idempotency WHERE key LIKE $1";
-            session.rows(sql, &[pattern.into()]).await?.remove(0).count()
+            session.query(Sql::both(sql), &[pattern.into()]).await?.remove(0).count()
         })
     });
     counted.await
@@ -186,7 +186,7 @@ struct Twice {
     own: String,
 }
 
-fn twice<'a>(session: &'a dyn Session, asked: &'a Twice) -> BoxFuture<'a, Result<Result<String, Repeat>, Error>> {
+fn twice<'a>(session: &'a Transaction<'a>, asked: &'a Twice) -> BoxFuture<'a, Result<Result<String, Repeat>, Error>> {
     Box::pin(once(session, Some(&asked.key), NOW, async move {
         write(session, &asked.own).await?;
         Ok(Ok(asked.own.clone()))
@@ -320,7 +320,7 @@ async fn processes_in_each_others_way_all_come_through() {
                 Box::pin(async move {
                     let sql =
                         "-- raise\nUPDATE idempotency SET expires_at = expires_at + interval '1 second' WHERE key = $1";
-                    session.change(sql, &[key.into()]).await
+                    session.execute(Sql::both(sql), &[key.into()]).await
                 })
             });
             assert_eq!(raised.await.unwrap(), 1);
@@ -349,7 +349,7 @@ async fn what_is_answered_is_on_disk_whatever_the_database_is_set_to() {
         Box::pin(async move {
             let sql = "-- settings\nSELECT current_setting('synchronous_commit') || ' ' || current_setting('transaction_isolation') || ' ' || \
                        current_setting('transaction_read_only') || ' ' || current_setting('search_path')";
-            session.rows(sql, &[]).await?.remove(0).text()
+            session.query(Sql::both(sql), &[]).await?.remove(0).text()
         })
     });
     assert_eq!(said.await.unwrap(), "on read committed off callboard, pg_temp");

@@ -7,7 +7,7 @@ use callboard::{
     clock::Instant,
     config::Migrate,
     error::{Code, Error},
-    store::{Session, Store},
+    store::{Sql, Store, Transaction},
 };
 use futures_util::future::join_all;
 use rusqlite::Connection;
@@ -18,9 +18,9 @@ fn open(path: &Path) -> Store {
     Store::new(Arc::new(RecordFile::new(path.to_owned(), Migrate::Auto)))
 }
 
-async fn write(session: &dyn Session, key: &str) -> Result<(), Error> {
+async fn write(session: &Transaction<'_>, key: &str) -> Result<(), Error> {
     let sql = "-- put\nINSERT INTO idempotency (key, request_hash, expires_at) VALUES ($1, 'h', $2)";
-    session.change(sql, &[key.into(), NOW.into()]).await.map(drop)
+    session.execute(Sql::both(sql), &[key.into(), NOW.into()]).await.map(drop)
 }
 
 async fn put(records: &Store, key: String) -> Result<(), Error> {
@@ -63,7 +63,7 @@ async fn a_failure_says_nothing_of_statements() {
     let home = tempfile::tempdir().unwrap();
     let records = open(&home.path().join("callboard.db"));
     let failed = records.transact((), |session, ()| {
-        Box::pin(async move { session.change("-- wrong\nUPDATE nowhere SET a = $1", &[1.into()]).await })
+        Box::pin(async move { session.execute(Sql::both("-- wrong\nUPDATE nowhere SET a = $1"), &[1.into()]).await })
     });
     let error = failed.await.unwrap_err();
     assert_eq!((error.code, error.message.as_str(), &error.hint), (Code::Internal, "the record store failed", &None));

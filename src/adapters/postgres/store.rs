@@ -5,7 +5,6 @@ mod failure;
 mod fit;
 mod listen;
 mod migrations;
-mod put_off;
 mod session;
 mod status;
 mod writer;
@@ -26,8 +25,9 @@ use tokio_postgres::Config;
 
 pub use self::fit::Fit;
 use self::{
+    failure::Fault,
     listen::Hearing,
-    session::{PostgresSession, STATEMENT_TIME, Transaction},
+    session::{PostgresSession, STATEMENT_TIME},
     writer::Writer,
 };
 use super::{
@@ -42,7 +42,7 @@ use crate::{
     clock::{Clock, SystemClock},
     config::{DatabaseConfig, Migrate},
     domain::ops::{BackendStatus, Migration},
-    error::{Code, Error},
+    error::{Code, Error, Place},
     store::{Backend, Step},
 };
 
@@ -208,47 +208,62 @@ async fn measurements(work: &Work) -> Result<Vec<Measurement>, Error> {
     Ok(measurements)
 }
 
-/// Runs a step that only reads.
-fn look<'a>(
-    work: &'a Work,
-    step: &'a tokio::sync::Mutex<Box<dyn Step>>,
-) -> BoxFuture<'a, Result<Result<(), Error>, Error>> {
+/// A step that only reads, and why it failed.
+struct Reading {
+    step: Box<dyn Step>,
+    failed: Option<(Option<Fault>, Error)>,
+}
+
+/// Runs a step that only reads. The error is that of the connection.
+fn read<'a>(work: &'a Work, reading: &'a tokio::sync::Mutex<Reading>) -> BoxFuture<'a, Result<(), Error>> {
     Box::pin(async move {
-        let transaction = Transaction::new(work);
-        let session = PostgresSession::new(&transaction);
-        let mut step = step.lock().await;
+        let session = PostgresSession::new(work);
+        let Reading { step, failed } = &mut *reading.lock().await;
         let ran = AssertUnwindSafe(step.run(&session)).catch_unwind().await;
         let outcome = ran.unwrap_or_else(|_panic| Err(Error::new(Code::Internal, "a look failed unexpectedly")));
-        match transaction.end() {
-            None | Some(session::End::Failed) => Ok(outcome),
-            Some(end) => Err(end.of_connection(outcome)),
-        }
+        let fault = session.fault();
+        let of_connection = match (&outcome, fault) {
+            (Err(error), Some(Fault::Mixed | Fault::Parted | Fault::Silent)) => {
+                let place = Place { backend_code: error.place.backend_code.clone(), ..Place::default() };
+                Err(Error::new(Code::Unavailable, "the connection broke").place(place))
+            }
+            _ => Ok(()),
+        };
+        *failed = outcome.err().map(|error| (fault, error));
+        of_connection
     })
 }
 
 #[async_trait::async_trait]
 impl Backend for RecordServer {
-    async fn commit(&self, step: Box<dyn Step>) -> Result<(), Error> {
+    async fn submit(&self, step: Box<dyn Step>) -> Result<(), Error> {
         self.listen();
-        self.writer.take(step)
+        self.writer.submit(step)
     }
 
-    async fn look(&self, step: Box<dyn Step>) -> Result<(), Error> {
+    async fn read(&self, step: Box<dyn Step>) -> Result<(), Error> {
         self.listen();
         let _place = self.looks.acquire().await;
         self.shared.ready().await?;
-        let step = tokio::sync::Mutex::new(step);
-        let open = || self.shared.pool.open(Writes::No, STATEMENT_TIME, &step, look);
+        let reading = tokio::sync::Mutex::new(Reading { step, failed: None });
+        let open = || self.shared.pool.open(Writes::No, STATEMENT_TIME, &reading, read);
         let opened = match open().await {
-            Err(error) if session::is_parted(&error) => open().await,
+            // It broke in the middle: another connection may be better.
+            Err(_) if matches!(reading.lock().await.failed, Some((Some(Fault::Parted), _))) => open().await,
             other => other,
         };
-        let (work, outcome) = opened.map_err(failure::of)?;
-        work.rollback();
-        if outcome.as_ref().is_err_and(failure::is_unmade) {
-            self.shared.unmade();
+        let Reading { step, failed } = reading.into_inner();
+        match (opened, failed) {
+            (Err(error), None) => return Err(failure::of(error)),
+            (Err(_), Some((_, error))) => return Err(error),
+            (Ok((work, ())), failed) => {
+                work.rollback();
+                if matches!(failed, Some((Some(Fault::Unmade), _))) {
+                    self.shared.unmade();
+                }
+                step.answer(failed.map(|(_, error)| error));
+            }
         }
-        step.into_inner().answer(outcome.err());
         Ok(())
     }
 

@@ -117,16 +117,16 @@ fn keeping(connection: &mut Connection) -> &mut Connection {
 
 #[async_trait::async_trait]
 impl Backend for RecordFile {
-    async fn commit(&self, step: Box<dyn Step>) -> Result<(), Error> {
+    async fn submit(&self, step: Box<dyn Step>) -> Result<(), Error> {
         self.watch();
-        self.writer.take(step)
+        self.writer.submit(step)
     }
 
-    async fn look(&self, step: Box<dyn Step>) -> Result<(), Error> {
+    async fn read(&self, step: Box<dyn Step>) -> Result<(), Error> {
         self.watch();
         let file = Arc::clone(&self.file);
         let looked = spawn_blocking_cancellable("the embedded database", Call::new(TIME), move |call| {
-            file.read(call, |connection| session::look(connection, call, step))
+            file.read(call, |connection| session::read(connection, call, step))
         });
         looked.await.map_err(failure::reworded)
     }

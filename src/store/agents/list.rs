@@ -9,7 +9,8 @@ use crate::{
         json,
     },
     error::Error,
-    store::{Row, Session, Value, payload},
+    store::sql::sql,
+    store::{Row, Transaction, Value, payload},
 };
 
 /// Which agents.
@@ -36,20 +37,15 @@ macro_rules! agents_shown {
 }
 
 /// Those that fit, and all of them counted.
-pub(super) async fn list(session: &dyn Session, asked: &List) -> Result<(Vec<AgentView>, Counts), Error> {
+pub(super) async fn list(session: &Transaction<'_>, asked: &List) -> Result<(Vec<AgentView>, Counts), Error> {
     // An unescaped quote after a comma begins an entry, the first one's bracket taken for a comma.
     let capability = asked.capability.as_ref().map(|name| format!(",{}", json::of(name)));
     let rows = session
-        .rows(
-            concat!(
-                "-- agent_list\n\
+        .query(sql!("-- agent_list\n\
                  SELECT id, role, shown, version, capabilities, metadata, metrics, registered_at, heartbeat_at, tasks_completed, \
-                 tasks_failed, busy_ms FROM ",
-                agents_shown!(),
-                " WHERE role = coalesce($1, role) AND shown = coalesce($2, shown) \
+                 tasks_failed, busy_ms FROM ", [agents_shown!()], " WHERE role = coalesce($1, role) AND shown = coalesce($2, shown) \
                  AND coalesce(replace(',' || substr(capabilities, 2), $3, '') <> ',' || substr(capabilities, 2), 1 = 1) \
-                 ORDER BY id LIMIT $4 OFFSET $5"
-            ),
+                 ORDER BY id LIMIT $4 OFFSET $5"),
             &[
                 asked.role.as_ref().into(),
                 asked.status.map(|status| status.as_str()).into(),
@@ -86,12 +82,11 @@ fn agent(mut row: Row) -> Result<AgentView, Error> {
     })
 }
 
-async fn held(session: &dyn Session, ids: &[String]) -> Result<BTreeMap<String, Vec<HeldTask>>, Error> {
+async fn held(session: &Transaction<'_>, ids: &[String]) -> Result<BTreeMap<String, Vec<HeldTask>>, Error> {
     let rows = session
-        .rows(
-            "-- agent_tasks\n\
-             SELECT owner, task_id, workflow_id, lease_until FROM task_run WHERE owner = ANY($1) AND state = 'leased' \
-             ORDER BY owner, claimed_at, task_id",
+        .query(sql!("-- agent_tasks\n\
+             SELECT owner, task_id, workflow_id, lease_until FROM task_run WHERE owner ", (any 1), " AND state = 'leased' \
+             ORDER BY owner, claimed_at, task_id"),
             &[Value::Texts(ids)],
         )
         .await?;
@@ -105,8 +100,8 @@ async fn held(session: &dyn Session, ids: &[String]) -> Result<BTreeMap<String, 
 }
 
 /// All agents by how they are.
-pub(in crate::store) async fn counts(session: &dyn Session) -> Result<Counts, Error> {
-    let sql = concat!("-- agent_counts\nSELECT shown, count(*) FROM ", agents_shown!(), " GROUP BY shown");
-    let rows = session.rows(sql, &[]).await?;
+pub(in crate::store) async fn counts(session: &Transaction<'_>) -> Result<Counts, Error> {
+    let sql = sql!("-- agent_counts\nSELECT shown, count(*) FROM ", [agents_shown!()], " GROUP BY shown");
+    let rows = session.query(sql, &[]).await?;
     rows.into_iter().map(|mut row| Ok((status(&row.text()?)?, row.count()?))).collect()
 }

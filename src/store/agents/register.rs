@@ -11,7 +11,9 @@ use crate::{
         json::{self, Json},
     },
     error::{Code, Error},
-    store::{Session, Value},
+    store::Sql,
+    store::sql::sql,
+    store::{Transaction, Value},
 };
 
 /// An agent to be known.
@@ -76,17 +78,16 @@ impl From<Repeat> for RegisterRefused {
 }
 
 pub(super) async fn register(
-    session: &dyn Session,
+    session: &Transaction<'_>,
     asked: &Register,
 ) -> Result<Result<Registered, RegisterRefused>, Error> {
     let capabilities = json::of(&asked.capabilities);
     let metadata = asked.metadata.as_ref().map_or(Value::Null, |json| Value::Text(json.get()));
     let made = session
-        .change(
-            "-- agent_add\n\
+        .execute(Sql::both("-- agent_add\n\
              INSERT INTO agent (id, role, status, version, capabilities, metadata, token, session_id, registered_at, heartbeat_at, \
              tasks_completed, tasks_failed, busy_ms) VALUES ($1, $2, $3, 1, $4, $5, $6, $7, $8, $8, 0, 0, 0) \
-             ON CONFLICT (id) DO NOTHING",
+             ON CONFLICT (id) DO NOTHING"),
             &[
                 (&asked.agent_id).into(),
                 (&asked.role).into(),
@@ -100,12 +101,12 @@ pub(super) async fn register(
         )
         .await?;
     if made == 1 {
-        registered(session, &asked.agent_id, &asked.role, asked.now)?;
+        registered(session, &asked.agent_id, &asked.role, asked.now);
         return Ok(Ok(answer(asked, &asked.new_token, 1, asked.status)));
     }
     let found = session
-        .rows(
-            "-- agent_find\nSELECT role, status, version, token, session_id FROM agent WHERE id = $1 FOR UPDATE",
+        .query(
+            sql!("-- agent_find\nSELECT role, status, version, token, session_id FROM agent WHERE id = $1", (lock)),
             &[(&asked.agent_id).into()],
         )
         .await?;
@@ -125,10 +126,9 @@ pub(super) async fn register(
     // Who takes the place of one that is gone is another one: the old token proves nothing any more.
     let token = if proven || same_session { token } else { asked.new_token.clone() };
     session
-        .change(
-            "-- agent_again\n\
+        .execute(Sql::both("-- agent_again\n\
              UPDATE agent SET role = $2, status = $3, version = version + 1, capabilities = $4, metadata = coalesce($5, metadata), \
-             token = $6, session_id = $7, heartbeat_at = CASE WHEN heartbeat_at > $8 THEN heartbeat_at ELSE $8 END WHERE id = $1",
+             token = $6, session_id = $7, heartbeat_at = CASE WHEN heartbeat_at > $8 THEN heartbeat_at ELSE $8 END WHERE id = $1"),
             &[
                 (&asked.agent_id).into(),
                 (&asked.role).into(),
@@ -141,7 +141,7 @@ pub(super) async fn register(
             ],
         )
         .await?;
-    registered(session, &asked.agent_id, &asked.role, asked.now)?;
+    registered(session, &asked.agent_id, &asked.role, asked.now);
     let status = shown(session, &asked.agent_id, asked.status).await?;
     Ok(Ok(answer(asked, &token, version + 1, status)))
 }

@@ -11,7 +11,9 @@ use crate::{
         json::{self, Json},
     },
     error::Error,
-    store::Session,
+    store::Sql,
+    store::Transaction,
+    store::sql::sql,
 };
 
 /// Ids to look through for one that is near.
@@ -71,13 +73,19 @@ impl From<Repeat> for UpdateRefused {
     }
 }
 
-pub(super) async fn update(session: &dyn Session, asked: &Update) -> Result<Result<Updated, UpdateRefused>, Error> {
+pub(super) async fn update(session: &Transaction<'_>, asked: &Update) -> Result<Result<Updated, UpdateRefused>, Error> {
     let found = session
-        .rows("-- agent_state\nSELECT version, status FROM agent WHERE id = $1 FOR UPDATE", &[(&asked.agent_id).into()])
+        .query(
+            sql!("-- agent_state\nSELECT version, status FROM agent WHERE id = $1", (lock)),
+            &[(&asked.agent_id).into()],
+        )
         .await?;
     let Some(mut row) = found.into_iter().next() else {
         let known = session
-            .rows("-- agent_ids\nSELECT id FROM agent ORDER BY heartbeat_at DESC LIMIT $1", &[KNOWN_MAX.into()])
+            .query(
+                Sql::both("-- agent_ids\nSELECT id FROM agent ORDER BY heartbeat_at DESC LIMIT $1"),
+                &[KNOWN_MAX.into()],
+            )
             .await?;
         let known = known.into_iter().map(|mut row| row.text()).collect::<Result<_, _>>()?;
         return Ok(Err(UpdateRefused::NoSuchAgent { known }));
@@ -92,10 +100,9 @@ pub(super) async fn update(session: &dyn Session, asked: &Update) -> Result<Resu
     let text = |json: &Option<Json>| json.as_ref().map(|json| json.get().to_owned());
     let (metrics, metadata) = (text(&asked.metrics), text(&asked.metadata));
     session
-        .change(
-            "-- agent_update\n\
+        .execute(Sql::both("-- agent_update\n\
              UPDATE agent SET status = $2, metrics = coalesce($3, metrics), metadata = coalesce($4, metadata), \
-             version = version + 1, heartbeat_at = CASE WHEN heartbeat_at > $5 THEN heartbeat_at ELSE $5 END WHERE id = $1",
+             version = version + 1, heartbeat_at = CASE WHEN heartbeat_at > $5 THEN heartbeat_at ELSE $5 END WHERE id = $1"),
             &[
                 (&asked.agent_id).into(),
                 after.as_str().into(),
@@ -123,7 +130,7 @@ pub(super) async fn update(session: &dyn Session, asked: &Update) -> Result<Resu
             metrics: Option<&'a Json>,
         }
         let data = json::of(&Data { from: before.as_str(), to: after.as_str(), metrics: asked.metrics.as_ref() });
-        tell(session, &asked.agent_id, kind, Some(&asked.agent_id), Some(&data), asked.now)?;
+        tell(session, &asked.agent_id, kind, Some(&asked.agent_id), Some(&data), asked.now);
     }
     let status = shown(session, &asked.agent_id, after).await?;
     Ok(Ok(Updated { version: version + 1, status }))

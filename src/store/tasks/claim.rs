@@ -2,18 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use futures_util::future::{try_join, try_join_all, try_join3};
+use futures_util::future::try_join;
 use serde_json::json;
 
-use super::{
-    super::{
-        Beside, Kind, Row, Session, Value, agents, events,
-        idempotency::once,
-        payload,
-        workflows::flow::{self, By},
-    },
-    due, expire, waiting,
-};
+use super::{due, expire, waiting};
 use crate::{
     changes::Topic,
     clock::Instant,
@@ -26,6 +18,15 @@ use crate::{
         },
     },
     error::Error,
+    store::{
+        Row, Sql, Transaction, Value,
+        agents::{self, Caller},
+        events,
+        idempotency::Answers,
+        payload,
+        sql::sql,
+        workflows::flow::{self, By},
+    },
 };
 
 /// A claim.
@@ -49,22 +50,6 @@ pub struct Claim {
     pub now: Instant,
 }
 
-/// Leases that are asked for at once, after the first.
-const TOGETHER: usize = 16;
-
-/// The statement that leases one task: agent, session, secret, end and now are its values from the second on.
-macro_rules! lease {
-    ($name:literal, $task:literal) => {
-        concat!(
-            $name,
-            "UPDATE task_run SET state = 'leased', fence = fence + 1, attempt = attempt + 1, owner = $2, session_id = $3, \
-             secret = $4, lease_until = $5, runs_until = NULL, claimed_at = $6, since = $6 WHERE task_id = ",
-            $task,
-            " RETURNING task_id, workflow_id, fence, attempt"
-        )
-    };
-}
-
 /// What a claim found.
 pub(super) enum Found {
     /// Tasks.
@@ -75,19 +60,13 @@ pub(super) enum Found {
     Repeat(Repeat),
 }
 
-/// What a claim that found nothing left for transitions of their own.
+/// What a claim that found nothing left for a transaction of its own, in which it holds no task.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Left {
     /// Leases have run out, and nobody has put their tasks back yet.
     pub lapsed: bool,
     /// The time of tasks has come whose workflow somebody else had.
     pub due: bool,
-}
-
-impl From<Repeat> for Found {
-    fn from(repeat: Repeat) -> Self {
-        Self::Repeat(repeat)
-    }
 }
 
 impl Found {
@@ -101,205 +80,201 @@ impl Found {
     }
 }
 
-/// A task that was leased.
-struct Leased<'a> {
+impl From<Repeat> for Found {
+    fn from(repeat: Repeat) -> Self {
+        Self::Repeat(repeat)
+    }
+}
+
+/// Puts back the tasks whose leases have run out and makes those ready whose time has come, waiting for their workflows, and claims then.
+pub(super) async fn claim_what_is_left(session: &Transaction<'_>, asked: &Claim) -> Result<Found, Error> {
+    expire::expire(session, asked.now).await?;
+    due::promote(session, asked.now).await?;
+    let found = claim(session, std::slice::from_ref(asked)).await?;
+    Ok(found.into_iter().next().unwrap_or(Found::Nothing(Left::default())))
+}
+
+/// Leases for each claim the first tasks that its agent can do. A claim that finds nothing is not remembered under its key.
+pub(super) async fn claim(session: &Transaction<'_>, asked: &[Claim]) -> Result<Vec<Found>, Error> {
+    let mut answers = Answers::find(session, asked.iter().map(|claim| (claim.key.as_ref(), claim.now))).await?;
+    let mut found: BTreeMap<usize, Found> = BTreeMap::new();
+    let mut left: Vec<(usize, &Claim)> = asked.iter().enumerate().collect();
+    while !left.is_empty() {
+        // Of those with the same key one after the other.
+        let mut keys = BTreeSet::new();
+        let (these, later) =
+            left.into_iter().partition(|(_, claim)| claim.key.as_ref().is_none_or(|key| keys.insert(&key.key)));
+        left = later;
+        let mut first = Vec::new();
+        for (place, claim) in these {
+            match answers.first::<Claimed, Found>(claim.key.as_ref())? {
+                Some(answer) => drop(found.insert(place, answer.map_or_else(|repeat| repeat, Found::Tasks))),
+                None => first.push((place, claim)),
+            }
+        }
+        let claims: Vec<&Claim> = first.iter().map(|(_, claim)| *claim).collect();
+        for ((place, claim), claimed) in first.into_iter().zip(lease(session, &claims).await?) {
+            if let Found::Tasks(claimed) = &claimed {
+                answers.keep(session, claim.key.as_ref(), claim.now, claimed);
+            }
+            found.insert(place, claimed);
+        }
+    }
+    Ok(found.into_values().collect())
+}
+
+/// What a claim takes from: tasks of these queues, which need one of these combinations of capabilities.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Source<'a> {
+    queues: Option<&'a [String]>,
+    sets: Vec<i64>,
+}
+
+async fn lease(session: &Transaction<'_>, claims: &[&Claim]) -> Result<Vec<Found>, Error> {
+    let Some(now) = claims.iter().map(|claim| claim.now).max() else { return Ok(Vec::new()) };
+    let callers: Vec<Caller<'_>> = claims
+        .iter()
+        .map(|claim| Caller {
+            agent_id: &claim.agent_id,
+            session_id: &claim.session_id,
+            token: &claim.agent_token,
+            now: claim.now,
+        })
+        .collect();
+    let (able, promoted) = try_join(agents::present(session, &callers), due::promote_free(session, now)).await?;
+    let has_sets = able.values().any(|able| !able.is_empty());
+    let sets = if has_sets { waiting::sets(session).await? } else { waiting::Sets::new() };
+    let mut sources: BTreeMap<Source<'_>, Vec<usize>> = BTreeMap::new();
+    for (place, claim) in claims.iter().enumerate() {
+        let able = able.get(&claim.agent_id).map_or(&[][..], Vec::as_slice);
+        let fits = sets.iter().filter(|(_, needed)| needed.iter().all(|one| able.contains(one)));
+        // 0 is the combination of none.
+        let sets = std::iter::once(0).chain(fits.map(|(id, _)| *id)).collect();
+        sources.entry(Source { queues: claim.queues.as_deref(), sets }).or_default().push(place);
+    }
+    let mut claimed: Vec<Vec<ClaimedTask>> = claims.iter().map(|_| Vec::new()).collect();
+    for (source, places) in sources {
+        let takers: Vec<(usize, &Claim)> =
+            places.into_iter().filter_map(|place| Some((place, *claims.get(place)?))).collect();
+        lease_from(session, &source, &takers, &mut claimed).await?;
+    }
+    let finds_nothing = claimed.iter().any(Vec::is_empty);
+    let lapsed = finds_nothing && expire::is_due(session, now).await?;
+    let left = Left { lapsed, due: promoted.passed_over };
+    let found = |tasks: Vec<ClaimedTask>| match tasks.is_empty() {
+        true => Found::Nothing(left),
+        false => Found::Tasks(Claimed { tasks }),
+    };
+    Ok(claimed.into_iter().map(found).collect())
+}
+
+/// A queue row that is locked and can be claimed.
+struct Ready {
+    sort_key: i64,
     task_id: String,
     workflow_id: Option<String>,
     fence: i64,
     attempt: i64,
-    secret: &'a str,
 }
 
-/// Leases the first tasks that the agent can do. A claim that finds nothing is not remembered under its key.
-pub(super) async fn claim(session: &dyn Session, asked: &Claim) -> Result<Found, Error> {
-    let found = once(session, asked.key.as_ref(), asked.now, async {
-        let (tasks, due) = lease(session, asked).await?;
-        if tasks.is_empty() {
-            return Ok(Err(Found::Nothing(Left { lapsed: expire::is_due(session, asked.now).await?, due })));
+/// Leases the first tasks of a source, to one claim after the other.
+async fn lease_from(
+    session: &Transaction<'_>,
+    source: &Source<'_>,
+    takers: &[(usize, &Claim)],
+    claimed: &mut [Vec<ClaimedTask>],
+) -> Result<(), Error> {
+    let wanted = takers.iter().map(|(_, claim)| claim.secrets.len()).sum();
+    let ready = ready(session, source, wanted).await?;
+    if ready.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<String> = ready.iter().map(|ready| ready.task_id.clone()).collect();
+    let (mut carried, mut results) = try_join(carried(session, &ids), dependency_results(session, &ids)).await?;
+    let places = takers.iter().flat_map(|(place, claim)| claim.secrets.iter().map(|secret| (*place, *claim, secret)));
+    let mut leases = Vec::with_capacity(ready.len());
+    let mut begun: BTreeMap<String, By<'_>> = BTreeMap::new();
+    for (ready, (place, claim, secret)) in ready.into_iter().zip(places) {
+        let Some(carried) = carried.remove(&ready.task_id) else { continue };
+        let results = results.remove(&ready.task_id).unwrap_or_default();
+        let runs_until = carried.runtime_ms_max.map(|most| claim.now.plus_ms(most));
+        let task = carried.task(claim, ready, secret, results);
+        tell(session, claim, &task);
+        if let Some(workflow_id) = &task.workflow_id {
+            begun.entry(workflow_id.clone()).or_insert(By { now: claim.now, actor: Some(&claim.agent_id) });
+            session.touch(Topic::Workflow(workflow_id.clone()));
         }
-        Ok(Ok(Claimed { tasks }))
-    });
-    Ok(found.await?.map_or_else(|found| found, Found::Tasks))
-}
-
-/// Claims from one order of tasks take each by one statement, and can go side by side.
-pub(super) fn beside(asked: &Claim) -> Option<Beside> {
-    let has_one_order = asked.queues.as_ref().is_none_or(|queues| queues.len() == 1);
-    has_one_order.then(|| Beside::of(Kind::Claim, [asked.key.as_ref().map(|key| key.key.as_str())]))
-}
-
-/// Tasks; or none, and whether there are some whose time has come that could not be made ready.
-async fn lease(session: &dyn Session, asked: &Claim) -> Result<(Vec<ClaimedTask>, bool), Error> {
-    let able = agents::present(session, &asked.agent_id, &asked.session_id, &asked.agent_token, asked.now);
-    let promoted = async {
-        match session.for_all("task_runs_due") {
-            Some(_) => due::promote_free(session, asked.now).await.map(Some),
-            None => Ok(None),
-        }
-    };
-    let (able, mut promoted) = try_join(able, promoted).await?;
-    let sets = fitting_sets(session, &able).await?;
-    let mut leased = first_of_those(session, asked, &sets).await?;
-    // Whoever made due tasks ready for all may have come a moment earlier.
-    if leased.is_empty() && promoted.is_none() {
-        let late = due::promote_free(session, asked.now).await?;
-        if late.count > 0 {
-            leased = first_of_those(session, asked, &sets).await?;
-        }
-        promoted = Some(late);
-    }
-    if leased.is_empty() {
-        return Ok((Vec::new(), promoted.is_some_and(|promoted| promoted.passed_over)));
-    }
-    let ids: Vec<String> = leased.iter().map(|leased| leased.task_id.clone()).collect();
-    let claimed_of: BTreeSet<String> = leased.iter().filter_map(|leased| leased.workflow_id.clone()).collect();
-    let by = By { now: asked.now, actor: Some(&asked.agent_id) };
-    let (mut carried, mut results, begun) = try_join3(
-        carried(session, &ids),
-        dependency_results(session, &ids),
-        flow::begin(session, claimed_of.iter().cloned().collect(), by),
-    )
-    .await?;
-    let mut tasks = Vec::with_capacity(leased.len());
-    for leased in leased {
-        let Some(carried) = carried.remove(&leased.task_id) else { continue };
-        let results = results.remove(&leased.task_id).unwrap_or_default();
-        tasks.push(carried.task(session, asked, leased, results).await?);
-    }
-    begun.iter().try_for_each(|begun| begun.tell(session, by))?;
-    claimed_of.into_iter().for_each(|workflow_id| session.touch(Topic::Workflow(workflow_id)));
-    Ok((tasks, false))
-}
-
-/// Combinations of capabilities that an agent with these has; 0 is none.
-async fn fitting_sets(session: &dyn Session, able: &[String]) -> Result<Vec<i64>, Error> {
-    let mut sets = vec![0];
-    if able.is_empty() {
-        return Ok(sets);
-    }
-    let all = waiting::sets(session).await?;
-    sets.extend(all.into_iter().filter(|(_, needed)| needed.iter().all(|one| able.contains(one))).map(|(id, _)| id));
-    Ok(sets)
-}
-
-/// The first tasks of the queues that are asked for.
-async fn first_of_those<'a>(session: &dyn Session, asked: &'a Claim, sets: &[i64]) -> Result<Vec<Leased<'a>>, Error> {
-    match asked.queues.as_deref() {
-        None => first_of(session, asked, None, sets).await,
-        Some([queue]) => first_of(session, asked, Some(queue), sets).await,
-        Some(queues) => first_of_all(session, asked, queues, sets).await,
-    }
-}
-
-/// The first tasks of one order: of a queue, or of all.
-async fn first_of<'a>(
-    session: &dyn Session,
-    asked: &'a Claim,
-    queue: Option<&str>,
-    sets: &[i64],
-) -> Result<Vec<Leased<'a>>, Error> {
-    let Some((first, others)) = asked.secrets.split_first() else { return Ok(Vec::new()) };
-    let mut all: Vec<Leased<'_>> = next(session, asked, queue, sets, first).await?.into_iter().collect();
-    for some in others.chunks(TOGETHER) {
-        if all.is_empty() {
-            break;
-        }
-        let leased = try_join_all(some.iter().map(|secret| next(session, asked, queue, sets, secret))).await?;
-        let is_last = leased.iter().any(Option::is_none);
-        all.extend(leased.into_iter().flatten());
-        if is_last {
-            break;
+        leases.push((claim, task.lease.clone(), task.lease_until, runs_until));
+        if let Some(claimed) = claimed.get_mut(place) {
+            claimed.push(task);
         }
     }
-    Ok(all)
+    let rows: Vec<Vec<Value<'_>>> = leases
+        .iter()
+        .map(|(claim, lease, lease_until, runs_until)| {
+            vec![
+                (&lease.task_id).into(),
+                (&claim.agent_id).into(),
+                (&claim.session_id).into(),
+                (&lease.secret).into(),
+                (*lease_until).into(),
+                (*runs_until).into(),
+                claim.now.into(),
+            ]
+        })
+        .collect();
+    session.write_rows(LEASE, &rows).await?;
+    flow::begin(session, &begun).await
 }
 
-/// The first task of an order that nobody else has, leased by the statement that finds it.
-async fn next<'a>(
-    session: &dyn Session,
-    asked: &Claim,
-    queue: Option<&str>,
-    sets: &[i64],
-    secret: &'a str,
-) -> Result<Option<Leased<'a>>, Error> {
-    let any = lease!(
-        "-- task_claim_any\n",
-        "(SELECT task_id FROM task_run WHERE state = 'ready' AND NOT held AND capability_set = ANY($1) \
-         ORDER BY sort_key, task_id LIMIT 1 FOR UPDATE SKIP LOCKED)"
+const LEASE: Sql = Sql {
+    postgres: "-- task_lease\n\
+               UPDATE task_run SET state = 'leased', fence = fence + 1, attempt = attempt + 1, owner = lease.owner, \
+               session_id = lease.session_id, secret = lease.secret, lease_until = lease.until, runs_until = lease.runs_until, \
+               claimed_at = lease.now, since = lease.now FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], \
+               $6::timestamptz[], $7::timestamptz[]) AS lease (task_id, owner, session_id, secret, until, runs_until, now) \
+               WHERE task_run.task_id = lease.task_id",
+    sqlite: "-- task_lease\n\
+             UPDATE task_run SET state = 'leased', fence = fence + 1, attempt = attempt + 1, owner = $2, session_id = $3, secret = $4, \
+             lease_until = $5, runs_until = $6, claimed_at = $7, since = $7 WHERE task_id = $1",
+};
+
+/// The first tasks of a source that nobody else has, locked.
+async fn ready(session: &Transaction<'_>, source: &Source<'_>, wanted: usize) -> Result<Vec<Ready>, Error> {
+    let any = sql!(
+        "-- task_claim_any\n\
+         SELECT sort_key, task_id, workflow_id, fence, attempt FROM task_run WHERE state = 'ready' AND NOT held AND capability_set ",
+        (any 1), " ORDER BY sort_key, task_id LIMIT $2", (lock "SKIP LOCKED")
     );
-    let of_queue = lease!(
-        "-- task_claim\n",
-        "(SELECT task_id FROM task_run WHERE state = 'ready' AND NOT held AND queue = $7 AND capability_set = ANY($1) \
-         ORDER BY sort_key, task_id LIMIT 1 FOR UPDATE SKIP LOCKED)"
+    let of_queue = sql!(
+        "-- task_claim\n\
+         SELECT sort_key, task_id, workflow_id, fence, attempt FROM task_run WHERE state = 'ready' AND NOT held AND queue = $3 \
+         AND capability_set ", (any 1), " ORDER BY sort_key, task_id LIMIT $2", (lock "SKIP LOCKED")
     );
-    let values = [
-        Value::Integers(sets),
-        (&asked.agent_id).into(),
-        (&asked.session_id).into(),
-        secret.into(),
-        asked.now.plus_ms(asked.lease_ms).into(),
-        asked.now.into(),
-        queue.into(),
-    ];
-    let found = match queue {
-        Some(_) => session.rows(of_queue, &values).await?,
-        None => session.rows(any, &values[..6]).await?,
-    };
-    found.into_iter().next().map(|row| read_leased(row, secret)).transpose()
-}
-
-/// The first tasks of several queues: found in each of them first, and leased then.
-async fn first_of_all<'a>(
-    session: &dyn Session,
-    asked: &'a Claim,
-    queues: &[String],
-    sets: &[i64],
-) -> Result<Vec<Leased<'a>>, Error> {
-    let most = i64::try_from(asked.secrets.len()).unwrap_or(i64::MAX);
-    let mut found: Vec<(i64, String)> = Vec::new();
-    for queue in queues {
-        let rows = session
-            .rows(
-                "-- tasks_to_claim\n\
-                 SELECT sort_key, task_id FROM task_run WHERE state = 'ready' AND NOT held AND queue = $3 \
-                 AND capability_set = ANY($1) ORDER BY sort_key, task_id LIMIT $2 FOR UPDATE SKIP LOCKED",
-                &[Value::Integers(sets), most.into(), queue.into()],
-            )
-            .await?;
-        for mut row in rows {
-            found.push((row.integer()?, row.text()?));
+    let (sets, most) = (Value::Integers(&source.sets), i64::try_from(wanted).unwrap_or(i64::MAX).into());
+    let mut rows = Vec::new();
+    match source.queues {
+        None => rows = session.query(any, &[sets, most]).await?,
+        Some(queues) => {
+            for queue in queues {
+                rows.extend(session.query(of_queue, &[sets, most, queue.into()]).await?);
+            }
         }
     }
-    found.sort();
-    let leased = found.iter().zip(&asked.secrets).map(|((_, id), secret)| this(session, asked, id, secret));
-    Ok(try_join_all(leased).await?.into_iter().flatten().collect())
-}
-
-async fn this<'a>(
-    session: &dyn Session,
-    asked: &Claim,
-    id: &str,
-    secret: &'a str,
-) -> Result<Option<Leased<'a>>, Error> {
-    let found = session
-        .rows(
-            lease!("-- task_lease\n", "$1 AND state = 'ready'"),
-            &[
-                id.into(),
-                (&asked.agent_id).into(),
-                (&asked.session_id).into(),
-                secret.into(),
-                asked.now.plus_ms(asked.lease_ms).into(),
-                asked.now.into(),
-            ],
-        )
-        .await?;
-    found.into_iter().next().map(|row| read_leased(row, secret)).transpose()
-}
-
-fn read_leased(mut row: Row, secret: &str) -> Result<Leased<'_>, Error> {
-    let (task_id, workflow_id) = (row.text()?, row.text_or_none()?);
-    Ok(Leased { task_id, workflow_id, fence: row.integer()?, attempt: row.integer()?, secret })
+    let read = |mut row: Row| {
+        Ok(Ready {
+            sort_key: row.integer()?,
+            task_id: row.text()?,
+            workflow_id: row.text_or_none()?,
+            fence: row.integer()?,
+            attempt: row.integer()?,
+        })
+    };
+    let mut ready = rows.into_iter().map(read).collect::<Result<Vec<_>, Error>>()?;
+    ready.sort_by(|one, other| (one.sort_key, &one.task_id).cmp(&(other.sort_key, &other.task_id)));
+    ready.dedup_by(|one, other| one.task_id == other.task_id);
+    ready.truncate(wanted);
+    Ok(ready)
 }
 
 /// What a task carries.
@@ -317,12 +292,11 @@ struct Carried {
     answer: Option<Json>,
 }
 
-async fn carried(session: &dyn Session, ids: &[String]) -> Result<HashMap<String, Carried>, Error> {
+async fn carried(session: &Transaction<'_>, ids: &[String]) -> Result<HashMap<String, Carried>, Error> {
     let found = session
-        .rows(
-            "-- tasks_carried\n\
+        .query(sql!("-- tasks_carried\n\
              SELECT id, key, title, description, queue, max_attempts, max_runtime_ms, priority, input, checkpoint, question, answer \
-             FROM task WHERE id = ANY($1)",
+             FROM task WHERE id ", (any 1)),
             &[Value::Texts(ids)],
         )
         .await?;
@@ -348,23 +322,19 @@ async fn carried(session: &dyn Session, ids: &[String]) -> Result<HashMap<String
 
 impl Carried {
     /// With its lease, which ends with the attempt at the latest.
-    async fn task(
+    fn task(
         self,
-        session: &dyn Session,
-        asked: &Claim,
-        leased: Leased<'_>,
+        claim: &Claim,
+        ready: Ready,
+        secret: &str,
         dependency_results: BTreeMap<String, Json>,
-    ) -> Result<ClaimedTask, Error> {
-        let mut lease_until = asked.now.plus_ms(asked.lease_ms);
-        if let Some(runs_until) = self.runtime_ms_max.map(|most| asked.now.plus_ms(most)) {
-            lease_until = runs_until.min(lease_until);
-            bound(session, &leased.task_id, lease_until, runs_until).await?;
-        }
-        tell(session, asked, &leased, lease_until)?;
-        Ok(ClaimedTask {
-            lease: Lease { task_id: leased.task_id.clone(), fence: leased.fence, secret: leased.secret.to_owned() },
-            lease_until,
-            attempt: leased.attempt,
+    ) -> ClaimedTask {
+        let lease_until = claim.now.plus_ms(claim.lease_ms);
+        let runs_until = self.runtime_ms_max.map(|most| claim.now.plus_ms(most));
+        ClaimedTask {
+            lease: Lease { task_id: ready.task_id.clone(), fence: ready.fence + 1, secret: secret.to_owned() },
+            lease_until: runs_until.map_or(lease_until, |runs_until| runs_until.min(lease_until)),
+            attempt: ready.attempt + 1,
             attempts_max: self.attempts_max,
             input: self.input,
             checkpoint: self.checkpoint,
@@ -372,46 +342,41 @@ impl Carried {
             answer: self.answer,
             priority: self.priority,
             dependency_results,
-            task_id: leased.task_id,
-            workflow_id: leased.workflow_id,
+            task_id: ready.task_id,
+            workflow_id: ready.workflow_id,
             key: self.key,
             title: self.title,
             description: self.description,
             queue: self.queue,
-        })
+        }
     }
 }
 
-async fn bound(session: &dyn Session, task_id: &str, lease_until: Instant, runs_until: Instant) -> Result<(), Error> {
-    let sql = "-- task_bound\nUPDATE task_run SET lease_until = $2, runs_until = $3 WHERE task_id = $1";
-    session.change(sql, &[task_id.into(), lease_until.into(), runs_until.into()]).await.map(drop)
-}
-
-fn tell(session: &dyn Session, asked: &Claim, leased: &Leased<'_>, lease_until: Instant) -> Result<(), Error> {
-    let data = json!({"attempt": leased.attempt, "fence": leased.fence, "lease_until": lease_until.rfc3339()});
+fn tell(session: &Transaction<'_>, claim: &Claim, task: &ClaimedTask) {
+    let data = json!({"attempt": task.attempt, "fence": task.lease.fence, "lease_until": task.lease_until.rfc3339()});
     let event = events::Event {
-        at: asked.now,
+        at: claim.now,
         entity: "task",
-        entity_id: &leased.task_id,
-        workflow_id: leased.workflow_id.as_deref(),
+        entity_id: &task.task_id,
+        workflow_id: task.workflow_id.as_deref(),
         kind: "task_claimed",
-        actor: Some(&asked.agent_id),
+        actor: Some(&claim.agent_id),
         data: Some(&data.to_string()),
     };
-    events::write(session, &event)
+    events::write(session, &event);
 }
 
 /// What came of the tasks that these waited for, by key or id. No join, which PostgreSQL would begin at either end.
 async fn dependency_results(
-    session: &dyn Session,
+    session: &Transaction<'_>,
     ids: &[String],
 ) -> Result<HashMap<String, BTreeMap<String, Json>>, Error> {
     let found = session
-        .rows(
-            "-- task_dependency_results\n\
+        .query(
+            sql!("-- task_dependency_results\n\
              SELECT d.task_id, d.depends_on, (SELECT key FROM task WHERE id = d.depends_on), \
              (SELECT result FROM task WHERE id = d.depends_on AND ended = 'completed') \
-             FROM task_dependency d WHERE d.task_id = ANY($1)",
+             FROM task_dependency d WHERE d.task_id ", (any 1)),
             &[Value::Texts(ids)],
         )
         .await?;

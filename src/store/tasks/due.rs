@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::super::{Session, Value};
-use crate::{changes::Topic, clock::Instant, error::Error};
+use super::super::{Transaction, Value};
+use crate::{changes::Topic, clock::Instant, error::Error, store::Sql, store::sql::sql};
 
 /// Tasks in one go at the most.
 const MOST: i64 = 500;
@@ -18,28 +18,29 @@ pub(in crate::store) struct Promoted {
 }
 
 /// Makes scheduled tasks and those that wait for another attempt ready, except those whose workflow somebody else has now.
-pub(super) async fn promote_free(session: &dyn Session, now: Instant) -> Result<Promoted, Error> {
+pub(super) async fn promote_free(session: &Transaction<'_>, now: Instant) -> Result<Promoted, Error> {
     promote_with(
         session,
         now,
-        "-- workflows_due_free\n\
-         SELECT id FROM workflow WHERE id = ANY($1) ORDER BY id FOR UPDATE SKIP LOCKED",
+        sql!("-- workflows_due_free\nSELECT id FROM workflow WHERE id ", (any 1), " ORDER BY id", (lock "SKIP LOCKED")),
     )
     .await
 }
 
 /// The same for all of them: waits for their workflows. How many.
-pub(super) async fn promote(session: &dyn Session, now: Instant) -> Result<u64, Error> {
-    let sql = "-- workflows_due\nSELECT id FROM workflow WHERE id = ANY($1) ORDER BY id FOR UPDATE";
+pub(super) async fn promote(session: &Transaction<'_>, now: Instant) -> Result<u64, Error> {
+    let sql = sql!("-- workflows_due\nSELECT id FROM workflow WHERE id ", (any 1), " ORDER BY id", (lock));
     promote_with(session, now, sql).await.map(|promoted| promoted.count)
 }
 
-async fn promote_with(session: &dyn Session, now: Instant, lock: &'static str) -> Result<Promoted, Error> {
+async fn promote_with(session: &Transaction<'_>, now: Instant, lock: Sql) -> Result<Promoted, Error> {
     let found = session
-        .rows(
-            "-- task_runs_due\n\
+        .query(
+            Sql::both(
+                "-- task_runs_due\n\
              SELECT task_id, workflow_id FROM task_run WHERE state IN ('scheduled', 'retry_wait') AND run_at <= $1 \
              ORDER BY run_at LIMIT $2",
+            ),
             &[now.into(), MOST.into()],
         )
         .await?;
@@ -56,20 +57,20 @@ async fn promote_with(session: &dyn Session, now: Instant, lock: &'static str) -
     Ok(Promoted { count, passed_over })
 }
 
-async fn locked(session: &dyn Session, sql: &'static str, wanted: BTreeSet<String>) -> Result<BTreeSet<String>, Error> {
+async fn locked(session: &Transaction<'_>, sql: Sql, wanted: BTreeSet<String>) -> Result<BTreeSet<String>, Error> {
     let wanted: Vec<String> = wanted.into_iter().collect();
-    let rows = session.rows(sql, &[Value::Texts(&wanted)]).await?;
+    let rows = session.query(sql, &[Value::Texts(&wanted)]).await?;
     rows.into_iter().map(|mut row| row.text()).collect()
 }
 
 /// Makes those of these tasks ready that still wait for their time. How many.
-async fn ready(session: &dyn Session, ids: &[String], now: Instant) -> Result<u64, Error> {
+async fn ready(session: &Transaction<'_>, ids: &[String], now: Instant) -> Result<u64, Error> {
     let changed = session
-        .rows(
-            "-- task_runs_ready\n\
+        .query(
+            sql!("-- task_runs_ready\n\
              UPDATE task_run SET state = 'ready', since = $2 WHERE task_id IN (SELECT task_id FROM task_run \
-             WHERE task_id = ANY($1) AND state IN ('scheduled', 'retry_wait') AND run_at <= $2 \
-             ORDER BY task_id FOR UPDATE SKIP LOCKED) RETURNING queue, workflow_id",
+             WHERE task_id ", (any 1), " AND state IN ('scheduled', 'retry_wait') AND run_at <= $2 \
+             ORDER BY task_id", (lock "SKIP LOCKED"), ") RETURNING queue, workflow_id"),
             &[Value::Texts(ids), now.into()],
         )
         .await?;
@@ -82,31 +83,30 @@ async fn ready(session: &dyn Session, ids: &[String], now: Instant) -> Result<u6
     queues.into_iter().for_each(|queue| session.touch(Topic::Queue(queue)));
     if !workflows.is_empty() {
         let ids: Vec<String> = workflows.into_iter().collect();
-        let sql = "-- workflows_newer\nUPDATE workflow SET version = version + 1, changed_at = $2 WHERE id = ANY($1)";
-        session.change(sql, &[Value::Texts(&ids), now.into()]).await?;
+        let sql =
+            sql!("-- workflows_newer\nUPDATE workflow SET version = version + 1, changed_at = $2 WHERE id ", (any 1));
+        session.execute(sql, &[Value::Texts(&ids), now.into()]).await?;
         ids.into_iter().for_each(|id| session.touch(Topic::Workflow(id)));
     }
     Ok(count)
 }
 
 /// When the next one of these queues (none: any) is due.
-pub(super) async fn next(session: &dyn Session, queues: Option<&[String]>) -> Result<Option<Instant>, Error> {
+pub(super) async fn next(session: &Transaction<'_>, queues: Option<&[String]>) -> Result<Option<Instant>, Error> {
     let found = match queues {
         None => {
             session
-                .rows(
-                    "-- task_run_next_due\n\
-                     SELECT run_at FROM task_run WHERE state IN ('scheduled', 'retry_wait') AND NOT held ORDER BY run_at LIMIT 1",
+                .query(Sql::both("-- task_run_next_due\n\
+                     SELECT run_at FROM task_run WHERE state IN ('scheduled', 'retry_wait') AND NOT held ORDER BY run_at LIMIT 1"),
                     &[],
                 )
                 .await?
         }
         Some(queues) => {
             session
-                .rows(
-                    "-- task_run_next_due_of\n\
-                     SELECT run_at FROM task_run WHERE state IN ('scheduled', 'retry_wait') AND NOT held AND queue = ANY($1) \
-                     ORDER BY run_at LIMIT 1",
+                .query(sql!("-- task_run_next_due_of\n\
+                     SELECT run_at FROM task_run WHERE state IN ('scheduled', 'retry_wait') AND NOT held AND queue ", (any 1), " \
+                     ORDER BY run_at LIMIT 1"),
                     &[Value::Texts(queues)],
                 )
                 .await?

@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use futures_util::future::try_join_all;
+use futures_util::future::try_join3;
 use serde_json::json;
 
 use super::{
     super::{
-        Session, Value, events,
+        Transaction, Value, events,
         idempotency::once,
         workflows::flow::{self, By, Delta},
     },
@@ -18,11 +18,13 @@ use crate::{
     clock::Instant,
     domain::{
         idempotency::{Key, Repeat},
-        json,
+        json::{self, Json},
         tasks::{NewTask, State},
         workflows::{self, view::EnqueuedTask},
     },
     error::{Code, Error},
+    store::Sql,
+    store::sql::sql,
 };
 
 /// Tasks to add.
@@ -79,12 +81,9 @@ impl From<Repeat> for EnqueueRefused {
     }
 }
 
-/// Statements that are under way at once.
-const TOGETHER: usize = 64;
-
 /// Adds tasks to a workflow that goes on, or to none.
 pub(super) async fn enqueue(
-    session: &dyn Session,
+    session: &Transaction<'_>,
     asked: &Enqueue,
 ) -> Result<Result<Vec<EnqueuedTask>, EnqueueRefused>, Error> {
     once(session, asked.key.as_ref(), asked.now, async {
@@ -143,7 +142,7 @@ impl Existing {
 
 /// Finds what new tasks wait for, and refuses keys that are taken.
 async fn existing(
-    session: &dyn Session,
+    session: &Transaction<'_>,
     workflow_id: &str,
     tasks: &[NewTask],
 ) -> Result<Result<Existing, EnqueueRefused>, Error> {
@@ -153,7 +152,10 @@ async fn existing(
         return Ok(Ok(Existing::default()));
     }
     let found = session
-        .rows("-- task_keys\nSELECT id, key, ended FROM task WHERE workflow_id = $1 ORDER BY id", &[workflow_id.into()])
+        .query(
+            Sql::both("-- task_keys\nSELECT id, key, ended FROM task WHERE workflow_id = $1 ORDER BY id"),
+            &[workflow_id.into()],
+        )
         .await?;
     let mut known = HashMap::new();
     let mut known_keys = Vec::new();
@@ -182,63 +184,113 @@ async fn existing(
     Ok(Ok(existing))
 }
 
-/// Writes tasks with their queue rows and dependencies. The workflow's counts are the caller's to change.
+/// Writes tasks with their queue rows and dependencies, and lets follow what waits for those that were cancelled as they came. The workflow's
+/// counts are the caller's to change.
 pub(in crate::store) async fn insert(
-    session: &dyn Session,
+    session: &Transaction<'_>,
     into: Option<Into<'_>>,
     tasks: &[NewTask],
     existing: &Existing,
     by: By<'_>,
 ) -> Result<Vec<EnqueuedTask>, Error> {
-    let sets = capability_sets(session, tasks).await?;
-    let mut enqueued = Vec::with_capacity(tasks.len());
-    let mut rows = Vec::with_capacity(tasks.len());
-    let (mut links, mut settled) = (Vec::new(), Vec::new());
-    for task in tasks {
-        let mut open = 0_i64;
-        for place in &task.waits_for.here {
-            let other = tasks.get(*place).ok_or_else(|| Error::new(Code::Internal, "a task waits for none"))?;
-            open += 1;
-            links.push((other.id.as_str(), task.id.as_str()));
-        }
-        let (mut state, mut question) = (None, None);
-        for name in &task.waits_for.existing {
-            let Some((id, ended)) = existing.0.get(name) else { continue };
-            match ended {
-                None => {
-                    open += 1;
-                    links.push((id.as_str(), task.id.as_str()));
-                }
-                Some(State::Completed) => settled.push((id.as_str(), task.id.as_str())),
-                Some(ended) => match task.on_dependency_failure.after(*ended, 0) {
-                    Some(State::Cancelled) => state = Some(State::Cancelled),
-                    Some(State::Parked) => {
-                        state = state.or(Some(State::Parked));
-                        question = Some(json!({"dependency": id, "state": ended.as_str()}).to_string());
-                    }
-                    _ => {}
-                },
-            }
-        }
-        let state = state.unwrap_or_else(|| first_state(task, open, by.now));
-        enqueued.push(EnqueuedTask { key: task.key.clone(), task_id: task.id.clone(), state });
-        rows.push(Row { task, state, open, question, set: sets.get(&task.capabilities).copied().unwrap_or_default() });
-    }
-    for some in rows.chunks(TOGETHER) {
-        try_join_all(some.iter().map(|row| write(session, into, row, by))).await?;
-    }
-    for some in links.chunks(TOGETHER) {
-        try_join_all(some.iter().map(|(depends_on, task_id)| link(session, depends_on, task_id, false))).await?;
-    }
-    for some in settled.chunks(TOGETHER) {
-        try_join_all(some.iter().map(|(depends_on, task_id)| link(session, depends_on, task_id, true))).await?;
-    }
+    let mut new = NewTasks::default();
+    let mut enqueued = new.add(session, into, tasks, existing, by)?;
+    new.write(session).await?;
     follow(session, &mut enqueued, by).await?;
     Ok(enqueued)
 }
 
+/// New tasks on their way to their tables, of several workflows or of none.
+#[derive(Default)]
+pub(in crate::store) struct NewTasks<'a> {
+    rows: Vec<Row<'a>>,
+    links: Vec<Link>,
+}
+
+/// That a task waits for another. `settled`: that one is done already, and only its result is of interest.
+struct Link {
+    depends_on: String,
+    task_id: String,
+    settled: bool,
+}
+
+impl<'a> NewTasks<'a> {
+    /// Adds tasks, and says so in the history.
+    pub(in crate::store) fn add(
+        &mut self,
+        session: &Transaction<'_>,
+        into: Option<Into<'a>>,
+        tasks: &'a [NewTask],
+        existing: &Existing,
+        by: By<'_>,
+    ) -> Result<Vec<EnqueuedTask>, Error> {
+        let mut enqueued = Vec::with_capacity(tasks.len());
+        for task in tasks {
+            let mut link = |depends_on: &str, settled| {
+                self.links.push(Link { depends_on: depends_on.to_owned(), task_id: task.id.clone(), settled });
+            };
+            let mut open = 0_i64;
+            for place in &task.waits_for.here {
+                let other = tasks.get(*place).ok_or_else(|| Error::new(Code::Internal, "a task waits for none"))?;
+                open += 1;
+                link(&other.id, false);
+            }
+            let (mut state, mut question) = (None, None);
+            for name in &task.waits_for.existing {
+                let Some((id, ended)) = existing.0.get(name) else { continue };
+                match ended {
+                    None => {
+                        open += 1;
+                        link(id, false);
+                    }
+                    Some(State::Completed) => link(id, true),
+                    Some(ended) => match task.on_dependency_failure.after(*ended, 0) {
+                        Some(State::Cancelled) => state = Some(State::Cancelled),
+                        Some(State::Parked) => {
+                            state = state.or(Some(State::Parked));
+                            question = Some(json!({"dependency": id, "state": ended.as_str()}).to_string());
+                        }
+                        _ => {}
+                    },
+                }
+            }
+            let state = state.unwrap_or_else(|| first_state(task, open, by.now));
+            let row =
+                Row { task, into, state, open, question, capabilities: json::of(&task.capabilities), now: by.now };
+            row.tell(session, by);
+            enqueued.push(EnqueuedTask { key: task.key.clone(), task_id: task.id.clone(), state });
+            self.rows.push(row);
+        }
+        Ok(enqueued)
+    }
+
+    /// Writes them.
+    pub(in crate::store) async fn write(self, session: &Transaction<'_>) -> Result<(), Error> {
+        if self.rows.is_empty() {
+            return Ok(());
+        }
+        let sets = capability_sets(session, &self.rows).await?;
+        let tasks: Vec<Vec<Value<'_>>> = self.rows.iter().map(Row::task_values).collect();
+        let open = self.rows.iter().filter(|row| row.state != State::Cancelled);
+        let runs: Vec<Vec<Value<'_>>> =
+            open.map(|row| row.run_values(sets.get(row.capabilities.get()).copied().unwrap_or_default())).collect();
+        let links: Vec<Vec<Value<'_>>> = self
+            .links
+            .iter()
+            .map(|link| vec![(&link.depends_on).into(), (&link.task_id).into(), link.settled.into()])
+            .collect();
+        try_join3(
+            session.write_rows(ADD, &tasks),
+            session.write_rows(ADD_RUN, &runs),
+            session.write_rows(ADD_DEPENDENCY, &links),
+        )
+        .await
+        .map(drop)
+    }
+}
+
 /// Those that wait for one that was cancelled as it came follow it.
-async fn follow(session: &dyn Session, enqueued: &mut [EnqueuedTask], by: By<'_>) -> Result<(), Error> {
+async fn follow(session: &Transaction<'_>, enqueued: &mut [EnqueuedTask], by: By<'_>) -> Result<(), Error> {
     let cancelled: Vec<String> =
         enqueued.iter().filter(|task| task.state == State::Cancelled).map(|task| task.task_id.clone()).collect();
     if cancelled.is_empty() {
@@ -249,9 +301,8 @@ async fn follow(session: &dyn Session, enqueued: &mut [EnqueuedTask], by: By<'_>
     }
     let ids: Vec<String> = enqueued.iter().map(|task| task.task_id.clone()).collect();
     let found = session
-        .rows(
-            "-- task_states\n\
-             SELECT t.id, COALESCE(r.state, t.ended) FROM task t LEFT JOIN task_run r ON r.task_id = t.id WHERE t.id = ANY($1)",
+        .query(sql!("-- task_states\n\
+             SELECT t.id, COALESCE(r.state, t.ended) FROM task t LEFT JOIN task_run r ON r.task_id = t.id WHERE t.id ", (any 1)),
             &[Value::Texts(&ids)],
         )
         .await?;
@@ -272,116 +323,151 @@ fn first_state(task: &NewTask, open: i64, now: Instant) -> State {
     }
 }
 
+/// A new task.
 struct Row<'a> {
     task: &'a NewTask,
+    into: Option<Into<'a>>,
     state: State,
+    /// What it waits for.
     open: i64,
     /// What a parked one waits for.
     question: Option<String>,
-    set: i64,
+    capabilities: Json,
+    now: Instant,
 }
 
-async fn write(session: &dyn Session, into: Option<Into<'_>>, row: &Row<'_>, by: By<'_>) -> Result<(), Error> {
-    let Row { task, state, open, question, set } = row;
-    let (workflow_id, capabilities) = (into.map(|into| into.workflow_id), json::of(&task.capabilities));
-    let (cancelled, now) = (*state == State::Cancelled, by.now);
-    session
-        .change(
-            "-- task_add\n\
+impl Row<'_> {
+    fn tell(&self, session: &Transaction<'_>, by: By<'_>) {
+        let Self { task, into, state, .. } = self;
+        if matches!(state, State::Ready | State::Scheduled) {
+            session.touch(Topic::Queue(task.queue.clone()));
+        }
+        let data =
+            json!({"state": state.as_str(), "key": task.key, "queue": task.queue, "priority": task.priority.level()});
+        let event = events::Event {
+            at: by.now,
+            entity: "task",
+            entity_id: &task.id,
+            workflow_id: into.map(|into| into.workflow_id),
+            kind: "task_enqueued",
+            actor: by.actor,
+            data: Some(&data.to_string()),
+        };
+        events::write(session, &event);
+    }
+
+    fn task_values(&self) -> Vec<Value<'_>> {
+        let Self { task, into, state, question, capabilities, now, .. } = self;
+        let cancelled = *state == State::Cancelled;
+        vec![
+            (&task.id).into(),
+            into.map(|into| into.workflow_id).into(),
+            task.key.as_ref().into(),
+            task.title.as_ref().into(),
+            task.description.as_ref().into(),
+            task.input.as_ref().map(|input| input.get()).into(),
+            capabilities.get().into(),
+            task.attempts_max.into(),
+            task.runtime_ms_max.into(),
+            task.on_dependency_failure.as_str().into(),
+            (&task.queue).into(),
+            task.priority.level().into(),
+            (*now).into(),
+            cancelled.then_some(state.as_str()).into(),
+            cancelled.then_some(*now).into(),
+            question.as_ref().filter(|_| *state == State::Parked).into(),
+        ]
+    }
+
+    /// `set` is the row of its capabilities; none is 0.
+    fn run_values(&self, set: i64) -> Vec<Value<'_>> {
+        let Self { task, into, state, open, now, .. } = self;
+        let run_at = task.run_at.unwrap_or(*now).max(*now);
+        vec![
+            (&task.id).into(),
+            into.map(|into| into.workflow_id).into(),
+            (&task.queue).into(),
+            state.as_str().into(),
+            task.priority.level().into(),
+            task.priority.sort_key(run_at).into(),
+            run_at.into(),
+            into.is_some_and(|into| into.held).into(),
+            set.into(),
+            (*open).into(),
+            (*now).into(),
+        ]
+    }
+}
+
+const ADD: Sql = Sql {
+    postgres: "-- task_add\n\
+               INSERT INTO task (id, workflow_id, key, title, description, input, errors, capabilities, max_attempts, max_runtime_ms, \
+               on_dependency_failure, queue, priority, cost_micros, redrive_count, created_at, fence, attempt, ended, completed_at, question) \
+               SELECT id, workflow_id, key, title, description, input, '[]', capabilities, attempts, runtime, policy, queue, priority, 0, 0, \
+               now, 0, 0, ended, completed_at, question FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], \
+               $7::text[], $8::bigint[], $9::bigint[], $10::text[], $11::text[], $12::bigint[], $13::timestamptz[], $14::text[], \
+               $15::timestamptz[], $16::text[]) AS new (id, workflow_id, key, title, description, input, capabilities, attempts, runtime, \
+               policy, queue, priority, now, ended, completed_at, question)",
+    sqlite: "-- task_add\n\
              INSERT INTO task (id, workflow_id, key, title, description, input, errors, capabilities, max_attempts, max_runtime_ms, \
              on_dependency_failure, queue, priority, cost_micros, redrive_count, created_at, fence, attempt, ended, completed_at, question) \
              VALUES ($1, $2, $3, $4, $5, $6, '[]', $7, $8, $9, $10, $11, $12, 0, 0, $13, 0, 0, $14, $15, $16)",
-            &[
-                (&task.id).into(),
-                workflow_id.into(),
-                task.key.as_ref().into(),
-                task.title.as_ref().into(),
-                task.description.as_ref().into(),
-                task.input.as_ref().map(|input| input.get()).into(),
-                capabilities.get().into(),
-                task.attempts_max.into(),
-                task.runtime_ms_max.into(),
-                task.on_dependency_failure.as_str().into(),
-                (&task.queue).into(),
-                task.priority.level().into(),
-                now.into(),
-                cancelled.then_some(state.as_str()).into(),
-                cancelled.then_some(now).into(),
-                question.as_ref().filter(|_| *state == State::Parked).into(),
-            ],
-        )
-        .await?;
-    if !cancelled {
-        let run_at = task.run_at.unwrap_or(now).max(now);
-        session
-            .change(
-                "-- task_run_add\n\
-                 INSERT INTO task_run (task_id, workflow_id, queue, state, priority, sort_key, run_at, held, capability_set, fence, \
-                 attempt, infra_failures, open_dependencies, signals_seen, since) \
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0, 0, 0, $10, 0, $11)",
-                &[
-                    (&task.id).into(),
-                    workflow_id.into(),
-                    (&task.queue).into(),
-                    state.as_str().into(),
-                    task.priority.level().into(),
-                    task.priority.sort_key(run_at).into(),
-                    run_at.into(),
-                    into.is_some_and(|into| into.held).into(),
-                    (*set).into(),
-                    (*open).into(),
-                    now.into(),
-                ],
-            )
-            .await?;
-    }
-    if matches!(state, State::Ready | State::Scheduled) {
-        session.touch(Topic::Queue(task.queue.clone()));
-    }
-    let data =
-        json!({"state": state.as_str(), "key": task.key, "queue": task.queue, "priority": task.priority.level()});
-    let event = events::Event {
-        at: now,
-        entity: "task",
-        entity_id: &task.id,
-        workflow_id,
-        kind: "task_enqueued",
-        actor: by.actor,
-        data: Some(&data.to_string()),
-    };
-    events::write(session, &event)
-}
+};
 
-/// `settled`: the one waited for is done already, and only its result is of interest.
-async fn link(session: &dyn Session, depends_on: &str, task_id: &str, settled: bool) -> Result<(), Error> {
-    session
-        .change(
-            "-- task_dependency_add\n\
+const ADD_RUN: Sql = Sql {
+    postgres: "-- task_run_add\n\
+               INSERT INTO task_run (task_id, workflow_id, queue, state, priority, sort_key, run_at, held, capability_set, fence, \
+               attempt, infra_failures, open_dependencies, signals_seen, since) \
+               SELECT task_id, workflow_id, queue, state, priority, sort_key, run_at, held, capability_set, 0, 0, 0, open, 0, since \
+               FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::timestamptz[], $8::bool[], \
+               $9::bigint[], $10::bigint[], $11::timestamptz[]) AS new (task_id, workflow_id, queue, state, priority, sort_key, run_at, \
+               held, capability_set, open, since)",
+    sqlite: "-- task_run_add\n\
+             INSERT INTO task_run (task_id, workflow_id, queue, state, priority, sort_key, run_at, held, capability_set, fence, \
+             attempt, infra_failures, open_dependencies, signals_seen, since) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0, 0, 0, $10, 0, $11)",
+};
+
+const ADD_DEPENDENCY: Sql = Sql {
+    postgres: "-- task_dependency_add\n\
+               INSERT INTO task_dependency (depends_on, task_id, settled) SELECT * FROM unnest($1::text[], $2::text[], $3::bool[]) \
+               ON CONFLICT DO NOTHING",
+    sqlite: "-- task_dependency_add\n\
              INSERT INTO task_dependency (depends_on, task_id, settled) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
-            &[depends_on.into(), task_id.into(), settled.into()],
-        )
-        .await
-        .map(drop)
-}
+};
 
-/// The rows of the combinations of capabilities that tasks ask for; none is 0.
-async fn capability_sets(session: &dyn Session, tasks: &[NewTask]) -> Result<BTreeMap<Vec<String>, i64>, Error> {
-    let asked: BTreeSet<&Vec<String>> =
-        tasks.iter().map(|task| &task.capabilities).filter(|asked| !asked.is_empty()).collect();
+/// The rows of the combinations of capabilities that tasks ask for, by their JSON; none has no row.
+async fn capability_sets(session: &Transaction<'_>, tasks: &[Row<'_>]) -> Result<BTreeMap<String, i64>, Error> {
+    let asked = tasks.iter().filter(|row| !row.task.capabilities.is_empty());
+    let asked: Vec<String> =
+        asked.map(|row| row.capabilities.get().to_owned()).collect::<BTreeSet<_>>().into_iter().collect();
     let mut sets = BTreeMap::new();
-    for capabilities in asked {
-        let text = json::of(capabilities);
-        let values = [Value::Text(text.get())];
-        let find = "-- capability_set_find\nSELECT id FROM capability_set WHERE capabilities = $1";
-        let mut found = session.rows(find, &values).await?;
-        if found.is_empty() {
-            let add = "-- capability_set_add\n\
-                       INSERT INTO capability_set (capabilities) VALUES ($1) ON CONFLICT (capabilities) DO NOTHING";
-            session.change(add, &values).await?;
-            found = session.rows(find, &values).await?;
+    if asked.is_empty() {
+        return Ok(sets);
+    }
+    let find =
+        sql!("-- capability_sets_find\nSELECT capabilities, id FROM capability_set WHERE capabilities ", (any 1));
+    let values = [Value::Texts(&asked)];
+    for tries in 0..2 {
+        for mut row in session.query(find, &values).await? {
+            sets.insert(row.text()?, row.integer()?);
         }
-        let missing = || Error::new(Code::Internal, "a set of capabilities cannot be kept");
-        sets.insert(capabilities.clone(), found.into_iter().next().ok_or_else(missing)?.integer()?);
+        let missing: Vec<Vec<Value<'_>>> =
+            asked.iter().filter(|asked| !sets.contains_key(*asked)).map(|asked| vec![asked.into()]).collect();
+        if missing.is_empty() {
+            break;
+        }
+        if tries > 0 {
+            return Err(Error::new(Code::Internal, "a set of capabilities cannot be kept"));
+        }
+        session.write_rows(ADD_CAPABILITY_SET, &missing).await?;
     }
     Ok(sets)
 }
+
+const ADD_CAPABILITY_SET: Sql = Sql {
+    postgres: "-- capability_set_add\n\
+               INSERT INTO capability_set (capabilities) SELECT * FROM unnest($1::text[]) ON CONFLICT (capabilities) DO NOTHING",
+    sqlite: "-- capability_set_add\n\
+             INSERT INTO capability_set (capabilities) VALUES ($1) ON CONFLICT (capabilities) DO NOTHING",
+};

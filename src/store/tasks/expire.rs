@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::{
     super::{
-        Session, events,
+        Transaction, events,
         workflows::flow::{self, By, Delta},
     },
     close, dependents,
@@ -16,24 +16,34 @@ use crate::{
     clock::Instant,
     domain::tasks::{Failure, INFRA_FAILURES_MAX, State},
     error::Error,
+    store::Sql,
+    store::sql::sql,
 };
 
 /// Leases in one go at the most.
 const MOST: i64 = 200;
 
 /// Whether there are such leases.
-pub(super) async fn is_due(session: &dyn Session, now: Instant) -> Result<bool, Error> {
-    let sql = "-- task_run_lapsed\nSELECT 1 FROM task_run WHERE state = 'leased' AND lease_until <= $1 AND lease_until <= clock_timestamp() LIMIT 1";
-    Ok(!session.rows(sql, &[now.into()]).await?.is_empty())
+pub(super) async fn is_due(session: &Transaction<'_>, now: Instant) -> Result<bool, Error> {
+    let sql = sql!(
+        "-- task_run_lapsed\nSELECT 1 FROM task_run WHERE state = 'leased' AND lease_until <= $1 AND lease_until <= ",
+        (now),
+        " LIMIT 1"
+    );
+    Ok(!session.query(sql, &[now.into()]).await?.is_empty())
 }
 
 /// Puts tasks back whose lease has run out: ready under the same fence, so that a late completion still counts until somebody claims them;
 /// dead when it happens too often. How many.
-pub(in crate::store) async fn expire(session: &dyn Session, now: Instant) -> Result<u64, Error> {
+pub(in crate::store) async fn expire(session: &Transaction<'_>, now: Instant) -> Result<u64, Error> {
     let found = session
-        .rows(
-            "-- task_runs_lapsed\n\
-             SELECT task_id FROM task_run WHERE state = 'leased' AND lease_until <= $1 AND lease_until <= clock_timestamp() ORDER BY lease_until, task_id LIMIT $2",
+        .query(
+            sql!(
+                "-- task_runs_lapsed\n\
+             SELECT task_id FROM task_run WHERE state = 'leased' AND lease_until <= $1 AND lease_until <= ",
+                (now),
+                " ORDER BY lease_until, task_id LIMIT $2"
+            ),
             &[now.into(), MOST.into()],
         )
         .await?;
@@ -53,7 +63,7 @@ pub(in crate::store) async fn expire(session: &dyn Session, now: Instant) -> Res
     Ok(count)
 }
 
-async fn one(session: &dyn Session, task_id: &str, task: &Held, by: By<'_>) -> Result<(), Error> {
+async fn one(session: &Transaction<'_>, task_id: &str, task: &Held, by: By<'_>) -> Result<(), Error> {
     let failures = task.infra_failures + 1;
     let mut delta = Delta::default();
     let state = if task.run.cancelling {
@@ -69,10 +79,9 @@ async fn one(session: &dyn Session, task_id: &str, task: &Held, by: By<'_>) -> R
         State::Dead
     } else {
         session
-            .change(
-                "-- task_run_lapse\n\
+            .execute(Sql::both("-- task_run_lapse\n\
                  UPDATE task_run SET state = 'ready', infra_failures = $2, lease_until = NULL, runs_until = NULL, session_id = NULL, \
-                 since = $3 WHERE task_id = $1",
+                 since = $3 WHERE task_id = $1"),
                 &[task_id.into(), failures.into(), by.now.into()],
             )
             .await?;
@@ -90,7 +99,7 @@ async fn one(session: &dyn Session, task_id: &str, task: &Held, by: By<'_>) -> R
         actor: None,
         data: Some(&data.to_string()),
     };
-    events::write(session, &event)?;
+    events::write(session, &event);
     delta.leases_ended = 1;
     if let Some(workflow_id) = &task.workflow_id {
         flow::settle(session, workflow_id, delta, by).await?;
@@ -98,7 +107,7 @@ async fn one(session: &dyn Session, task_id: &str, task: &Held, by: By<'_>) -> R
     Ok(())
 }
 
-async fn end(session: &dyn Session, task_id: &str, task: &Held, state: State, by: By<'_>) -> Result<(), Error> {
+async fn end(session: &Transaction<'_>, task_id: &str, task: &Held, state: State, by: By<'_>) -> Result<(), Error> {
     let stalled = KeptFailure {
         attempt: task.run.attempt,
         at: by.now.rfc3339(),
@@ -118,7 +127,7 @@ async fn end(session: &dyn Session, task_id: &str, task: &Held, state: State, by
         attempt: task.run.attempt,
         owner: task.owner.as_deref(),
         result: None,
-        errors: errors.as_deref(),
+        errors,
     };
     close::end(session, &ended, by).await.map(drop)
 }

@@ -1,19 +1,15 @@
 //! The end of a worker's turn.
 
-use futures_util::future::try_join;
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures_util::future::try_join5;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{
-    super::{
-        Later, Session, events,
-        idempotency::once,
-        payload,
-        workflows::flow::{self, By, Delta},
-    },
-    close, cost,
-    cost::Spender,
-    dependents::{self, Followed},
+    LeaseRefused, close,
+    cost::{self, Spent},
+    dependents::{self, Followed, Over},
     held::{self, Held},
 };
 use crate::{
@@ -22,9 +18,15 @@ use crate::{
     domain::{
         idempotency::Key,
         tasks::{Cost, Failure, Lease, Outcome, Priority, State, Verdict, answers::Finished},
+        workflows::{self, OnTaskFailure},
     },
     error::Error,
-    store::tasks::LeaseRefused,
+    store::{
+        Sql, Transaction, Value, events,
+        idempotency::Answers,
+        payload,
+        workflows::flow::{self, By, Delta, Flow},
+    },
 };
 
 /// The end of a worker's turn.
@@ -65,129 +67,271 @@ pub(in crate::store) fn with_failure(errors: &str, newest: KeptFailure) -> Strin
     serde_json::to_string(&kept).unwrap_or_else(|_| "[]".to_owned())
 }
 
-/// Ends the turn, if the lease is the current one.
-pub(super) async fn finish(session: &dyn Session, asked: &Finish) -> Result<Result<Finished, LeaseRefused>, Error> {
-    once(session, asked.key.as_ref(), asked.now, async {
-        let task_id = asked.lease.task_id.as_str();
-        let mut held = held::lock_beside(session, task_id).await?;
-        // Ends beside this one change the same workflow, and tasks that wait for both.
-        let shared = held.as_ref().filter(|held| held.workflow_id.is_some() || held.has_dependents);
-        let workflow_id = shared.map(|held| held.workflow_id.clone().unwrap_or_default());
-        let _hold = match &workflow_id {
-            Some(workflow_id) => {
-                let hold = session.hold(workflow_id).await;
-                if !hold.is_first() {
-                    held = held::lock_alone(session, task_id).await?;
-                }
-                Some(hold)
+/// Ends turns whose leases are the current ones.
+pub(super) async fn finish(
+    session: &Transaction<'_>,
+    asked: &[Finish],
+) -> Result<Vec<Result<Finished, LeaseRefused>>, Error> {
+    let mut finished = Vec::with_capacity(asked.len());
+    while let Some(left) = asked.get(finished.len()..).filter(|left| !left.is_empty()) {
+        finished.extend(finish_first(session, distinct(left)).await?);
+        // Repeats are judged by what the first ones left.
+        session.write().await?;
+    }
+    Ok(finished)
+}
+
+/// The first of these that have neither a task nor a key in common.
+fn distinct(asked: &[Finish]) -> &[Finish] {
+    let (mut tasks, mut keys) = (BTreeSet::new(), BTreeSet::new());
+    let mut is_new = |finish: &'_ Finish| {
+        tasks.insert(finish.lease.task_id.clone()) && finish.key.as_ref().is_none_or(|key| keys.insert(key.key.clone()))
+    };
+    let count = asked.iter().take_while(|finish| is_new(finish)).count();
+    asked.get(..count).unwrap_or_default()
+}
+
+/// Ends the first of these turns, up to one that ends its workflow with other tasks open: those after it are judged by what it left.
+async fn finish_first(
+    session: &Transaction<'_>,
+    asked: &[Finish],
+) -> Result<Vec<Result<Finished, LeaseRefused>>, Error> {
+    let ids: Vec<String> = asked.iter().map(|finish| finish.lease.task_id.clone()).collect();
+    let mut flows = flow::lock_of_tasks(session, &ids).await?;
+    let mut held = held::lock_these(session, &ids).await?;
+    // After the locks: a repeat may have waited for its own first call.
+    let keys = asked.iter().map(|finish| (finish.key.as_ref(), finish.now));
+    let mut answers = Answers::find(session, keys).await?;
+    let (mut finished, mut turns) = (Vec::with_capacity(asked.len()), Vec::new());
+    for asked in asked {
+        if let Some(first) = answers.first(asked.key.as_ref())? {
+            finished.push(Some(first));
+            continue;
+        }
+        let held = held.remove(&asked.lease.task_id).map(|held| held.at(asked.now));
+        let verdict = held.as_ref().and_then(|held| held.run.finish(&asked.lease, &asked.outcome));
+        let (held, verdict) = match (held, verdict) {
+            (Some(held), Some(verdict)) => (held, verdict),
+            (held, _) => {
+                finished.push(Some(Err(held::refusal(session, &asked.lease, held.as_ref()).await?)));
+                continue;
             }
-            None => None,
         };
-        let held = held.map(|held| held.at(asked.now));
-        let decided = held.as_ref().and_then(|held| Some((held, held.run.finish(&asked.lease, &asked.outcome)?)));
-        let Some((held, verdict)) = decided else {
-            return Ok(Err(held::refusal(session, &asked.lease, held.as_ref()).await?));
-        };
-        carry_out(session, asked, held, verdict).await.map(Ok)
-    })
-    .await
+        let flow = held.workflow_id.as_ref().and_then(|id| flows.get(id));
+        let ends_others = verdict == Verdict::Die && flow.is_some_and(|flow| flow.policy == OnTaskFailure::Fail);
+        turns.push(Turn::new(asked, held, verdict));
+        finished.push(None);
+        if ends_others {
+            break;
+        }
+    }
+    let mut ended = end(session, &turns, &mut flows).await?.into_iter();
+    let mut turns = turns.iter();
+    let mut answer = |known: Option<Result<Finished, LeaseRefused>>| match known {
+        Some(known) => Some(known),
+        None => {
+            let (turn, ended) = (turns.next()?, ended.next()?);
+            answers.keep(session, turn.asked.key.as_ref(), turn.asked.now, &ended);
+            Some(Ok(ended))
+        }
+    };
+    Ok(finished.into_iter().filter_map(&mut answer).collect())
 }
 
-async fn carry_out(session: &dyn Session, asked: &Finish, held: &Held, verdict: Verdict) -> Result<Finished, Error> {
-    let task_id = asked.lease.task_id.as_str();
-    let by = By { now: asked.now, actor: held.owner.as_deref() };
-    let (state, mut delta) = meaning(verdict);
-    let next_run_at = match verdict {
-        Verdict::Retry { wait_ms } => Some(run_at(asked, wait_ms)),
-        _ => None,
-    };
-    tell(session, asked, held, state, next_run_at)?;
-    count_for_agent(session, asked, held, state)?;
-    let changed = change(session, asked, held, verdict, next_run_at);
-    let (followed, ()) = try_join(changed, spend(session, asked, held)).await?;
-    delta.cost = asked.cost.as_ref().map_or(0, |cost| cost.amount.0);
-    delta += followed.delta;
-    delta.leases_ended += i64::from(held.counts_as_leased);
-    let workflow_state = match &held.workflow_id {
-        Some(workflow_id) => Some(flow::settle(session, workflow_id, delta, by).await?.state),
-        None => None,
-    };
-    let unblocked = if workflow_state.is_none_or(|state| state.lets_claim()) { followed.unblocked } else { Vec::new() };
-    Ok(Finished { task_id: task_id.to_owned(), state, next_run_at, unblocked, workflow_state })
+/// A turn that ends.
+struct Turn<'a> {
+    asked: &'a Finish,
+    held: Held,
+    verdict: Verdict,
+    /// Where the task stands then.
+    state: State,
+    next_run_at: Option<Instant>,
 }
 
-/// Where the task stands then, and what that means for the counts of its workflow.
-fn meaning(verdict: Verdict) -> (State, Delta) {
-    let none = Delta::default();
-    match verdict {
-        Verdict::Complete => (State::Completed, Delta { open: -1, completed: 1, ..none }),
-        Verdict::Die => (State::Dead, Delta { open: -1, dead: 1, ..none }),
-        Verdict::Cancel => (State::Cancelled, Delta { open: -1, cancelled: 1, ..none }),
-        Verdict::Retry { .. } => (State::RetryWait, none),
-        Verdict::Release => (State::Ready, none),
+impl<'a> Turn<'a> {
+    fn new(asked: &'a Finish, held: Held, verdict: Verdict) -> Self {
+        let (state, next_run_at) = match verdict {
+            Verdict::Complete => (State::Completed, None),
+            Verdict::Die => (State::Dead, None),
+            Verdict::Cancel => (State::Cancelled, None),
+            Verdict::Retry { wait_ms } => (State::RetryWait, Some(run_at(asked, wait_ms))),
+            Verdict::Release => (State::Ready, None),
+        };
+        Self { asked, held, verdict, state, next_run_at }
+    }
+
+    fn task_id(&self) -> &str {
+        &self.asked.lease.task_id
+    }
+
+    fn by(&self) -> By<'_> {
+        By { now: self.asked.now, actor: self.held.owner.as_deref() }
+    }
+
+    /// What it means for the counts of its workflow, besides what follows for others.
+    fn delta(&self) -> Delta {
+        let none = Delta {
+            cost: self.asked.cost.as_ref().map_or(0, |cost| cost.amount.0),
+            leases_ended: i64::from(self.held.counts_as_leased),
+            ..Delta::default()
+        };
+        match self.verdict {
+            Verdict::Complete => Delta { open: -1, completed: 1, ..none },
+            Verdict::Die => Delta { open: -1, dead: 1, ..none },
+            Verdict::Cancel => Delta { open: -1, cancelled: 1, ..none },
+            Verdict::Retry { .. } | Verdict::Release => none,
+        }
     }
 }
 
-async fn change(
-    session: &dyn Session,
-    asked: &Finish,
-    held: &Held,
-    verdict: Verdict,
-    next_run_at: Option<Instant>,
-) -> Result<Followed, Error> {
-    let by = By { now: asked.now, actor: held.owner.as_deref() };
-    let state = match verdict {
-        Verdict::Complete => State::Completed,
-        Verdict::Die => State::Dead,
-        Verdict::Cancel => {
-            over(session, asked, held, State::Cancelled).await?;
-            return Ok(Followed::default());
-        }
-        Verdict::Retry { .. } => {
-            retry(session, asked, held, next_run_at.unwrap_or(asked.now)).await?;
-            return Ok(Followed::default());
-        }
-        Verdict::Release => {
-            release(session, asked, held).await?;
-            return Ok(Followed::default());
-        }
+/// Carries out what was decided, each table by one statement, and lets dependents and workflows follow.
+async fn end(
+    session: &Transaction<'_>,
+    turns: &[Turn<'_>],
+    flows: &mut BTreeMap<String, Flow>,
+) -> Result<Vec<Finished>, Error> {
+    turns.iter().for_each(|turn| tell(session, turn));
+    write(session, turns).await?;
+    let over = |turn: &'_ Turn<'_>| -> bool {
+        turn.held.has_dependents && matches!(turn.state, State::Completed | State::Dead)
     };
-    let followed = async {
-        if held.has_dependents {
-            dependents::follow(session, &asked.lease.task_id, state, by).await
-        } else {
-            Ok(Followed::default())
+    let have_dependents: Vec<&Turn<'_>> = turns.iter().filter(|turn| over(turn)).collect();
+    let ended = have_dependents
+        .iter()
+        .map(|turn| Over { task_id: turn.task_id().to_owned(), state: turn.state, by: turn.by() })
+        .collect();
+    let mut followed = dependents::follow_all(session, ended).await?.into_iter();
+    for turn in turns {
+        if let Some(flow) = turn.held.workflow_id.as_ref().and_then(|id| flows.get_mut(id)) {
+            flow.leases_ended(i64::from(turn.held.counts_as_leased));
         }
-    };
-    Ok(try_join(over(session, asked, held, state), followed).await?.1)
+    }
+    let mut finished = Vec::with_capacity(turns.len());
+    let mut changed: BTreeMap<&String, Instant> = BTreeMap::new();
+    for turn in turns {
+        let followed = if over(turn) { followed.next().unwrap_or_default() } else { Followed::default() };
+        let mut delta = turn.delta();
+        delta += followed.delta;
+        let mut workflow_state = None;
+        if let Some(id) = &turn.held.workflow_id
+            && let Some(flow) = flows.get_mut(id)
+        {
+            session.touch(Topic::Workflow(id.clone()));
+            flow.add(delta);
+            flow.follow(session, delta, turn.by()).await?;
+            workflow_state = Some(flow.state);
+            changed.insert(id, turn.asked.now);
+        }
+        let goes_on = workflow_state.is_none_or(workflows::State::lets_claim);
+        finished.push(Finished {
+            task_id: turn.task_id().to_owned(),
+            state: turn.state,
+            next_run_at: turn.next_run_at,
+            unblocked: if goes_on { followed.unblocked } else { Vec::new() },
+            workflow_state,
+        });
+    }
+    let changed: Vec<(&Flow, Instant)> =
+        changed.into_iter().filter_map(|(id, now)| Some((flows.get(id)?, now))).collect();
+    flow::write(session, &changed).await?;
+    count_for_agents(session, turns).await?;
+    Ok(finished)
 }
 
-async fn spend(session: &dyn Session, asked: &Finish, held: &Held) -> Result<(), Error> {
-    let Some(cost) = &asked.cost else { return Ok(()) };
-    let spender = Spender {
-        task_id: &asked.lease.task_id,
-        workflow_id: held.workflow_id.as_deref(),
-        agent_id: held.owner.as_deref(),
-    };
-    cost::add(session, cost, &spender, asked.now).await
+/// Writes tasks, their queue rows and costs.
+async fn write(session: &Transaction<'_>, turns: &[Turn<'_>]) -> Result<(), Error> {
+    let is_over = |turn: &&Turn<'_>| matches!(turn.state, State::Completed | State::Dead | State::Cancelled);
+    let over: Vec<_> = turns.iter().filter(is_over).map(|turn| (over(turn), turn.asked.now)).collect();
+    let failures: Vec<(&Turn<'_>, Option<String>)> = turns
+        .iter()
+        .filter(|turn| turn.state == State::RetryWait)
+        .map(|turn| (turn, errors(turn.asked, &turn.held)))
+        .collect();
+    let retries: Vec<Vec<Value<'_>>> = failures
+        .iter()
+        .map(|(turn, _)| {
+            let run_at = turn.next_run_at.unwrap_or(turn.asked.now);
+            let priority = Priority::new(turn.held.priority).unwrap_or(Priority::NORMAL);
+            vec![turn.task_id().into(), run_at.into(), priority.sort_key(run_at).into(), turn.asked.now.into()]
+        })
+        .collect();
+    let failed: Vec<Vec<Value<'_>>> =
+        failures.iter().map(|(turn, errors)| vec![turn.task_id().into(), errors.as_ref().into()]).collect();
+    let released: Vec<Vec<Value<'_>>> = turns
+        .iter()
+        .filter(|turn| turn.state == State::Ready)
+        .map(|turn| vec![turn.task_id().into(), turn.asked.now.into()])
+        .collect();
+    for turn in turns.iter().filter(|turn| matches!(turn.state, State::RetryWait | State::Ready)) {
+        // Who waits for a task of this queue learns when the next one is due.
+        session.touch(Topic::Queue(turn.held.queue.clone()));
+    }
+    let spent: Vec<Spent<'_>> = turns.iter().filter_map(spent).collect();
+    try_join5(
+        close::end_all(session, &over),
+        session.write_rows(RETRY, &retries),
+        session.write_rows(FAILED, &failed),
+        session.write_rows(RELEASE, &released),
+        cost::add(session, &spent),
+    )
+    .await
+    .map(drop)
 }
 
-async fn over(session: &dyn Session, asked: &Finish, held: &Held, state: State) -> Result<(), Error> {
-    let result = match &asked.outcome {
+/// Its lease ends with a failure, and it is claimed again at its time.
+const RETRY: Sql = Sql {
+    postgres: "-- task_run_retry\n\
+               UPDATE task_run SET state = 'retry_wait', fence = fence + 1, secret = NULL, lease_until = NULL, runs_until = NULL, \
+               session_id = NULL, run_at = new.run_at, sort_key = new.sort_key, since = new.since \
+               FROM unnest($1::text[], $2::timestamptz[], $3::bigint[], $4::timestamptz[]) AS new (task_id, run_at, sort_key, since) \
+               WHERE task_run.task_id = new.task_id",
+    sqlite: "-- task_run_retry\n\
+             UPDATE task_run SET state = 'retry_wait', fence = fence + 1, secret = NULL, lease_until = NULL, runs_until = NULL, \
+             session_id = NULL, run_at = $2, sort_key = $3, since = $4 WHERE task_id = $1",
+};
+
+const FAILED: Sql = Sql {
+    postgres: "-- task_errors\n\
+               UPDATE task SET errors = new.errors FROM unnest($1::text[], $2::text[]) AS new (id, errors) WHERE task.id = new.id",
+    sqlite: "-- task_errors\nUPDATE task SET errors = $2 WHERE id = $1",
+};
+
+/// Back to its old place, as if it had not been claimed.
+const RELEASE: Sql = Sql {
+    postgres: "-- task_run_release\n\
+               UPDATE task_run SET state = 'ready', fence = fence + 1, attempt = attempt - 1, secret = NULL, lease_until = NULL, \
+               runs_until = NULL, session_id = NULL, since = new.since FROM unnest($1::text[], $2::timestamptz[]) \
+               AS new (task_id, since) WHERE task_run.task_id = new.task_id",
+    sqlite: "-- task_run_release\n\
+             UPDATE task_run SET state = 'ready', fence = fence + 1, attempt = attempt - 1, secret = NULL, lease_until = NULL, \
+             runs_until = NULL, session_id = NULL, since = $2 WHERE task_id = $1",
+};
+
+fn spent<'a>(turn: &'a Turn<'_>) -> Option<Spent<'a>> {
+    Some(Spent {
+        cost: turn.asked.cost.as_ref()?,
+        task_id: turn.task_id(),
+        workflow_id: turn.held.workflow_id.as_deref(),
+        agent_id: turn.held.owner.as_deref(),
+        now: turn.asked.now,
+    })
+}
+
+fn over<'a>(turn: &'a Turn<'_>) -> close::Ended<'a> {
+    let result = match &turn.asked.outcome {
         Outcome::Completed { result } => result.as_ref().map(payload::pack),
         Outcome::Failed(_) | Outcome::Released => None,
     };
-    let errors = errors(asked, held);
-    let ended = close::Ended {
-        task_id: &asked.lease.task_id,
-        state,
-        fence: if state == State::Completed { held.run.fence } else { held.run.fence + 1 },
-        attempt: held.run.attempt,
-        owner: held.owner.as_deref(),
-        result: result.as_deref(),
-        errors: errors.as_deref(),
-    };
-    close::end_held(session, &ended, By { now: asked.now, actor: None }).await
+    let fence = turn.held.run.fence;
+    close::Ended {
+        task_id: turn.task_id(),
+        state: turn.state,
+        fence: if turn.state == State::Completed { fence } else { fence + 1 },
+        attempt: turn.held.run.attempt,
+        owner: turn.held.owner.as_deref(),
+        result,
+        errors: errors(turn.asked, &turn.held),
+    }
 }
 
 fn errors(asked: &Finish, held: &Held) -> Option<String> {
@@ -214,49 +358,13 @@ fn run_at(asked: &Finish, wait_ms: (u64, u64)) -> Instant {
     asked.now.plus_ms(i64::try_from(wait).unwrap_or(i64::MAX))
 }
 
-async fn retry(session: &dyn Session, asked: &Finish, held: &Held, run_at: Instant) -> Result<(), Error> {
-    let priority = Priority::new(held.priority).unwrap_or(Priority::NORMAL);
-    session
-        .change(
-            "-- task_run_retry\n\
-             UPDATE task_run SET state = 'retry_wait', fence = fence + 1, secret = NULL, lease_until = NULL, runs_until = NULL, \
-             session_id = NULL, run_at = $2, sort_key = $3, since = $4 WHERE task_id = $1",
-            &[(&asked.lease.task_id).into(), run_at.into(), priority.sort_key(run_at).into(), asked.now.into()],
-        )
-        .await?;
-    let sql = "-- task_errors\nUPDATE task SET errors = $2 WHERE id = $1";
-    session.change(sql, &[(&asked.lease.task_id).into(), errors(asked, held).as_ref().into()]).await?;
-    // Who waits for a task of this queue learns when the next one is due.
-    session.touch(Topic::Queue(held.queue.clone()));
-    Ok(())
-}
-
-/// Back to its old place, as if it had not been claimed.
-async fn release(session: &dyn Session, asked: &Finish, held: &Held) -> Result<(), Error> {
-    session
-        .change(
-            "-- task_run_release\n\
-             UPDATE task_run SET state = 'ready', fence = fence + 1, attempt = attempt - 1, secret = NULL, lease_until = NULL, \
-             runs_until = NULL, session_id = NULL, since = $2 WHERE task_id = $1",
-            &[(&asked.lease.task_id).into(), asked.now.into()],
-        )
-        .await?;
-    session.touch(Topic::Queue(held.queue.clone()));
-    Ok(())
-}
-
-fn tell(
-    session: &dyn Session,
-    asked: &Finish,
-    held: &Held,
-    state: State,
-    next_run_at: Option<Instant>,
-) -> Result<(), Error> {
-    let kind = match (state, &asked.outcome) {
-        (State::Completed, _) => "task_completed",
-        (State::Dead, _) => "task_dead",
-        (State::RetryWait, _) => "task_failed",
-        (State::Cancelled, _) => "task_cancelled",
+fn tell(session: &Transaction<'_>, turn: &Turn<'_>) {
+    let Turn { asked, held, state, next_run_at, .. } = turn;
+    let kind = match state {
+        State::Completed => "task_completed",
+        State::Dead => "task_dead",
+        State::RetryWait => "task_failed",
+        State::Cancelled => "task_cancelled",
         _ => "task_released",
     };
     let failure = match &asked.outcome {
@@ -273,39 +381,46 @@ fn tell(
     let event = events::Event {
         at: asked.now,
         entity: "task",
-        entity_id: &asked.lease.task_id,
+        entity_id: turn.task_id(),
         workflow_id: held.workflow_id.as_deref(),
         kind,
         actor: held.owner.as_deref(),
         data: Some(&data.to_string()),
     };
-    events::write(session, &event)
+    events::write(session, &event);
 }
 
-fn count_for_agent(session: &dyn Session, asked: &Finish, held: &Held, state: State) -> Result<(), Error> {
-    let (completed, failed) = match state {
-        State::Completed => (1, 0),
-        State::Dead | State::RetryWait => (0, 1),
-        _ => return Ok(()),
-    };
-    let Some(owner) = &held.owner else { return Ok(()) };
-    let busy_ms = held.claimed_at.map_or(0, |claimed_at| asked.now.ms_since(claimed_at));
-    session.later(Later {
-        sql: "-- agent_count\n\
-              UPDATE agent SET tasks_completed = tasks_completed + $2, tasks_failed = tasks_failed + $3, busy_ms = busy_ms + $4 \
-              WHERE id = $1",
-        many: "-- agents_count\n\
-               WITH locked AS MATERIALIZED (SELECT id FROM agent WHERE id = ANY($1::text[]) ORDER BY id FOR UPDATE)\n\
+/// Adds to what agents have done.
+async fn count_for_agents(session: &Transaction<'_>, turns: &[Turn<'_>]) -> Result<(), Error> {
+    let mut counts: BTreeMap<&str, (i64, i64, i64)> = BTreeMap::new();
+    for turn in turns {
+        let (completed, failed) = match turn.state {
+            State::Completed => (1, 0),
+            State::Dead | State::RetryWait => (0, 1),
+            _ => continue,
+        };
+        let Some(owner) = turn.held.owner.as_deref() else { continue };
+        let busy_ms = turn.held.claimed_at.map_or(0, |claimed_at| turn.asked.now.ms_since(claimed_at));
+        let count = counts.entry(owner).or_default();
+        count.0 += completed;
+        count.1 += failed;
+        count.2 = count.2.saturating_add(i64::try_from(busy_ms).unwrap_or(i64::MAX));
+    }
+    let rows: Vec<Vec<Value<'_>>> = counts
+        .into_iter()
+        .map(|(agent, (completed, failed, ms))| vec![agent.into(), completed.into(), failed.into(), ms.into()])
+        .collect();
+    session.write_rows(COUNT, &rows).await.map(drop)
+}
+
+const COUNT: Sql = Sql {
+    postgres: "-- agents_count\n\
+               WITH locked AS MATERIALIZED (SELECT id FROM agent WHERE id = ANY($1::text[]) ORDER BY id FOR UPDATE) \
                UPDATE agent SET tasks_completed = tasks_completed + more.completed, tasks_failed = tasks_failed + more.failed, \
                busy_ms = busy_ms + more.ms \
-               FROM (SELECT id, sum(completed)::bigint AS completed, sum(failed)::bigint AS failed, sum(ms)::bigint AS ms \
-               FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[]) AS one (id, completed, failed, ms) GROUP BY id) AS more, \
-               locked WHERE agent.id = locked.id AND more.id = locked.id",
-        values: vec![
-            owner.into(),
-            i64::from(completed).into(),
-            i64::from(failed).into(),
-            i64::try_from(busy_ms).unwrap_or(i64::MAX).into(),
-        ],
-    })
-}
+               FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[]) AS more (id, completed, failed, ms), locked \
+               WHERE agent.id = locked.id AND more.id = locked.id",
+    sqlite: "-- agents_count\n\
+             UPDATE agent SET tasks_completed = tasks_completed + $2, tasks_failed = tasks_failed + $3, busy_ms = busy_ms + $4 \
+             WHERE id = $1",
+};

@@ -1,8 +1,7 @@
 //! A task inside a transition, by its lease.
 
-use futures_util::future::{try_join, try_join_all};
+use std::collections::BTreeMap;
 
-use super::super::{Session, Value};
 use crate::{
     clock::Instant,
     domain::{
@@ -11,6 +10,7 @@ use crate::{
         workflows,
     },
     error::{Code, Error},
+    store::{Row, Sql, Transaction, Value, sql::sql, workflows::flow},
 };
 
 /// Why a lease gave no right.
@@ -80,59 +80,51 @@ impl Held {
 }
 
 /// Locks the workflow of a task, and the task. None when it is over, or there is none.
-pub(super) async fn lock(session: &dyn Session, task_id: &str) -> Result<Option<Held>, Error> {
-    lock_with(session, task_id, vec![task_id.to_owned()]).await
-}
-
-/// The same for tasks that are worked on side by side: their workflows are locked together, in their order, so that no two transactions wait
-/// for each other.
-pub(super) async fn lock_beside(session: &dyn Session, task_id: &str) -> Result<Option<Held>, Error> {
-    match session.for_all("task_workflows_lock") {
-        Some(mut tasks) => {
-            tasks.push(task_id.to_owned());
-            lock_with(session, task_id, tasks).await
-        }
-        None => lock_alone(session, task_id).await,
-    }
-}
-
-async fn lock_with(session: &dyn Session, task_id: &str, tasks: Vec<String>) -> Result<Option<Held>, Error> {
-    let tasks = [Value::Texts(&tasks)];
-    // An array is looked up by the index, however few tasks and workflows PostgreSQL takes there to be.
-    let workflows = session.lock(
-        "-- task_workflows_lock\n\
-         SELECT id FROM workflow WHERE id = ANY(ARRAY(SELECT workflow_id FROM task WHERE id = ANY($1))) ORDER BY id FOR UPDATE",
-        &tasks,
-    );
-    try_join(workflows, lock_alone(session, task_id)).await.map(|((), held)| held)
+pub(super) async fn lock(session: &Transaction<'_>, task_id: &str) -> Result<Option<Held>, Error> {
+    flow::lock_of_tasks(session, &[task_id.to_owned()]).await?;
+    lock_alone(session, task_id).await
 }
 
 /// Locks tasks with all that is of them, their workflows first.
-pub(super) async fn lock_all(session: &dyn Session, ids: &[String]) -> Result<(), Error> {
+pub(super) async fn lock_all(session: &Transaction<'_>, ids: &[String]) -> Result<(), Error> {
+    flow::lock_of_tasks(session, ids).await?;
     let ids = [Value::Texts(ids)];
-    let statements = [
-        "-- tasks_workflows_lock\n\
-         SELECT id FROM workflow WHERE id = ANY(ARRAY(SELECT workflow_id FROM task WHERE id = ANY($1))) ORDER BY id FOR UPDATE",
-        "-- task_runs_lock\nSELECT task_id FROM task_run WHERE task_id = ANY($1) ORDER BY task_id FOR UPDATE",
-        "-- tasks_lock\nSELECT id FROM task WHERE id = ANY($1) ORDER BY id FOR UPDATE",
-    ];
-    try_join_all(statements.map(|sql| session.lock(sql, &ids))).await.map(drop)
+    for sql in [
+        Sql::lock(
+            "-- task_runs_lock\nSELECT task_id FROM task_run WHERE task_id = ANY($1) ORDER BY task_id FOR UPDATE",
+        ),
+        Sql::lock("-- tasks_lock\nSELECT id FROM task WHERE id = ANY($1) ORDER BY id FOR UPDATE"),
+    ] {
+        session.execute(sql, &ids).await?;
+    }
+    Ok(())
 }
 
 /// Locks a task without its workflow, for what changes neither.
-pub(super) async fn lock_alone(session: &dyn Session, task_id: &str) -> Result<Option<Held>, Error> {
+pub(super) async fn lock_alone(session: &Transaction<'_>, task_id: &str) -> Result<Option<Held>, Error> {
+    lock_these(session, &[task_id.to_owned()]).await.map(|mut held| held.remove(task_id))
+}
+
+/// The same for several tasks, in their order.
+pub(super) async fn lock_these(session: &Transaction<'_>, ids: &[String]) -> Result<BTreeMap<String, Held>, Error> {
     let found = session
-        .rows(
-            "-- task_run_lock\n\
-             SELECT r.state, r.fence, r.secret, r.attempt, t.max_attempts, r.workflow_id, w.state, r.queue, r.priority, r.owner, \
-             r.infra_failures, r.lease_until, r.claimed_at, r.runs_until, r.signals_seen, t.errors, \
-             EXISTS (SELECT 1 FROM task_dependency d WHERE d.depends_on = r.task_id), r.lease_until <= clock_timestamp() \
-             FROM task_run r JOIN task t ON t.id = r.task_id LEFT JOIN workflow w ON w.id = r.workflow_id \
-             WHERE r.task_id = $1 FOR UPDATE OF r",
-            &[task_id.into()],
+        .query(
+            sql!(
+                "-- task_run_lock\n\
+                 SELECT r.task_id, r.state, r.fence, r.secret, r.attempt, t.max_attempts, r.workflow_id, w.state, r.queue, r.priority, \
+                 r.owner, r.infra_failures, r.lease_until, r.claimed_at, r.runs_until, r.signals_seen, t.errors, \
+                 EXISTS (SELECT 1 FROM task_dependency d WHERE d.depends_on = r.task_id), r.lease_until <= ", (now), " \
+                 FROM task_run r JOIN task t ON t.id = r.task_id LEFT JOIN workflow w ON w.id = r.workflow_id \
+                 WHERE r.task_id ", (any 1), " ORDER BY r.task_id", (lock "OF r")
+            ),
+            &[Value::Texts(ids)],
         )
         .await?;
-    let Some(mut row) = found.into_iter().next() else { return Ok(None) };
+    found.into_iter().map(read).collect()
+}
+
+fn read(mut row: Row) -> Result<(String, Held), Error> {
+    let task_id = row.text()?;
     let mut run = Run {
         state: state(&row.text()?)?,
         fence: row.integer()?,
@@ -144,7 +136,7 @@ pub(super) async fn lock_alone(session: &dyn Session, task_id: &str) -> Result<O
     let workflow_id = row.text_or_none()?;
     let workflow_state = row.text_or_none()?.as_deref().and_then(workflows::State::parse);
     run.cancelling = workflow_state == Some(workflows::State::Cancelling);
-    Ok(Some(Held {
+    let held = Held {
         counts_as_leased: run.state == State::Leased,
         run,
         workflow_id,
@@ -159,11 +151,16 @@ pub(super) async fn lock_alone(session: &dyn Session, task_id: &str) -> Result<O
         errors: row.text()?,
         has_dependents: row.bool()?,
         lease_is_over: row.bool_or_none()?.unwrap_or_default(),
-    }))
+    };
+    Ok((task_id, held))
 }
 
 /// Why a lease gives no right: `held` is what is known of its task, when that is not over.
-pub(super) async fn refusal(session: &dyn Session, lease: &Lease, held: Option<&Held>) -> Result<LeaseRefused, Error> {
+pub(super) async fn refusal(
+    session: &Transaction<'_>,
+    lease: &Lease,
+    held: Option<&Held>,
+) -> Result<LeaseRefused, Error> {
     if let Some(held) = held {
         let leased = held.run.state == State::Leased;
         return Ok(LeaseRefused::Lost {
@@ -172,8 +169,8 @@ pub(super) async fn refusal(session: &dyn Session, lease: &Lease, held: Option<&
             agent_id: if leased { held.owner.clone() } else { None },
         });
     }
-    let sql = "-- task_ended\nSELECT ended, fence FROM task WHERE id = $1";
-    let found = session.rows(sql, &[(&lease.task_id).into()]).await?;
+    let sql = Sql::both("-- task_ended\nSELECT ended, fence FROM task WHERE id = $1");
+    let found = session.query(sql, &[(&lease.task_id).into()]).await?;
     let Some(mut row) = found.into_iter().next() else { return Ok(LeaseRefused::NoSuchTask) };
     let ended = row.text_or_none()?;
     let state = state(ended.as_deref().unwrap_or("ready"))?;

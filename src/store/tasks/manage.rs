@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{
     super::{
-        Session, Value, events,
+        Transaction, Value, events,
         idempotency::once,
         workflows::flow::{self, By, Delta},
     },
@@ -25,6 +25,8 @@ use crate::{
         workflows,
     },
     error::Error,
+    store::Sql,
+    store::sql::sql,
 };
 
 /// A change of tasks.
@@ -94,7 +96,7 @@ struct Target {
 }
 
 /// Changes tasks by id, all or none, or those that fit the filter.
-pub(super) async fn manage(session: &dyn Session, asked: &Manage) -> Result<Result<Managed, ManageRefused>, Error> {
+pub(super) async fn manage(session: &Transaction<'_>, asked: &Manage) -> Result<Result<Managed, ManageRefused>, Error> {
     if asked.dry_run {
         return match targets(session, asked).await? {
             Ok((targets, more)) => managed(session, asked, &targets, more).await.map(Ok),
@@ -122,7 +124,7 @@ pub(super) async fn manage(session: &dyn Session, asked: &Manage) -> Result<Resu
     .await
 }
 
-async fn managed(session: &dyn Session, asked: &Manage, targets: &[Target], more: bool) -> Result<Managed, Error> {
+async fn managed(session: &Transaction<'_>, asked: &Manage, targets: &[Target], more: bool) -> Result<Managed, Error> {
     let ids = targets.iter().take(SHOWN).map(|target| target.id.clone()).collect();
     let by_filter = matches!(asked.change, Change::Retry) && asked.ids.is_empty();
     let passed_over = if by_filter { dead_for_good(session, asked).await? } else { 0 };
@@ -130,15 +132,17 @@ async fn managed(session: &dyn Session, asked: &Manage, targets: &[Target], more
 }
 
 /// Dead letters that fit the filter, and whose workflow takes nothing back.
-async fn dead_for_good(session: &dyn Session, asked: &Manage) -> Result<u64, Error> {
+async fn dead_for_good(session: &Transaction<'_>, asked: &Manage) -> Result<u64, Error> {
     let filter = &asked.filter;
     let counted = session
-        .rows(
-            "-- tasks_passed_over\n\
+        .query(
+            Sql::both(
+                "-- tasks_passed_over\n\
              SELECT count(*) FROM task t JOIN workflow w ON w.id = t.workflow_id \
              WHERE t.ended = 'dead' AND w.state NOT IN ('pending', 'running', 'paused', 'waiting') \
              AND ($1 = '' OR t.ended = $1) AND ($2 = '' OR t.queue = $2) AND ($3 = '' OR t.workflow_id = $3) \
              AND ($4 = '' OR t.owner = $4)",
+            ),
             &[
                 filter.state.map_or("", State::as_str).into(),
                 filter.queue.as_deref().unwrap_or_default().into(),
@@ -152,7 +156,10 @@ async fn dead_for_good(session: &dyn Session, asked: &Manage) -> Result<u64, Err
 }
 
 /// The tasks that are meant, and whether more fit than one call changes.
-async fn targets(session: &dyn Session, asked: &Manage) -> Result<Result<(Vec<Target>, bool), ManageRefused>, Error> {
+async fn targets(
+    session: &Transaction<'_>,
+    asked: &Manage,
+) -> Result<Result<(Vec<Target>, bool), ManageRefused>, Error> {
     let by_ids = !asked.ids.is_empty();
     let states: Vec<String> = asked.change.states().into_iter().map(|state| state.as_str().to_owned()).collect();
     let mut found = if by_ids { Vec::new() } else { find(session, asked, &[], &states).await? };
@@ -195,19 +202,23 @@ async fn targets(session: &dyn Session, asked: &Manage) -> Result<Result<(Vec<Ta
 }
 
 /// Tasks with these ids (none: any), in these states (none: any), that fit the filter.
-async fn find(session: &dyn Session, asked: &Manage, ids: &[String], states: &[String]) -> Result<Vec<Target>, Error> {
+async fn find(
+    session: &Transaction<'_>,
+    asked: &Manage,
+    ids: &[String],
+    states: &[String],
+) -> Result<Vec<Target>, Error> {
     let filter = &asked.filter;
     let most = i64::try_from(asked.most).unwrap_or(i64::MAX - 1) + 1;
     let found = session
-        .rows(
-            "-- tasks_to_change\n\
+        .query(sql!("-- tasks_to_change\n\
              SELECT t.id, COALESCE(r.state, t.ended, 'ready'), t.workflow_id, w.state, t.queue, t.priority, COALESCE(r.fence, t.fence), \
              COALESCE(r.attempt, t.attempt), t.capabilities, COALESCE(r.owner, t.owner) \
              FROM task t LEFT JOIN task_run r ON r.task_id = t.id LEFT JOIN workflow w ON w.id = t.workflow_id \
-             WHERE (NOT $1 OR t.id = ANY($2)) AND (NOT $9 OR COALESCE(r.state, t.ended) = ANY($3)) \
+             WHERE (NOT $1 OR t.id ", (any 2), ") AND (NOT $9 OR COALESCE(r.state, t.ended) ", (any 3), ") \
              AND (NOT $10 OR w.state IS NULL OR w.state IN ('pending', 'running', 'paused', 'waiting')) \
              AND ($4 = '' OR COALESCE(r.state, t.ended) = $4) AND ($5 = '' OR t.queue = $5) AND ($6 = '' OR t.workflow_id = $6) \
-             AND ($7 = '' OR COALESCE(r.owner, t.owner) = $7) ORDER BY t.id LIMIT $8",
+             AND ($7 = '' OR COALESCE(r.owner, t.owner) = $7) ORDER BY t.id LIMIT $8"),
             &[
                 (!ids.is_empty()).into(),
                 Value::Texts(ids),
@@ -241,7 +252,7 @@ async fn find(session: &dyn Session, asked: &Manage, ids: &[String], states: &[S
 }
 
 /// Changes one task; what it means for the counts of its workflow.
-async fn change(session: &dyn Session, asked: &Manage, target: &Target) -> Result<Delta, Error> {
+async fn change(session: &Transaction<'_>, asked: &Manage, target: &Target) -> Result<Delta, Error> {
     let by = By { now: asked.now, actor: None };
     match &asked.change {
         Change::Retry => {
@@ -252,20 +263,20 @@ async fn change(session: &dyn Session, asked: &Manage, target: &Target) -> Resul
         Change::Reprioritize(priority) => {
             reprioritize(session, target, *priority).await?;
             let data = json!({"priority": priority.level(), "before": target.priority}).to_string();
-            tell(session, asked, target, "task_priority_changed", Some(&data))?;
+            tell(session, asked, target, "task_priority_changed", Some(&data));
             Ok(Delta::default())
         }
         Change::Answer(answer) => {
             let answer = answer.as_ref().map_or("null", |answer| answer.get());
             resume(session, &target.id, Some(answer), by).await?;
             let data = events::said("answer", answer);
-            tell(session, asked, target, "task_answered", Some(&data))?;
+            tell(session, asked, target, "task_answered", Some(&data));
             Ok(Delta { parked: -1, ..Delta::default() })
         }
     }
 }
 
-async fn cancel(session: &dyn Session, asked: &Manage, target: &Target, by: By<'_>) -> Result<Delta, Error> {
+async fn cancel(session: &Transaction<'_>, asked: &Manage, target: &Target, by: By<'_>) -> Result<Delta, Error> {
     let was_parked = is_parked(session, target).await?;
     let ended = close::Ended {
         task_id: &target.id,
@@ -280,7 +291,7 @@ async fn cancel(session: &dyn Session, asked: &Manage, target: &Target, by: By<'
         // One of the others was waited for, and took it along.
         return Ok(Delta::default());
     }
-    tell(session, asked, target, "task_cancelled", None)?;
+    tell(session, asked, target, "task_cancelled", None);
     let mut delta = dependents::follow(session, &target.id, State::Cancelled, by).await?.delta;
     delta += Delta {
         open: -1,
@@ -293,32 +304,30 @@ async fn cancel(session: &dyn Session, asked: &Manage, target: &Target, by: By<'
 }
 
 /// Whether a task is parked by now: one that was blocked may be, since one of the others was cancelled before it.
-async fn is_parked(session: &dyn Session, target: &Target) -> Result<bool, Error> {
+async fn is_parked(session: &Transaction<'_>, target: &Target) -> Result<bool, Error> {
     if target.state != State::Blocked {
         return Ok(target.state == State::Parked);
     }
-    let sql = "-- task_run_is_parked\nSELECT 1 FROM task_run WHERE task_id = $1 AND state = 'parked'";
-    Ok(!session.rows(sql, &[(&target.id).into()]).await?.is_empty())
+    let sql = Sql::both("-- task_run_is_parked\nSELECT 1 FROM task_run WHERE task_id = $1 AND state = 'parked'");
+    Ok(!session.query(sql, &[(&target.id).into()]).await?.is_empty())
 }
 
 /// A dead letter goes back into its queue, with all its attempts before it. What it failed of stays in its history.
-async fn retry(session: &dyn Session, asked: &Manage, target: &Target) -> Result<(), Error> {
+async fn retry(session: &Transaction<'_>, asked: &Manage, target: &Target) -> Result<(), Error> {
     let priority = Priority::new(target.priority).unwrap_or(Priority::NORMAL);
     session
-        .change(
-            "-- task_redrive\n\
+        .execute(Sql::both("-- task_redrive\n\
              UPDATE task SET ended = NULL, completed_at = NULL, progress = NULL, message = NULL, redrive_count = redrive_count + 1 \
-             WHERE id = $1",
+             WHERE id = $1"),
             &[(&target.id).into()],
         )
         .await?;
     session
-        .change(
-            "-- task_run_redrive\n\
+        .execute(Sql::both("-- task_run_redrive\n\
              INSERT INTO task_run (task_id, workflow_id, queue, state, priority, sort_key, run_at, held, capability_set, fence, \
              attempt, infra_failures, open_dependencies, signals_seen, since) \
              VALUES ($1, $2, $3, 'ready', $4, $5, $6, $7, \
-             COALESCE((SELECT id FROM capability_set WHERE capabilities = $8), 0), $9, 0, 0, 0, 0, $6)",
+             COALESCE((SELECT id FROM capability_set WHERE capabilities = $8), 0), $9, 0, 0, 0, 0, $6)"),
             &[
                 (&target.id).into(),
                 target.workflow_id.as_ref().into(),
@@ -333,37 +342,39 @@ async fn retry(session: &dyn Session, asked: &Manage, target: &Target) -> Result
         )
         .await?;
     session.touch(Topic::Queue(target.queue.clone()));
-    tell(session, asked, target, "task_redriven", None)
+    tell(session, asked, target, "task_redriven", None);
+    Ok(())
 }
 
-async fn reprioritize(session: &dyn Session, target: &Target, priority: Priority) -> Result<(), Error> {
+async fn reprioritize(session: &Transaction<'_>, target: &Target, priority: Priority) -> Result<(), Error> {
     let change = priority.moves_from(Priority::new(target.priority).unwrap_or(Priority::NORMAL));
     session
-        .change(
-            "-- task_run_priority\n\
+        .execute(
+            Sql::both(
+                "-- task_run_priority\n\
              UPDATE task_run SET priority = $2, sort_key = sort_key + $3 WHERE task_id = $1",
+            ),
             &[(&target.id).into(), priority.level().into(), change.into()],
         )
         .await?;
-    let sql = "-- task_priority\nUPDATE task SET priority = $2 WHERE id = $1";
-    session.change(sql, &[(&target.id).into(), priority.level().into()]).await.map(drop)
+    let sql = Sql::both("-- task_priority\nUPDATE task SET priority = $2 WHERE id = $1");
+    session.execute(sql, &[(&target.id).into(), priority.level().into()]).await.map(drop)
 }
 
 /// A parked task goes on at its old place in the order, with the answer and its checkpoint; not before others, and not before its time.
 pub(in crate::store) async fn resume(
-    session: &dyn Session,
+    session: &Transaction<'_>,
     task_id: &str,
     answer: Option<&str>,
     by: By<'_>,
 ) -> Result<(), Error> {
-    let sql = "-- task_answer\nUPDATE task SET answer = $2 WHERE id = $1";
-    session.change(sql, &[task_id.into(), answer.into()]).await?;
+    let sql = Sql::both("-- task_answer\nUPDATE task SET answer = $2 WHERE id = $1");
+    session.execute(sql, &[task_id.into(), answer.into()]).await?;
     let freed = session
-        .rows(
-            "-- task_run_resume\n\
+        .query(Sql::both("-- task_run_resume\n\
              UPDATE task_run SET state = CASE WHEN open_dependencies > 0 THEN 'blocked' WHEN run_at > $2 THEN 'scheduled' \
              ELSE 'ready' END, since = $2 \
-             WHERE task_id = $1 AND state = 'parked' RETURNING queue",
+             WHERE task_id = $1 AND state = 'parked' RETURNING queue"),
             &[task_id.into(), by.now.into()],
         )
         .await?;
@@ -373,13 +384,7 @@ pub(in crate::store) async fn resume(
     Ok(())
 }
 
-fn tell(
-    session: &dyn Session,
-    asked: &Manage,
-    target: &Target,
-    kind: &'static str,
-    data: Option<&str>,
-) -> Result<(), Error> {
+fn tell(session: &Transaction<'_>, asked: &Manage, target: &Target, kind: &'static str, data: Option<&str>) {
     let event = events::Event {
         at: asked.now,
         entity: "task",
@@ -389,5 +394,5 @@ fn tell(
         actor: None,
         data,
     };
-    events::write(session, &event)
+    events::write(session, &event);
 }

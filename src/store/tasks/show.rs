@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    super::{Row, Session, Value, agents, payload},
+    super::{Row, Transaction, Value, agents, payload},
     finish::KeptFailure,
     held, waiting,
 };
@@ -15,6 +15,7 @@ use crate::{
         workflows::view::TaskView,
     },
     error::Error,
+    store::sql::sql,
 };
 
 /// Tasks to list.
@@ -35,21 +36,20 @@ pub struct ListTasks {
 }
 
 /// Tasks by id or by what they are, in the order of their ids.
-pub(in crate::store) async fn list(session: &dyn Session, asked: &ListTasks) -> Result<Vec<TaskView>, Error> {
+pub(in crate::store) async fn list(session: &Transaction<'_>, asked: &ListTasks) -> Result<Vec<TaskView>, Error> {
     let filter = &asked.filter;
     let by_ids = !asked.ids.is_empty();
     let found = session
-        .rows(
-            "-- tasks_list\n\
+        .query(sql!("-- tasks_list\n\
              SELECT t.id, t.workflow_id, t.key, t.title, t.queue, COALESCE(r.state, t.ended), t.priority, \
              COALESCE(r.attempt, t.attempt), t.max_attempts, COALESCE(r.fence, t.fence), COALESCE(r.owner, t.owner), r.lease_until, \
              r.run_at, t.progress, t.message, substr(t.errors, 1, $10), t.cost_micros, t.created_at, t.completed_at, \
              t.capabilities, COALESCE(r.held, false), COALESCE(r.capability_set, 0), COALESCE(length(t.question), 0), CASE WHEN $8 THEN COALESCE(length(t.result), 0) ELSE 0 END, \
              CASE WHEN $8 THEN COALESCE(length(t.input), 0) ELSE 0 END \
              FROM task t LEFT JOIN task_run r ON r.task_id = t.id \
-             WHERE (NOT $1 OR t.id = ANY($2)) AND ($3 = '' OR COALESCE(r.state, t.ended) = $3) AND ($4 = '' OR t.queue = $4) \
+             WHERE (NOT $1 OR t.id ", (any 2), ") AND ($3 = '' OR COALESCE(r.state, t.ended) = $3) AND ($4 = '' OR t.queue = $4) \
              AND ($5 = '' OR t.workflow_id = $5) AND ($6 = '' OR COALESCE(r.owner, t.owner) = $6) AND t.id > $7 \
-             ORDER BY t.id LIMIT $9",
+             ORDER BY t.id LIMIT $9"),
             &[
                 by_ids.into(),
                 Value::Texts(&asked.ids),
@@ -85,7 +85,7 @@ struct Found {
 }
 
 /// Says what they wait for.
-async fn explain(session: &dyn Session, found: &mut [Found]) -> Result<(), Error> {
+async fn explain(session: &Transaction<'_>, found: &mut [Found]) -> Result<(), Error> {
     let asks = found.iter().any(|task| task.view.state == State::Ready && !task.held && task.set != 0);
     let missing = if asks { waiting::missing(session).await? } else { waiting::Sets::new() };
     for Found { view, held, set, .. } in found {
@@ -95,7 +95,7 @@ async fn explain(session: &dyn Session, found: &mut [Found]) -> Result<(), Error
 }
 
 /// Fetches what tasks carry, in their order, as far as it fits.
-async fn carry(session: &dyn Session, asked: &ListTasks, found: &mut [Found]) -> Result<(), Error> {
+async fn carry(session: &Transaction<'_>, asked: &ListTasks, found: &mut [Found]) -> Result<(), Error> {
     // The rows themselves come first.
     let rows = found.iter().map(|task| task.view.bytes()).sum();
     let bytes_max = asked.carried_bytes_max.saturating_sub(rows);
@@ -110,8 +110,8 @@ async fn carry(session: &dyn Session, asked: &ListTasks, found: &mut [Found]) ->
     }
     let mut carried = BTreeMap::new();
     if !wanted.is_empty() {
-        let sql = "-- tasks_carried\nSELECT id, question, CASE WHEN $2 THEN result END, CASE WHEN $2 THEN input END FROM task WHERE id = ANY($1)";
-        for mut row in session.rows(sql, &[Value::Texts(&wanted), asked.carried.into()]).await? {
+        let sql = sql!("-- tasks_carried\nSELECT id, question, CASE WHEN $2 THEN result END, CASE WHEN $2 THEN input END FROM task WHERE id ", (any 1));
+        for mut row in session.query(sql, &[Value::Texts(&wanted), asked.carried.into()]).await? {
             carried.insert(row.text()?, row);
         }
     }

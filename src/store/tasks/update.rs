@@ -4,13 +4,13 @@ use serde_json::json;
 
 use super::{
     super::{
-        Session, events,
+        Transaction, events,
         idempotency::once,
         payload,
         workflows::flow::{self, By, Delta},
     },
     close,
-    cost::{self, Spender},
+    cost::{self, Spent},
     held::{self, Held},
 };
 use crate::{
@@ -22,6 +22,7 @@ use crate::{
         workflows::answers::Signal,
     },
     error::Error,
+    store::Sql,
     store::tasks::LeaseRefused,
 };
 
@@ -49,7 +50,7 @@ pub struct Update {
 }
 
 /// Renews the lease and notes what was said, or parks the task.
-pub(super) async fn update(session: &dyn Session, asked: &Update) -> Result<Result<Updated, LeaseRefused>, Error> {
+pub(super) async fn update(session: &Transaction<'_>, asked: &Update) -> Result<Result<Updated, LeaseRefused>, Error> {
     once(session, asked.key.as_ref(), asked.now, async {
         let held = if asked.question.is_some() || asked.cost.is_some() {
             held::lock(session, &asked.lease.task_id).await?
@@ -88,15 +89,17 @@ pub(super) async fn update(session: &dyn Session, asked: &Update) -> Result<Resu
     .await
 }
 
-async fn note(session: &dyn Session, asked: &Update, held: &Held) -> Result<(), Error> {
+async fn note(session: &Transaction<'_>, asked: &Update, held: &Held) -> Result<(), Error> {
     if asked.progress.is_none() && asked.message.is_none() && asked.checkpoint.is_none() {
         return Ok(());
     }
     session
-        .change(
-            "-- task_note\n\
+        .execute(
+            Sql::both(
+                "-- task_note\n\
              UPDATE task SET progress = COALESCE($2, progress), message = COALESCE($3, message), \
              checkpoint = COALESCE($4, checkpoint) WHERE id = $1",
+            ),
             &[
                 (&asked.lease.task_id).into(),
                 asked.progress.into(),
@@ -109,25 +112,30 @@ async fn note(session: &dyn Session, asked: &Update, held: &Held) -> Result<(), 
         return Ok(());
     }
     let data = json!({"progress": asked.progress, "message": asked.message}).to_string();
-    tell(session, asked, held, "task_progress", Some(&data))
+    tell(session, asked, held, "task_progress", Some(&data));
+    Ok(())
 }
 
-async fn spend(session: &dyn Session, asked: &Update, held: &Held) -> Result<(), Error> {
+async fn spend(session: &Transaction<'_>, asked: &Update, held: &Held) -> Result<(), Error> {
     let Some(cost) = &asked.cost else { return Ok(()) };
-    let by = Spender {
+    let spent = Spent {
+        cost,
         task_id: &asked.lease.task_id,
         workflow_id: held.workflow_id.as_deref(),
         agent_id: held.owner.as_deref(),
+        now: asked.now,
     };
-    cost::add(session, cost, &by, asked.now).await?;
+    cost::add(session, &[spent]).await?;
     let data = json!({"usd": cost.amount.to_string(), "model": cost.model}).to_string();
-    tell(session, asked, held, "cost_reported", Some(&data))?;
+    tell(session, asked, held, "cost_reported", Some(&data));
     let Some(workflow_id) = &held.workflow_id else { return Ok(()) };
     // A report of cost is no change of state: the version stays, unless the budget is reached.
     let changed = session
-        .rows(
-            "-- workflow_cost\n\
+        .query(
+            Sql::both(
+                "-- workflow_cost\n\
              UPDATE workflow SET cost_micros = cost_micros + $2 WHERE id = $1 RETURNING cost_micros >= budget_micros",
+            ),
             &[workflow_id.into(), cost.amount.0.into()],
         )
         .await?;
@@ -144,24 +152,23 @@ async fn spend(session: &dyn Session, asked: &Update, held: &Held) -> Result<(),
 }
 
 /// The lease ends with the question, which is no failed attempt: whoever claims the task after the answer goes on from the checkpoint.
-async fn park(session: &dyn Session, asked: &Update, held: &Held) -> Result<(), Error> {
+async fn park(session: &Transaction<'_>, asked: &Update, held: &Held) -> Result<(), Error> {
     session
-        .change(
-            "-- task_run_park\n\
+        .execute(Sql::both("-- task_run_park\n\
              UPDATE task_run SET state = 'parked', fence = fence + 1, attempt = attempt - 1, secret = NULL, lease_until = NULL, runs_until = NULL, \
-             session_id = NULL, since = $2 WHERE task_id = $1",
+             session_id = NULL, since = $2 WHERE task_id = $1"),
             &[(&asked.lease.task_id).into(), asked.now.into()],
         )
         .await?;
     let question = asked.question.as_ref().map(|question| question.get());
     session
-        .change(
-            "-- task_question\nUPDATE task SET question = $2, answer = NULL WHERE id = $1",
+        .execute(
+            Sql::both("-- task_question\nUPDATE task SET question = $2, answer = NULL WHERE id = $1"),
             &[(&asked.lease.task_id).into(), question.into()],
         )
         .await?;
     let data = events::said("question", question.unwrap_or("null"));
-    tell(session, asked, held, "task_parked", Some(&data))?;
+    tell(session, asked, held, "task_parked", Some(&data));
     if let Some(workflow_id) = &held.workflow_id {
         let delta = Delta { parked: 1, leases_ended: 1, ..Delta::default() };
         flow::settle(session, workflow_id, delta, By { now: asked.now, actor: held.owner.as_deref() }).await?;
@@ -170,7 +177,7 @@ async fn park(session: &dyn Session, asked: &Update, held: &Held) -> Result<(), 
 }
 
 /// Nobody will answer for a workflow that is being cancelled: the task is given up.
-async fn give_up(session: &dyn Session, asked: &Update, held: &Held) -> Result<(), Error> {
+async fn give_up(session: &Transaction<'_>, asked: &Update, held: &Held) -> Result<(), Error> {
     let by = By { now: asked.now, actor: held.owner.as_deref() };
     let ended = close::Ended {
         task_id: &asked.lease.task_id,
@@ -182,19 +189,18 @@ async fn give_up(session: &dyn Session, asked: &Update, held: &Held) -> Result<(
         errors: None,
     };
     close::end(session, &ended, by).await?;
-    tell(session, asked, held, "task_cancelled", None)?;
+    tell(session, asked, held, "task_cancelled", None);
     let Some(workflow_id) = &held.workflow_id else { return Ok(()) };
     let delta = Delta { open: -1, cancelled: 1, leases_ended: 1, ..Delta::default() };
     flow::settle(session, workflow_id, delta, by).await.map(drop)
 }
 
 /// What the workflow's workers were told since the last time, and the newest of it.
-async fn signals(session: &dyn Session, held: &Held) -> Result<(Vec<Signal>, i64), Error> {
+async fn signals(session: &Transaction<'_>, held: &Held) -> Result<(Vec<Signal>, i64), Error> {
     let mut seen = held.signals_seen;
     let Some(workflow_id) = &held.workflow_id else { return Ok((Vec::new(), seen)) };
     let found = session
-        .rows(
-            "-- signals_new\nSELECT id, name, payload FROM signal WHERE workflow_id = $1 AND id > $2 ORDER BY id LIMIT 100",
+        .query(Sql::both("-- signals_new\nSELECT id, name, payload FROM signal WHERE workflow_id = $1 AND id > $2 ORDER BY id LIMIT 100"),
             &[workflow_id.into(), seen.into()],
         )
         .await?;
@@ -207,26 +213,20 @@ async fn signals(session: &dyn Session, held: &Held) -> Result<(Vec<Signal>, i64
 }
 
 /// An end that was answered never moves back, however late this comes.
-async fn renew(session: &dyn Session, asked: &Update, held: &Held, seen: i64) -> Result<Instant, Error> {
+async fn renew(session: &Transaction<'_>, asked: &Update, held: &Held, seen: i64) -> Result<Instant, Error> {
     let lease_until = asked.now.plus_ms(asked.lease_ms);
     let lease_until = held.lease_until.map_or(lease_until, |answered| answered.max(lease_until));
     let lease_until = held.runs_until.map_or(lease_until, |end| end.min(lease_until));
     session
-        .change(
-            "-- task_renew\nUPDATE task_run SET lease_until = $2, signals_seen = $3 WHERE task_id = $1",
+        .execute(
+            Sql::both("-- task_renew\nUPDATE task_run SET lease_until = $2, signals_seen = $3 WHERE task_id = $1"),
             &[(&asked.lease.task_id).into(), lease_until.into(), seen.into()],
         )
         .await?;
     Ok(lease_until)
 }
 
-fn tell(
-    session: &dyn Session,
-    asked: &Update,
-    held: &Held,
-    kind: &'static str,
-    data: Option<&str>,
-) -> Result<(), Error> {
+fn tell(session: &Transaction<'_>, asked: &Update, held: &Held, kind: &'static str, data: Option<&str>) {
     let event = events::Event {
         at: asked.now,
         entity: "task",
@@ -236,5 +236,5 @@ fn tell(
         actor: held.owner.as_deref(),
         data,
     };
-    events::write(session, &event)
+    events::write(session, &event);
 }

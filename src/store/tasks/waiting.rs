@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::{
-    super::{Row, Session, Value, agents},
+    super::{Row, Transaction, Value, agents},
     held,
 };
 use crate::{
@@ -12,6 +12,8 @@ use crate::{
         waiting::{Unclaimed, WaitingFor, Waits},
     },
     error::{Code, Error},
+    store::Sql,
+    store::sql::sql,
 };
 
 /// Queues to look at, for who has claimed nothing.
@@ -32,25 +34,26 @@ const NAMES_MAX: usize = 20;
 pub(in crate::store) type Sets = BTreeMap<i64, Vec<String>>;
 
 /// All combinations that tasks have asked for.
-pub(super) async fn sets(session: &dyn Session) -> Result<Sets, Error> {
+pub(super) async fn sets(session: &Transaction<'_>) -> Result<Sets, Error> {
     let read = |mut row: Row| {
         let (id, needed) = (row.integer()?, row.text()?);
         let needed = serde_json::from_str(&needed)
             .map_err(|error| Error::new(Code::Internal, "a stored set of capabilities cannot be read").cause(error))?;
         Ok((id, needed))
     };
-    let rows = session.rows("-- capability_sets\nSELECT id, capabilities FROM capability_set", &[]).await?;
+    let rows = session.query(Sql::both("-- capability_sets\nSELECT id, capabilities FROM capability_set"), &[]).await?;
     rows.into_iter().map(read).collect()
 }
 
 /// The combinations that no agent has who is there.
-pub(in crate::store) async fn missing(session: &dyn Session) -> Result<Sets, Error> {
+pub(in crate::store) async fn missing(session: &Transaction<'_>) -> Result<Sets, Error> {
     let mut sets = sets(session).await?;
     if sets.is_empty() {
         return Ok(sets);
     }
-    let sql = "-- agents_able\nSELECT DISTINCT capabilities FROM agent WHERE status NOT IN ('stopped', 'lost')";
-    for mut row in session.rows(sql, &[]).await? {
+    let sql =
+        Sql::both("-- agents_able\nSELECT DISTINCT capabilities FROM agent WHERE status NOT IN ('stopped', 'lost')");
+    for mut row in session.query(sql, &[]).await? {
         let able: HashSet<String> = agents::names(&row.text()?)?.into_iter().collect();
         sets.retain(|_, needed| !needed.iter().all(|one| able.contains(one)));
     }
@@ -66,7 +69,7 @@ pub(in crate::store) fn add(waits: &mut Waits, waiting_for: Option<WaitingFor>, 
 
 /// What the tasks of workflows wait for.
 pub(in crate::store) async fn of_workflows(
-    session: &dyn Session,
+    session: &Transaction<'_>,
     ids: &[String],
 ) -> Result<BTreeMap<String, Waits>, Error> {
     let mut all: BTreeMap<String, Waits> = BTreeMap::new();
@@ -74,10 +77,10 @@ pub(in crate::store) async fn of_workflows(
         return Ok(all);
     }
     let found = session
-        .rows(
-            "-- workflows_waits\n\
+        .query(
+            sql!("-- workflows_waits\n\
              SELECT workflow_id, state, held, capability_set, count(*) FROM task_run \
-             WHERE workflow_id = ANY($1) AND state <> 'leased' GROUP BY workflow_id, state, held, capability_set",
+             WHERE workflow_id ", (any 1), " AND state <> 'leased' GROUP BY workflow_id, state, held, capability_set"),
             &[Value::Texts(ids)],
         )
         .await?;
@@ -95,7 +98,7 @@ pub(in crate::store) async fn of_workflows(
 }
 
 /// What queues hold that an agent cannot claim.
-pub(super) async fn unclaimed(session: &dyn Session, asked: &LookForWaiting) -> Result<Unclaimed, Error> {
+pub(super) async fn unclaimed(session: &Transaction<'_>, asked: &LookForWaiting) -> Result<Unclaimed, Error> {
     let able: HashSet<String> = agents::able(session, &asked.agent_id).await?.unwrap_or_default().into_iter().collect();
     let mut unclaimed = Unclaimed::default();
     let (mut counted, mut lacking, mut known) = (0, BTreeSet::new(), None);
@@ -125,16 +128,15 @@ pub(super) async fn unclaimed(session: &dyn Session, asked: &LookForWaiting) -> 
 }
 
 /// Tasks of queues (none: all), by what decides, up to a bound.
-async fn groups(session: &dyn Session, queues: Option<&[String]>) -> Result<Vec<Row>, Error> {
+async fn groups(session: &Transaction<'_>, queues: Option<&[String]>) -> Result<Vec<Row>, Error> {
     let most = (COUNTED_MAX + 1).into();
     match queues {
         None => {
             session
-                .rows(
-                    "-- tasks_unclaimed\n\
+                .query(Sql::both("-- tasks_unclaimed\n\
                      SELECT state, held, capability_set, count(*), min(run_at) FROM \
                      (SELECT state, held, capability_set, run_at FROM task_run LIMIT $1) AS counted \
-                     GROUP BY state, held, capability_set",
+                     GROUP BY state, held, capability_set"),
                     &[most],
                 )
                 .await
@@ -142,12 +144,11 @@ async fn groups(session: &dyn Session, queues: Option<&[String]>) -> Result<Vec<
         // By the index of states, which holds the queue too.
         Some(queues) => {
             session
-                .rows(
-                    "-- tasks_unclaimed_of\n\
+                .query(sql!("-- tasks_unclaimed_of\n\
                      SELECT state, held, capability_set, count(*), min(run_at) FROM \
                      (SELECT state, held, capability_set, run_at FROM task_run WHERE state IN ('blocked', 'scheduled', 'ready', \
-                     'leased', 'parked', 'retry_wait') AND held IN (false, true) AND queue = ANY($1) LIMIT $2) AS counted \
-                     GROUP BY state, held, capability_set",
+                     'leased', 'parked', 'retry_wait') AND held IN (false, true) AND queue ", (any 1), " LIMIT $2) AS counted \
+                     GROUP BY state, held, capability_set"),
                     &[Value::Texts(queues), most],
                 )
                 .await

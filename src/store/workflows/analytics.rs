@@ -1,17 +1,19 @@
 //! Figures over many workflows.
 
-use super::super::{Row, Session};
+use super::super::{Row, Transaction};
 use crate::{
     domain::{
         tasks::Failure,
         workflows::figures::{Figure, GroupBy, Metric, Question},
     },
     error::Error,
+    store::Sql,
+    store::sql::sql,
 };
 
 /// Figures as they are asked for. Those of a group come in its order, days from the last one back; those of single workflows with the
 /// largest first.
-pub(super) async fn figures(session: &dyn Session, asked: &Question) -> Result<Vec<Figure>, Error> {
+pub(super) async fn figures(session: &Transaction<'_>, asked: &Question) -> Result<Vec<Figure>, Error> {
     match (asked.metric, asked.group_by) {
         (Metric::Failures, _) => failures(session, asked).await,
         (
@@ -44,10 +46,9 @@ fn offset(asked: &Question) -> i64 {
     i64::try_from(asked.offset).unwrap_or(i64::MAX)
 }
 
-async fn groups(session: &dyn Session, asked: &Question) -> Result<Vec<Figure>, Error> {
+async fn groups(session: &Transaction<'_>, asked: &Question) -> Result<Vec<Figure>, Error> {
     let found = session
-        .rows(
-            "-- figures_by_group\n\
+        .query(Sql::both("-- figures_by_group\n\
              SELECT CASE $1 WHEN 'type' THEN type WHEN 'day' THEN ended_day WHEN 'day_and_type' THEN ended_day \
              WHEN 'state' THEN state ELSE '' END, CASE $1 WHEN 'day_and_type' THEN type ELSE '' END, count(*), \
              CAST(sum(CASE WHEN state = 'completed' THEN 1 ELSE 0 END) AS bigint), \
@@ -55,7 +56,7 @@ async fn groups(session: &dyn Session, asked: &Question) -> Result<Vec<Figure>, 
              CAST(sum(CASE WHEN state = 'cancelled' THEN 1 ELSE 0 END) AS bigint), \
              CAST(avg(duration_ms) AS double precision), max(duration_ms), CAST(sum(cost_micros) AS bigint) \
              FROM workflow WHERE completed_at >= $2 GROUP BY 1, 2 \
-             ORDER BY CASE WHEN $1 IN ('day', 'day_and_type') THEN max(ended_day) ELSE '' END DESC, 1, 2 LIMIT $3 OFFSET $4",
+             ORDER BY CASE WHEN $1 IN ('day', 'day_and_type') THEN max(ended_day) ELSE '' END DESC, 1, 2 LIMIT $3 OFFSET $4"),
             &[word(asked.group_by).into(), asked.since.into(), most(asked).into(), offset(asked).into()],
         )
         .await?;
@@ -77,17 +78,16 @@ async fn groups(session: &dyn Session, asked: &Question) -> Result<Vec<Figure>, 
 }
 
 /// Reports of cost, also of workflows that have not ended and of tasks of none.
-async fn costs(session: &dyn Session, asked: &Question) -> Result<Vec<Figure>, Error> {
+async fn costs(session: &Transaction<'_>, asked: &Question) -> Result<Vec<Figure>, Error> {
     let found = session
-        .rows(
-            "-- figures_of_cost\n\
+        .query(Sql::both("-- figures_of_cost\n\
              SELECT CASE $1 WHEN 'type' THEN type WHEN 'agent' THEN agent_id WHEN 'model' THEN model WHEN 'nothing' THEN '' ELSE day END, \
              CASE $1 WHEN 'day_and_type' THEN type ELSE '' END, CAST(sum(reports) AS bigint), CAST(sum(cost_micros) AS bigint), \
              CAST(sum(input_tokens) AS bigint), CAST(sum(output_tokens) AS bigint) FROM (\
              SELECT day, type, agent_id, model, cost_micros, input_tokens, output_tokens, reports FROM cost_daily WHERE day >= $2 \
              UNION ALL \
              SELECT day, type, agent_id, model, cost_micros, input_tokens, output_tokens, 1 FROM cost WHERE day >= $2) AS spent \
-             GROUP BY 1, 2 ORDER BY CASE WHEN $1 IN ('day', 'day_and_type') THEN max(day) ELSE '' END DESC, 1, 2 LIMIT $3 OFFSET $4",
+             GROUP BY 1, 2 ORDER BY CASE WHEN $1 IN ('day', 'day_and_type') THEN max(day) ELSE '' END DESC, 1, 2 LIMIT $3 OFFSET $4"),
             &[word(asked.group_by).into(), (&asked.since.day()).into(), most(asked).into(), offset(asked).into()],
         )
         .await?;
@@ -106,12 +106,14 @@ async fn costs(session: &dyn Session, asked: &Question) -> Result<Vec<Figure>, E
 }
 
 /// The longest or the most expensive.
-async fn single(session: &dyn Session, asked: &Question) -> Result<Vec<Figure>, Error> {
+async fn single(session: &Transaction<'_>, asked: &Question) -> Result<Vec<Figure>, Error> {
     let found = session
-        .rows(
-            "-- figures_by_workflow\n\
+        .query(
+            Sql::both(
+                "-- figures_by_workflow\n\
              SELECT id, name, state, duration_ms, cost_micros, completed_at FROM workflow WHERE completed_at >= $1 \
              ORDER BY CASE WHEN $2 THEN duration_ms ELSE cost_micros END DESC, id LIMIT $3 OFFSET $4",
+            ),
             &[asked.since.into(), (asked.metric == Metric::Duration).into(), most(asked).into(), offset(asked).into()],
         )
         .await?;
@@ -145,15 +147,11 @@ macro_rules! failures_of {
 }
 
 /// Workflows that failed and tasks of none that are dead, and those that are open and have failed attempts.
-async fn failures(session: &dyn Session, asked: &Question) -> Result<Vec<Figure>, Error> {
+async fn failures(session: &Transaction<'_>, asked: &Question) -> Result<Vec<Figure>, Error> {
     let found = session
-        .rows(
-            concat!(
-                "-- work_failed\n\
+        .query(sql!("-- work_failed\n\
                  SELECT w.id AS id, w.name AS name, w.type, w.cost_micros, w.duration_ms, w.completed_at, w.state, \
-                 (SELECT CAST(sum(",
-                failures_of!("t.errors"),
-                ") AS bigint) FROM task t WHERE t.workflow_id = w.id), \
+                 (SELECT CAST(sum(", [failures_of!("t.errors")], ") AS bigint) FROM task t WHERE t.workflow_id = w.id), \
                  r.error, w.reason, (SELECT t.errors FROM task t WHERE t.workflow_id = w.id AND (t.ended = 'dead' \
                  OR w.completed_at IS NULL AND t.errors <> '[]') ORDER BY COALESCE(t.ended, '') = 'dead' DESC, t.completed_at, t.id LIMIT 1), \
                  COALESCE(w.completed_at, w.changed_at) AS at \
@@ -161,13 +159,10 @@ async fn failures(session: &dyn Session, asked: &Question) -> Result<Vec<Figure>
                  WHERE w.completed_at >= $1 AND w.state IN ('failed', 'timed_out') OR w.completed_at IS NULL AND w.changed_at >= $1 \
                  AND EXISTS (SELECT 1 FROM task t WHERE t.workflow_id = w.id AND t.errors <> '[]') \
                  UNION ALL \
-                 SELECT t.id, COALESCE(t.title, t.key), NULL, t.cost_micros, NULL, t.completed_at, COALESCE(r.state, t.ended), ",
-                failures_of!("t.errors"),
-                ", NULL, NULL, t.errors, COALESCE(t.completed_at, r.since) \
+                 SELECT t.id, COALESCE(t.title, t.key), NULL, t.cost_micros, NULL, t.completed_at, COALESCE(r.state, t.ended), ", [failures_of!("t.errors")], ", NULL, NULL, t.errors, COALESCE(t.completed_at, r.since) \
                  FROM task t LEFT JOIN task_run r ON r.task_id = t.id \
                  WHERE t.workflow_id IS NULL AND t.errors <> '[]' AND (t.ended = 'dead' AND t.completed_at >= $1 OR r.since >= $1) \
-                 ORDER BY at DESC, id DESC LIMIT $2 OFFSET $3"
-            ),
+                 ORDER BY at DESC, id DESC LIMIT $2 OFFSET $3"),
             &[asked.since.into(), most(asked).into(), offset(asked).into()],
         )
         .await?;

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{
-    super::{Session, Value, events, idempotency::once, payload, tasks::manage},
+    super::{Transaction, Value, events, idempotency::once, payload, tasks::manage},
     create::{self, Room},
     flow::{self, By, Delta, Flow},
     fork,
@@ -21,6 +21,8 @@ use crate::{
         },
     },
     error::Error,
+    store::Sql,
+    store::sql::sql,
 };
 
 /// A workflow to end.
@@ -116,7 +118,10 @@ impl From<Repeat> for ChangeRefused {
 }
 
 /// Ends a workflow by its orchestrator's word.
-pub(super) async fn complete(session: &dyn Session, asked: &Complete) -> Result<Result<Changed, ChangeRefused>, Error> {
+pub(super) async fn complete(
+    session: &Transaction<'_>,
+    asked: &Complete,
+) -> Result<Result<Changed, ChangeRefused>, Error> {
     once(session, asked.key.as_ref(), asked.now, async {
         let mut flow = match current(session, &asked.workflow_id, asked.expected_version).await? {
             Ok(flow) => flow,
@@ -150,25 +155,29 @@ pub(super) async fn complete(session: &dyn Session, asked: &Complete) -> Result<
 }
 
 /// Whether what came of a completed workflow is told, and for the first time.
-async fn brings_the_result(session: &dyn Session, asked: &Complete) -> Result<bool, Error> {
+async fn brings_the_result(session: &Transaction<'_>, asked: &Complete) -> Result<bool, Error> {
     if asked.result.is_none() || asked.error.is_some() {
         return Ok(false);
     }
-    let sql = "-- workflow_has_result\nSELECT 1 FROM workflow_result WHERE workflow_id = $1 AND result IS NOT NULL";
-    Ok(session.rows(sql, &[(&asked.workflow_id).into()]).await?.is_empty())
+    let sql = Sql::both(
+        "-- workflow_has_result\nSELECT 1 FROM workflow_result WHERE workflow_id = $1 AND result IS NOT NULL",
+    );
+    Ok(session.query(sql, &[(&asked.workflow_id).into()]).await?.is_empty())
 }
 
 /// What came of it.
-async fn keep(session: &dyn Session, asked: &Complete) -> Result<(), Error> {
+async fn keep(session: &Transaction<'_>, asked: &Complete) -> Result<(), Error> {
     if asked.result.is_none() && asked.error.is_none() {
         return Ok(());
     }
     let packed = asked.result.as_ref().map(payload::pack);
     session
-        .change(
-            "-- workflow_result\n\
+        .execute(
+            Sql::both(
+                "-- workflow_result\n\
              INSERT INTO workflow_result (workflow_id, result, error) VALUES ($1, $2, $3) \
              ON CONFLICT (workflow_id) DO UPDATE SET result = excluded.result, error = excluded.error",
+            ),
             &[
                 (&asked.workflow_id).into(),
                 packed.as_deref().map_or(Value::Null, Value::Bytes),
@@ -181,7 +190,7 @@ async fn keep(session: &dyn Session, asked: &Complete) -> Result<(), Error> {
 
 /// Starts, pauses, resumes, cancels, tells, or forks.
 pub(super) async fn control(
-    session: &dyn Session,
+    session: &Transaction<'_>,
     asked: &Control,
     room: &Room,
 ) -> Result<Result<Changed, ChangeRefused>, Error> {
@@ -201,7 +210,7 @@ pub(super) async fn control(
         let by = By { now: asked.now, actor: None };
         let reason = asked.reason.as_deref();
         if asked.action == Action::Fork {
-            if create::is_full(session, asked.active_max, room, asked.now).await? {
+            if create::is_full(session, asked.active_max, room, asked.now, 0).await? {
                 return Ok(Err(ChangeRefused::TooMany { active_max: asked.active_max }));
             }
             let fork = fork::fork(session, &flow, &asked.fork_id, by).await?;
@@ -233,7 +242,7 @@ pub(super) async fn control(
 }
 
 async fn current(
-    session: &dyn Session,
+    session: &Transaction<'_>,
     id: &str,
     expected_version: Option<i64>,
 ) -> Result<Result<Flow, ChangeRefused>, Error> {
@@ -247,18 +256,18 @@ async fn current(
     Ok(Ok(flow))
 }
 
-async fn changed(session: &dyn Session, flow: &Flow) -> Result<Changed, Error> {
+async fn changed(session: &Transaction<'_>, flow: &Flow) -> Result<Changed, Error> {
     let version = flow.version_shown(session).await?;
     Ok(Changed { workflow_id: flow.id.clone(), state: flow.state, version, fork: None })
 }
 
 /// Tells the workers; when all of them wait for an answer, this is one.
-async fn signal(session: &dyn Session, asked: &Control, flow: &mut Flow, by: By<'_>) -> Result<(), Error> {
+async fn signal(session: &Transaction<'_>, asked: &Control, flow: &mut Flow, by: By<'_>) -> Result<(), Error> {
     let Some(signal) = &asked.signal else { return Ok(()) };
     let payload = signal.payload.as_ref().map(|payload| payload.get());
     session
-        .change(
-            "-- signal_add\nINSERT INTO signal (workflow_id, name, payload, at) VALUES ($1, $2, $3, $4)",
+        .execute(
+            Sql::both("-- signal_add\nINSERT INTO signal (workflow_id, name, payload, at) VALUES ($1, $2, $3, $4)"),
             &[(&flow.id).into(), (&signal.name).into(), payload.into(), by.now.into()],
         )
         .await?;
@@ -268,8 +277,7 @@ async fn signal(session: &dyn Session, asked: &Control, flow: &mut Flow, by: By<
         return Ok(());
     }
     let parked = session
-        .rows(
-            "-- tasks_parked\nSELECT task_id FROM task_run WHERE workflow_id = $1 AND state = 'parked' ORDER BY task_id FOR UPDATE",
+        .query(sql!("-- tasks_parked\nSELECT task_id FROM task_run WHERE workflow_id = $1 AND state = 'parked' ORDER BY task_id", (lock)),
             &[(&flow.id).into()],
         )
         .await?;
@@ -283,10 +291,16 @@ async fn signal(session: &dyn Session, asked: &Control, flow: &mut Flow, by: By<
 }
 
 /// It has a new version, and an event says why; its state is what it was.
-async fn touch(session: &dyn Session, flow: &Flow, kind: &'static str, data: &str, by: By<'_>) -> Result<(), Error> {
+async fn touch(
+    session: &Transaction<'_>,
+    flow: &Flow,
+    kind: &'static str,
+    data: &str,
+    by: By<'_>,
+) -> Result<(), Error> {
     session
-        .change(
-            "-- workflow_version\nUPDATE workflow SET version = $2, changed_at = $3 WHERE id = $1",
+        .execute(
+            Sql::both("-- workflow_version\nUPDATE workflow SET version = $2, changed_at = $3 WHERE id = $1"),
             &[(&flow.id).into(), flow.version.into(), by.now.into()],
         )
         .await?;
@@ -300,5 +314,6 @@ async fn touch(session: &dyn Session, flow: &Flow, kind: &'static str, data: &st
         actor: by.actor,
         data: Some(data),
     };
-    events::write(session, &event)
+    events::write(session, &event);
+    Ok(())
 }

@@ -1,17 +1,14 @@
 //! New workflows.
 
-use std::sync::{Mutex, PoisonError};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, PoisonError},
+};
 
+use futures_util::future::{try_join, try_join4};
 use serde_json::json;
 
-use super::{
-    super::{
-        Later, Session, events,
-        idempotency::once,
-        tasks::enqueue::{self, Existing},
-    },
-    flow::By,
-};
+use super::flow::By;
 use crate::{
     changes::Topic,
     clock::Instant,
@@ -20,6 +17,12 @@ use crate::{
         workflows::{NewWorkflow, State, view::Created},
     },
     error::Error,
+    store::{
+        Sql, Transaction, Value, events,
+        idempotency::Answers,
+        sql::sql,
+        tasks::enqueue::{self, Existing, NewTasks},
+    },
 };
 
 /// A workflow to make.
@@ -80,7 +83,7 @@ const MARGIN: i64 = SHARED_BY * ROOM_MAX;
 const COUNTED_MS: i64 = 1_000;
 
 impl Room {
-    pub fn take(&self, active_max: u64, now: Instant) -> bool {
+    fn take(&self, active_max: u64, now: Instant) -> bool {
         let mut room = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match room.as_mut() {
             Some(counted) if counted.active_max == active_max && counted.left > 0 && now <= counted.until => {
@@ -101,144 +104,201 @@ impl Room {
     }
 }
 
-/// Makes a workflow with its tasks, for which there is room. What it changes is new, so that it can go beside others of its kind.
-pub(super) async fn create(session: &dyn Session, asked: &Create) -> Result<Result<Created, CreateRefused>, Error> {
-    once(session, asked.key.as_ref(), asked.now, fill(session, asked)).await
-}
+/// A workflow to make, and what this process may still make.
+pub(super) type Asked = (Create, Arc<Room>);
 
-/// The same when the open ones have to be counted first.
-pub(super) async fn create_if_room(
-    session: &dyn Session,
-    asked: &Create,
-    room: &Room,
-) -> Result<Result<Created, CreateRefused>, Error> {
-    once(session, asked.key.as_ref(), asked.now, async {
-        if is_full(session, asked.active_max, room, asked.now).await? {
-            return Ok(Err(CreateRefused::TooMany { active_max: asked.active_max }));
+/// Makes workflows with their tasks.
+pub(super) async fn create(
+    transaction: &Transaction<'_>,
+    asked: &[Asked],
+) -> Result<Vec<Result<Created, CreateRefused>>, Error> {
+    let keys = asked.iter().map(|(create, _)| (create.key.as_ref(), create.now));
+    let (mut answers, parents) = try_join(Answers::find(transaction, keys), parents(transaction, asked)).await?;
+    let (mut new, mut made) = (NewWorkflows::default(), Vec::with_capacity(asked.len()));
+    for (create, room) in asked {
+        let Create { workflow, active_max, key, now } = create;
+        if let Some(first) = answers.first(key.as_ref())? {
+            made.push(first);
+            continue;
         }
-        fill(session, asked).await
-    })
-    .await
-}
-
-async fn fill(session: &dyn Session, asked: &Create) -> Result<Result<Created, CreateRefused>, Error> {
-    if let Some(parent_id) = &asked.workflow.parent_id {
-        let sql = "-- workflow_exists\nSELECT 1 FROM workflow WHERE id = $1";
-        if session.rows(sql, &[parent_id.into()]).await?.is_empty() {
-            return Ok(Err(CreateRefused::NoParent));
-        }
+        made.push(if is_full(transaction, *active_max, room, *now, new.count()).await? {
+            Err(CreateRefused::TooMany { active_max: *active_max })
+        } else if workflow.parent_id.as_ref().is_some_and(|id| !parents.contains(id)) {
+            Err(CreateRefused::NoParent)
+        } else {
+            let created = new.add(transaction, workflow, None, By { now: *now, actor: None })?;
+            answers.keep(transaction, key.as_ref(), *now, &created);
+            Ok(created)
+        });
     }
-    insert(session, &asked.workflow, None, By { now: asked.now, actor: None }).await.map(Ok)
+    new.write(transaction).await?;
+    Ok(made)
 }
 
-/// Whether as many workflows are open as may be.
-pub(super) async fn is_full(session: &dyn Session, active_max: u64, room: &Room, now: Instant) -> Result<bool, Error> {
+/// Those of the parents that exist.
+async fn parents(transaction: &Transaction<'_>, asked: &[Asked]) -> Result<BTreeSet<String>, Error> {
+    let wanted: Vec<String> = asked.iter().filter_map(|(create, _)| create.workflow.parent_id.clone()).collect();
+    if wanted.is_empty() {
+        return Ok(BTreeSet::new());
+    }
+    let sql = sql!("-- workflows_exist\nSELECT id FROM workflow WHERE id ", (any 1));
+    let rows = transaction.query(sql, &[Value::Texts(&wanted)]).await?;
+    rows.into_iter().map(|mut row| row.text()).collect()
+}
+
+/// Whether as many workflows are open as may be, with `pending` that this transaction has yet to write.
+pub(super) async fn is_full(
+    transaction: &Transaction<'_>,
+    active_max: u64,
+    room: &Room,
+    now: Instant,
+    pending: i64,
+) -> Result<bool, Error> {
     if room.take(active_max, now) {
         return Ok(false);
     }
     let most = i64::try_from(active_max).unwrap_or(i64::MAX);
-    let mut left = most - open(session, most).await?;
+    let mut left = most - open(transaction, most).await? - pending;
     if (1..=MARGIN).contains(&left) {
         // Until this transaction ends, others wait here, and then see what it has made.
-        let lock = "-- workflows_bound_lock\nINSERT INTO leader (name, holder, until) VALUES ('bound of workflows', '', $1) \
-                    ON CONFLICT (name) DO UPDATE SET until = excluded.until";
-        session.change(lock, &[now.into()]).await?;
-        left = most - open(session, most).await?;
+        let lock = Sql::lock(
+            "-- workflows_bound_lock\nSELECT pg_advisory_xact_lock(hashtextextended('callboard.workflows_bound', 0))",
+        );
+        transaction.execute(lock, &[]).await?;
+        left = most - open(transaction, most).await? - pending;
     }
     room.counted(active_max, now, left);
     Ok(left <= 0)
 }
 
 /// Workflows that are open, counted up to `most`.
-async fn open(session: &dyn Session, most: i64) -> Result<i64, Error> {
-    let counted = session
-        .rows(
-            "-- workflows_open\n\
-             SELECT count(*) FROM (SELECT 1 FROM workflow WHERE completed_at IS NULL LIMIT $1) AS open_ones",
+async fn open(transaction: &Transaction<'_>, most: i64) -> Result<i64, Error> {
+    let counted = transaction
+        .query(
+            Sql::both(
+                "-- workflows_open\n\
+                 SELECT count(*) FROM (SELECT 1 FROM workflow WHERE completed_at IS NULL LIMIT $1) AS open_ones",
+            ),
             &[most.into()],
         )
         .await?;
     counted.into_iter().next().map_or(Ok(0), |mut row| row.integer())
 }
 
-/// Writes a workflow and its tasks.
-pub(super) async fn insert(
-    session: &dyn Session,
-    new: &NewWorkflow,
-    forked_from: Option<&str>,
-    by: By<'_>,
-) -> Result<Created, Error> {
-    let tasks = i64::try_from(new.tasks.len()).unwrap_or(i64::MAX);
-    let data = json!({"state": "pending", "version": 1, "type": new.kind, "name": new.name, "tasks": tasks, "forked_from": forked_from})
-        .to_string();
-    let event = events::Event {
-        at: by.now,
-        entity: "workflow",
-        entity_id: &new.id,
-        workflow_id: Some(&new.id),
-        kind: "workflow_created",
-        actor: by.actor,
-        data: Some(&data),
-    };
-    session.later(row(new, forked_from, tasks, by))?;
-    events::write(session, &event)?;
-    if let Some(input) = &new.input {
-        session.later(Later {
-            sql: "-- workflow_input\nINSERT INTO workflow_result (workflow_id, input) VALUES ($1, $2)",
-            many: "-- workflow_inputs\n\
-                   INSERT INTO workflow_result (workflow_id, input) SELECT * FROM unnest($1::text[], $2::text[])",
-            values: vec![(&new.id).into(), input.get().into()],
-        })?;
+/// New workflows on their way to their tables.
+#[derive(Default)]
+pub(super) struct NewWorkflows<'a> {
+    workflows: Vec<(&'a NewWorkflow, Option<&'a str>, Instant)>,
+    tasks: NewTasks<'a>,
+}
+
+impl<'a> NewWorkflows<'a> {
+    fn count(&self) -> i64 {
+        count(self.workflows.len())
     }
-    if let Some(webhook) = &new.webhook {
-        session
-            .change(
-                "-- webhook_add\n\
-                 INSERT INTO webhook (id, workflow_id, url, secret, created_at) VALUES ($1, $2, $3, $4, $5)",
-                &[
+
+    /// Adds a workflow with its tasks, and says so in the history.
+    pub(super) fn add(
+        &mut self,
+        transaction: &Transaction<'_>,
+        new: &'a NewWorkflow,
+        forked_from: Option<&'a str>,
+        by: By<'_>,
+    ) -> Result<Created, Error> {
+        let data = json!({"state": "pending", "version": 1, "type": new.kind, "name": new.name, "tasks": new.tasks.len(), "forked_from": forked_from})
+            .to_string();
+        let event = events::Event {
+            at: by.now,
+            entity: "workflow",
+            entity_id: &new.id,
+            workflow_id: Some(&new.id),
+            kind: "workflow_created",
+            actor: by.actor,
+            data: Some(&data),
+        };
+        events::write(transaction, &event);
+        self.workflows.push((new, forked_from, by.now));
+        let into = enqueue::Into { workflow_id: &new.id, held: false };
+        let tasks = self.tasks.add(transaction, Some(into), &new.tasks, &Existing::default(), by)?;
+        transaction.touch(Topic::Workflow(new.id.clone()));
+        let webhook_secret = new.webhook.as_ref().map(|webhook| webhook.secret.clone());
+        Ok(Created { workflow_id: new.id.clone(), state: State::Pending, version: 1, tasks, webhook_secret })
+    }
+
+    /// Writes them.
+    pub(super) async fn write(self, transaction: &Transaction<'_>) -> Result<(), Error> {
+        let Self { workflows, tasks } = self;
+        let rows: Vec<Vec<Value<'_>>> = workflows.iter().map(|(new, from, now)| row(new, *from, *now)).collect();
+        let inputs: Vec<Vec<Value<'_>>> = workflows
+            .iter()
+            .filter_map(|(new, ..)| Some(vec![(&new.id).into(), new.input.as_ref()?.get().into()]))
+            .collect();
+        let webhooks: Vec<Vec<Value<'_>>> = workflows
+            .iter()
+            .filter_map(|(new, _, now)| {
+                let webhook = new.webhook.as_ref()?;
+                Some(vec![
                     (&webhook.id).into(),
                     (&new.id).into(),
                     (&webhook.url).into(),
                     (&webhook.secret).into(),
-                    by.now.into(),
-                ],
-            )
-            .await?;
+                    (*now).into(),
+                ])
+            })
+            .collect();
+        try_join4(
+            transaction.write_rows(ADD, &rows),
+            transaction.write_rows(ADD_INPUT, &inputs),
+            transaction.write_rows(ADD_WEBHOOK, &webhooks),
+            tasks.write(transaction),
+        )
+        .await
+        .map(drop)
     }
-    let into = enqueue::Into { workflow_id: &new.id, held: false };
-    let tasks = match new.tasks.as_slice() {
-        [] => Vec::new(),
-        tasks => enqueue::insert(session, Some(into), tasks, &Existing::default(), by).await?,
-    };
-    session.touch(Topic::Workflow(new.id.clone()));
-    let webhook_secret = new.webhook.as_ref().map(|webhook| webhook.secret.clone());
-    Ok(Created { workflow_id: new.id.clone(), state: State::Pending, version: 1, tasks, webhook_secret })
 }
 
-fn row(new: &NewWorkflow, forked_from: Option<&str>, tasks: i64, by: By<'_>) -> Later {
-    Later {
-        sql: "-- workflow_add\n\
-              INSERT INTO workflow (id, name, type, state, version, created_at, changed_at, deadline_at, on_task_failure, parent_id, \
-              forked_from, needs_attention, budget_micros, cost_micros, tasks, tasks_open, tasks_parked, tasks_completed, tasks_dead, \
-              tasks_cancelled) VALUES ($1, $2, $3, 'pending', 1, $4, $4, $5, $6, $7, $8, false, $9, 0, $10, $10, 0, 0, 0, 0)",
-        many: "-- workflows_add\n\
+fn row<'a>(new: &'a NewWorkflow, forked_from: Option<&'a str>, now: Instant) -> Vec<Value<'a>> {
+    vec![
+        (&new.id).into(),
+        (&new.name).into(),
+        (&new.kind).into(),
+        now.into(),
+        new.deadline_at.into(),
+        new.on_task_failure.as_str().into(),
+        new.parent_id.as_ref().into(),
+        forked_from.into(),
+        new.budget.map(|budget| budget.0).into(),
+        count(new.tasks.len()).into(),
+    ]
+}
+
+fn count(number: usize) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+const ADD: Sql = Sql {
+    postgres: "-- workflow_add\n\
                INSERT INTO workflow (id, name, type, state, version, created_at, changed_at, deadline_at, on_task_failure, parent_id, \
                forked_from, needs_attention, budget_micros, cost_micros, tasks, tasks_open, tasks_parked, tasks_completed, tasks_dead, \
                tasks_cancelled) SELECT id, name, type, 'pending', 1, at, at, deadline_at, policy, parent_id, forked_from, false, budget, 0, \
                tasks, tasks, 0, 0, 0, 0 FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::timestamptz[], $6::text[], \
                $7::text[], $8::text[], $9::bigint[], $10::bigint[]) \
                AS new (id, name, type, at, deadline_at, policy, parent_id, forked_from, budget, tasks)",
-        values: vec![
-            (&new.id).into(),
-            (&new.name).into(),
-            (&new.kind).into(),
-            by.now.into(),
-            new.deadline_at.into(),
-            new.on_task_failure.as_str().into(),
-            new.parent_id.as_ref().into(),
-            forked_from.into(),
-            new.budget.map(|budget| budget.0).into(),
-            tasks.into(),
-        ],
-    }
-}
+    sqlite: "-- workflow_add\n\
+             INSERT INTO workflow (id, name, type, state, version, created_at, changed_at, deadline_at, on_task_failure, parent_id, \
+             forked_from, needs_attention, budget_micros, cost_micros, tasks, tasks_open, tasks_parked, tasks_completed, tasks_dead, \
+             tasks_cancelled) VALUES ($1, $2, $3, 'pending', 1, $4, $4, $5, $6, $7, $8, false, $9, 0, $10, $10, 0, 0, 0, 0)",
+};
+
+const ADD_INPUT: Sql = Sql {
+    postgres: "-- workflow_input\n\
+               INSERT INTO workflow_result (workflow_id, input) SELECT * FROM unnest($1::text[], $2::text[])",
+    sqlite: "-- workflow_input\nINSERT INTO workflow_result (workflow_id, input) VALUES ($1, $2)",
+};
+
+const ADD_WEBHOOK: Sql = Sql {
+    postgres: "-- webhook_add\n\
+               INSERT INTO webhook (id, workflow_id, url, secret, created_at) \
+               SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::timestamptz[])",
+    sqlite: "-- webhook_add\nINSERT INTO webhook (id, workflow_id, url, secret, created_at) VALUES ($1, $2, $3, $4, $5)",
+};

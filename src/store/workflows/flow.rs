@@ -3,11 +3,11 @@
 //! Each change of a task's state raises the version that is shown. Claims of one workflow would wait for each other if they wrote it, so
 //! the version shown is the one stored and one more for each task that is leased; the end of a lease raises the stored one by two.
 
-use std::ops::AddAssign;
+use std::{collections::BTreeMap, ops::AddAssign};
 
 use serde_json::json;
 
-use super::super::{Row, Session, Value, events, tasks::close};
+use super::super::{Row, Transaction, Value, events, tasks::close};
 use crate::{
     changes::Topic,
     clock::Instant,
@@ -16,6 +16,8 @@ use crate::{
         workflows::{CANCEL_GRACE_MS, Counts, OnTaskFailure, Signs, State, follow},
     },
     error::{Code, Error},
+    store::Sql,
+    store::sql::sql,
 };
 
 /// A workflow's row, as far as rules ask for it, locked for this transaction.
@@ -34,6 +36,8 @@ pub(in crate::store) struct Flow {
     pub started_at: Option<Instant>,
     /// It stops by itself: somebody has to look.
     needs_attention: bool,
+    /// Leases that have ended in the table of tasks, and are yet to be counted in `version`.
+    unsettled: i64,
 }
 
 /// How a change of tasks changes the counts.
@@ -64,29 +68,92 @@ impl AddAssign for Delta {
     }
 }
 
+/// The columns of a [`Flow`].
+macro_rules! columns {
+    () => {
+        "id, type, state, version, on_task_failure, budget_micros, cost_micros, tasks, tasks_open, tasks_completed, \
+         tasks_dead, tasks_cancelled, tasks_parked, started_at"
+    };
+}
+
 /// Locks a workflow for this transaction.
-pub(in crate::store) async fn lock(session: &dyn Session, id: &str) -> Result<Option<Flow>, Error> {
+pub(in crate::store) async fn lock(session: &Transaction<'_>, id: &str) -> Result<Option<Flow>, Error> {
     let found = session
-        .rows(
-            "-- workflow_lock\n\
-             SELECT id, type, state, version, on_task_failure, budget_micros, cost_micros, tasks, tasks_open, tasks_completed, \
-             tasks_dead, tasks_cancelled, tasks_parked, started_at FROM workflow WHERE id = $1 FOR UPDATE",
-            &[id.into()],
-        )
+        .query(sql!("-- workflow_lock\nSELECT ", [columns!()], " FROM workflow WHERE id = $1", (lock)), &[id.into()])
         .await?;
     found.into_iter().next().map(read).transpose()
 }
 
+/// Locks the workflows of tasks for this transaction, in their order.
+pub(in crate::store) async fn lock_of_tasks(
+    session: &Transaction<'_>,
+    tasks: &[String],
+) -> Result<BTreeMap<String, Flow>, Error> {
+    // An array is looked up by the index, however few tasks and workflows PostgreSQL takes there to be.
+    let sql = Sql {
+        postgres: concat!(
+            "-- task_workflows_lock\nSELECT ",
+            columns!(),
+            " FROM workflow WHERE id = ANY(ARRAY(SELECT workflow_id FROM task WHERE id = ANY($1))) ORDER BY id FOR UPDATE"
+        ),
+        sqlite: concat!(
+            "-- task_workflows_lock\nSELECT ",
+            columns!(),
+            " FROM workflow WHERE id IN (SELECT workflow_id FROM task WHERE id IN (SELECT value FROM json_each($1)))"
+        ),
+    };
+    let found = session.query(sql, &[Value::Texts(tasks)]).await?;
+    found.into_iter().map(|row| read(row).map(|flow| (flow.id.clone(), flow))).collect()
+}
+
+/// Writes the counts of workflows that are locked.
+pub(in crate::store) async fn write(session: &Transaction<'_>, flows: &[(&Flow, Instant)]) -> Result<(), Error> {
+    let rows: Vec<Vec<Value<'_>>> = flows
+        .iter()
+        .map(|(flow, now)| {
+            vec![
+                (&flow.id).into(),
+                flow.counts.all.into(),
+                flow.counts.open.into(),
+                flow.counts.completed.into(),
+                flow.counts.dead.into(),
+                flow.counts.cancelled.into(),
+                flow.parked.into(),
+                flow.cost.0.into(),
+                flow.version.into(),
+                (*now).into(),
+            ]
+        })
+        .collect();
+    session.write_rows(WRITE, &rows).await.map(drop)
+}
+
+const WRITE: Sql = Sql {
+    postgres: "-- workflow_write\n\
+               UPDATE workflow SET tasks = new.tasks, tasks_open = new.open, tasks_completed = new.completed, tasks_dead = new.dead, \
+               tasks_cancelled = new.cancelled, tasks_parked = new.parked, cost_micros = new.cost, version = new.version, \
+               changed_at = new.now FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], \
+               $7::bigint[], $8::bigint[], $9::bigint[], $10::timestamptz[]) \
+               AS new (id, tasks, open, completed, dead, cancelled, parked, cost, version, now) WHERE workflow.id = new.id",
+    sqlite: "-- workflow_write\n\
+             UPDATE workflow SET tasks = $2, tasks_open = $3, tasks_completed = $4, tasks_dead = $5, tasks_cancelled = $6, \
+             tasks_parked = $7, cost_micros = $8, version = $9, changed_at = $10 WHERE id = $1",
+};
+
 /// Changes the counts of a workflow by what happened to its tasks, and lets it follow: it may be completed, fail, pause, or wait.
-pub(in crate::store) async fn settle(session: &dyn Session, id: &str, delta: Delta, by: By<'_>) -> Result<Flow, Error> {
+pub(in crate::store) async fn settle(
+    session: &Transaction<'_>,
+    id: &str,
+    delta: Delta,
+    by: By<'_>,
+) -> Result<Flow, Error> {
     let found = session
-        .rows(
-            "-- workflow_settle\n\
+        .query(Sql::both("-- workflow_settle\n\
              UPDATE workflow SET tasks = tasks + $2, tasks_open = tasks_open + $3, tasks_completed = tasks_completed + $4, \
              tasks_dead = tasks_dead + $5, tasks_cancelled = tasks_cancelled + $6, tasks_parked = tasks_parked + $7, \
              cost_micros = cost_micros + $8, version = version + 1 + $10, changed_at = $9 WHERE id = $1 \
              RETURNING id, type, state, version, on_task_failure, budget_micros, cost_micros, tasks, tasks_open, tasks_completed, \
-             tasks_dead, tasks_cancelled, tasks_parked, started_at",
+             tasks_dead, tasks_cancelled, tasks_parked, started_at"),
             &[
                 id.into(),
                 delta.all.into(),
@@ -108,38 +175,28 @@ pub(in crate::store) async fn settle(session: &dyn Session, id: &str, delta: Del
     Ok(flow)
 }
 
-/// A workflow that has begun just now.
-pub(in crate::store) struct Begun {
-    id: String,
-    kind: String,
-    /// As it is shown.
-    version: i64,
-}
-
-/// Lets those workflows begin that wait for their first claim. One statement, because claims go side by side.
-pub(in crate::store) async fn begin(session: &dyn Session, ids: Vec<String>, by: By<'_>) -> Result<Vec<Begun>, Error> {
-    if ids.is_empty() {
-        return Ok(Vec::new());
-    }
+/// Lets those of these workflows begin that wait for their first claim; by whom each.
+pub(in crate::store) async fn begin(session: &Transaction<'_>, by: &BTreeMap<String, By<'_>>) -> Result<(), Error> {
+    let Some(now) = by.values().map(|by| by.now).max() else { return Ok(()) };
+    let ids: Vec<String> = by.keys().cloned().collect();
     let found = session
-        .rows(
-            "-- workflows_begin\n\
-             UPDATE workflow SET state = 'running', version = version + 1, changed_at = $2, started_at = COALESCE(started_at, $2) \
-             WHERE state = 'pending' AND id = ANY($1) RETURNING id, type, version + (SELECT count(*) FROM task_run r \
-             WHERE r.workflow_id = workflow.id AND r.state = 'leased')",
-            &[Value::Texts(&ids), by.now.into()],
+        .query(
+            sql!(
+                "-- workflows_begin\n\
+                 UPDATE workflow SET state = 'running', version = version + 1, changed_at = $2, started_at = COALESCE(started_at, $2) \
+                 WHERE state = 'pending' AND id ", (any 1), " RETURNING id, type, version + (SELECT count(*) FROM task_run r \
+                 WHERE r.workflow_id = workflow.id AND r.state = 'leased')"
+            ),
+            &[Value::Texts(&ids), now.into()],
         )
         .await?;
-    found.into_iter().map(|mut row| Ok(Begun { id: row.text()?, kind: row.text()?, version: row.integer()? })).collect()
-}
-
-impl Begun {
-    /// Says so.
-    pub fn tell(&self, session: &dyn Session, by: By<'_>) -> Result<(), Error> {
+    for mut row in found {
+        let (id, kind, version) = (row.text()?, row.text()?, row.integer()?);
+        let Some(by) = by.get(&id) else { continue };
         let (before, state) = (State::Pending, State::Running);
-        let entered = Entered { id: &self.id, kind: &self.kind, version: self.version, before, state, reason: None };
-        tell(session, &entered, by)
+        tell(session, &Entered { id: &id, kind: &kind, version, before, state, reason: None }, *by);
     }
+    Ok(())
 }
 
 /// When, and by whom.
@@ -150,8 +207,26 @@ pub(in crate::store) struct By<'a> {
 }
 
 impl Flow {
+    /// Leases of some of its tasks have ended, which [`Flow::add`] counts one by one.
+    pub fn leases_ended(&mut self, count: i64) {
+        self.unsettled += count;
+    }
+
+    /// Changes its counts by what happened to its tasks, as [`settle`] does.
+    pub fn add(&mut self, delta: Delta) {
+        self.counts.all += delta.all;
+        self.counts.open += delta.open;
+        self.counts.completed += delta.completed;
+        self.counts.dead += delta.dead;
+        self.counts.cancelled += delta.cancelled;
+        self.parked += delta.parked;
+        self.cost.0 += delta.cost;
+        self.version += 1 + delta.leases_ended;
+        self.unsettled -= delta.leases_ended;
+    }
+
     /// What the workflow becomes by itself, now that its counts are as they are.
-    pub async fn follow(&mut self, session: &dyn Session, delta: Delta, by: By<'_>) -> Result<(), Error> {
+    pub async fn follow(&mut self, session: &Transaction<'_>, delta: Delta, by: By<'_>) -> Result<(), Error> {
         let signs = Signs {
             died: delta.dead > 0,
             budget_reached: self
@@ -177,37 +252,40 @@ impl Flow {
     }
 
     /// The version that callers know.
-    pub async fn version_shown(&self, session: &dyn Session) -> Result<i64, Error> {
+    pub async fn version_shown(&self, session: &Transaction<'_>) -> Result<i64, Error> {
         if !self.state.is_open() {
             return Ok(self.version);
         }
-        let sql = "-- workflow_leases\nSELECT count(*) FROM task_run WHERE workflow_id = $1 AND state = 'leased'";
-        let found = session.rows(sql, &[(&self.id).into()]).await?;
+        let sql =
+            Sql::both("-- workflow_leases\nSELECT count(*) FROM task_run WHERE workflow_id = $1 AND state = 'leased'");
+        let found = session.query(sql, &[(&self.id).into()]).await?;
         let leased = found.into_iter().next().map_or(Ok(0), |mut row| row.integer())?;
-        Ok(self.version + leased)
+        Ok(self.version + self.unsettled + leased)
     }
 
     /// 1 when it has such a task, else 0.
-    async fn exists(&self, session: &dyn Session, sql: &'static str) -> Result<i64, Error> {
-        let found = session.rows(sql, &[(&self.id).into()]).await?;
+    async fn exists(&self, session: &Transaction<'_>, sql: Sql) -> Result<i64, Error> {
+        let found = session.query(sql, &[(&self.id).into()]).await?;
         Ok(i64::from(!found.is_empty()))
     }
 
     /// Makes it what it shall be, with all that follows for its tasks. The version is the caller's to raise.
     pub async fn enter(
         &mut self,
-        session: &dyn Session,
+        session: &Transaction<'_>,
         state: State,
         reason: Option<&str>,
         by: By<'_>,
     ) -> Result<(), Error> {
         let before = self.state;
-        if !state.is_open() || state == State::Cancelling {
+        if (!state.is_open() || state == State::Cancelling) && self.counts.open > 0 {
             let leased_too = state != State::Cancelling;
             let cancelled = close::cancel_all(session, &self.id, leased_too, by).await?;
             self.counts.open -= cancelled.tasks;
             self.counts.cancelled += cancelled.tasks;
             self.version += cancelled.leased;
+        }
+        if !state.is_open() || state == State::Cancelling {
             self.parked = 0;
         }
         if state == State::Paused || before == State::Paused {
@@ -220,11 +298,10 @@ impl Flow {
         let took =
             ended.map(|ended| i64::try_from(ended.ms_since(self.started_at.unwrap_or(ended))).unwrap_or(i64::MAX));
         session
-            .change(
-                "-- workflow_become\n\
+            .execute(Sql::both("-- workflow_become\n\
                  UPDATE workflow SET state = $2, reason = CASE WHEN $13 THEN COALESCE($3, reason) ELSE $3 END, needs_attention = $4, version = $5, tasks_open = $6, \
                  tasks_cancelled = $7, tasks_parked = $8, changed_at = $9, started_at = COALESCE(started_at, $10), \
-                 completed_at = $11, cancel_at = $12, ended_day = $14, duration_ms = $15 WHERE id = $1",
+                 completed_at = $11, cancel_at = $12, ended_day = $14, duration_ms = $15 WHERE id = $1"),
                 &[
                     (&self.id).into(),
                     state.as_str().into(),
@@ -247,12 +324,13 @@ impl Flow {
             .await?;
         let version = self.version_shown(session).await?;
         let entered = Entered { id: &self.id, kind: &self.kind, version, before, state, reason };
-        tell(session, &entered, by)
+        tell(session, &entered, by);
+        Ok(())
     }
 }
 
 /// That a workflow went from one state into another.
-fn tell(session: &dyn Session, entered: &Entered<'_>, by: By<'_>) -> Result<(), Error> {
+fn tell(session: &Transaction<'_>, entered: &Entered<'_>, by: By<'_>) {
     let kind = match entered.state {
         State::Running if entered.before == State::Pending => "workflow_started",
         State::Pending | State::Running => "workflow_resumed",
@@ -275,7 +353,7 @@ fn tell(session: &dyn Session, entered: &Entered<'_>, by: By<'_>) -> Result<(), 
         actor: by.actor,
         data: Some(&data.to_string()),
     };
-    events::write(session, &event)
+    events::write(session, &event);
 }
 
 /// A workflow in another state than before.
@@ -288,9 +366,11 @@ struct Entered<'a> {
     reason: Option<&'a str>,
 }
 
-const LEASED: &str = "-- workflow_leased\nSELECT 1 FROM task_run WHERE workflow_id = $1 AND state = 'leased' LIMIT 1";
-const LIVE: &str =
-    "-- workflow_live\nSELECT 1 FROM task_run WHERE workflow_id = $1 AND state NOT IN ('parked', 'blocked') LIMIT 1";
+const LEASED: Sql =
+    Sql::both("-- workflow_leased\nSELECT 1 FROM task_run WHERE workflow_id = $1 AND state = 'leased' LIMIT 1");
+const LIVE: Sql = Sql::both(
+    "-- workflow_live\nSELECT 1 FROM task_run WHERE workflow_id = $1 AND state NOT IN ('parked', 'blocked') LIMIT 1",
+);
 
 fn read(mut row: Row) -> Result<Flow, Error> {
     Ok(Flow {
@@ -311,6 +391,7 @@ fn read(mut row: Row) -> Result<Flow, Error> {
         parked: row.integer()?,
         started_at: row.time_or_none()?,
         needs_attention: false,
+        unsettled: 0,
     })
 }
 

@@ -4,13 +4,13 @@ use std::collections::HashMap;
 
 use super::{
     super::{
-        Row, Session, agents, payload,
+        Row, Transaction, agents, payload,
         tasks::{
             dependents,
             enqueue::{self, Existing},
         },
     },
-    create,
+    create::NewWorkflows,
     flow::{By, Delta, Flow, settle},
 };
 use crate::{
@@ -21,6 +21,7 @@ use crate::{
     },
     error::{Code, Error},
     ids,
+    store::Sql,
 };
 
 /// A task of the old workflow.
@@ -31,12 +32,12 @@ struct Old {
 }
 
 /// Makes it. Completed tasks are there with their results; all others begin anew, with all their attempts.
-pub(super) async fn fork(session: &dyn Session, flow: &Flow, id: &str, by: By<'_>) -> Result<Created, Error> {
+pub(super) async fn fork(session: &Transaction<'_>, flow: &Flow, id: &str, by: By<'_>) -> Result<Created, Error> {
     let old = tasks(session, &flow.id).await?;
     let new = workflow(session, flow, id).await?;
-    let mut created = create::insert(session, &new, Some(&flow.id), by).await?;
-    // Its counts are changed further down.
-    session.flush().await?;
+    let mut rows = NewWorkflows::default();
+    let mut created = rows.add(session, &new, Some(&flow.id), by)?;
+    rows.write(session).await?;
     for task in old.iter().filter(|task| task.completed) {
         copy(session, task, id).await?;
     }
@@ -52,12 +53,11 @@ pub(super) async fn fork(session: &dyn Session, flow: &Flow, id: &str, by: By<'_
     Ok(created)
 }
 
-async fn workflow(session: &dyn Session, flow: &Flow, id: &str) -> Result<NewWorkflow, Error> {
+async fn workflow(session: &Transaction<'_>, flow: &Flow, id: &str) -> Result<NewWorkflow, Error> {
     let found = session
-        .rows(
-            "-- workflow_to_fork\n\
+        .query(Sql::both("-- workflow_to_fork\n\
              SELECT w.name, w.budget_micros, w.parent_id, r.input FROM workflow w LEFT JOIN workflow_result r ON r.workflow_id = w.id \
-             WHERE w.id = $1",
+             WHERE w.id = $1"),
             &[(&flow.id).into()],
         )
         .await?;
@@ -77,12 +77,11 @@ async fn workflow(session: &dyn Session, flow: &Flow, id: &str) -> Result<NewWor
     })
 }
 
-async fn tasks(session: &dyn Session, workflow_id: &str) -> Result<Vec<Old>, Error> {
+async fn tasks(session: &Transaction<'_>, workflow_id: &str) -> Result<Vec<Old>, Error> {
     let found = session
-        .rows(
-            "-- tasks_to_fork\n\
+        .query(Sql::both("-- tasks_to_fork\n\
              SELECT id, ended, key, title, description, queue, priority, input, capabilities, max_attempts, max_runtime_ms, \
-             on_dependency_failure FROM task WHERE workflow_id = $1 ORDER BY id",
+             on_dependency_failure FROM task WHERE workflow_id = $1 ORDER BY id"),
             &[workflow_id.into()],
         )
         .await?;
@@ -113,16 +112,15 @@ fn read(mut row: Row) -> Result<Old, Error> {
 }
 
 /// A completed task as a task of the new workflow: what it was, and what came of it.
-async fn copy(session: &dyn Session, task: &Old, workflow_id: &str) -> Result<(), Error> {
+async fn copy(session: &Transaction<'_>, task: &Old, workflow_id: &str) -> Result<(), Error> {
     session
-        .change(
-            "-- task_copy\n\
+        .execute(Sql::both("-- task_copy\n\
              INSERT INTO task (id, workflow_id, key, title, description, input, result, errors, checkpoint, progress, message, \
              capabilities, max_attempts, max_runtime_ms, on_dependency_failure, queue, priority, cost_micros, redrive_count, \
              created_at, completed_at, ended, fence, attempt, owner) \
              SELECT $2, $3, key, title, description, input, result, errors, checkpoint, progress, message, capabilities, max_attempts, \
              max_runtime_ms, on_dependency_failure, queue, priority, 0, 0, created_at, completed_at, ended, fence, attempt, owner \
-             FROM task WHERE id = $1",
+             FROM task WHERE id = $1"),
             &[(&task.id).into(), (&task.new.id).into(), workflow_id.into()],
         )
         .await?;
@@ -130,17 +128,16 @@ async fn copy(session: &dyn Session, task: &Old, workflow_id: &str) -> Result<()
 }
 
 /// The tasks that are still to be done, each with whom it waits for; and those it waits for that are done.
-async fn left(session: &dyn Session, workflow_id: &str, old: &[Old]) -> Result<(Vec<NewTask>, Existing), Error> {
+async fn left(session: &Transaction<'_>, workflow_id: &str, old: &[Old]) -> Result<(Vec<NewTask>, Existing), Error> {
     let by_id: HashMap<&str, &Old> = old.iter().map(|task| (task.id.as_str(), task)).collect();
     let mut left: Vec<NewTask> = old.iter().filter(|task| !task.completed).map(|task| task.new.clone()).collect();
     let places: HashMap<String, usize> =
         left.iter().enumerate().map(|(place, task)| (task.id.clone(), place)).collect();
     let mut existing = Existing::default();
     let links = session
-        .rows(
-            "-- task_dependencies_to_fork\n\
+        .query(Sql::both("-- task_dependencies_to_fork\n\
              SELECT d.task_id, d.depends_on FROM task_dependency d JOIN task t ON t.id = d.task_id WHERE t.workflow_id = $1 \
-             ORDER BY d.task_id, d.depends_on",
+             ORDER BY d.task_id, d.depends_on"),
             &[workflow_id.into()],
         )
         .await?;

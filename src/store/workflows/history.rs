@@ -1,7 +1,7 @@
 //! The history as it is shown.
 
-use super::super::{Row, Session, payload};
-use crate::{domain::workflows::view::EventView, error::Error};
+use super::super::{Row, Transaction, payload};
+use crate::{domain::workflows::view::EventView, error::Error, store::sql::sql};
 
 /// Events to show.
 #[derive(Debug, Clone)]
@@ -56,45 +56,45 @@ macro_rules! events {
 }
 
 /// What happened, oldest first.
-pub(super) async fn events(session: &dyn Session, asked: &History) -> Result<Vec<EventView>, Error> {
+pub(super) async fn events(session: &Transaction<'_>, asked: &History) -> Result<Vec<EventView>, Error> {
     let most = i64::try_from(asked.most).unwrap_or(i64::MAX).into();
     let found = match &asked.part {
         Part::Workflow { id, after } => {
-            let sql = concat!(
+            let sql = sql!(
                 "-- events_of_workflow\n",
-                events!(),
+                [events!()],
                 "WHERE workflow_id = $1 AND seq > $2 ORDER BY seq LIMIT $3"
             );
-            session.rows(sql, &[id.into(), (*after).into(), most]).await?
+            session.query(sql, &[id.into(), (*after).into(), most]).await?
         }
         Part::EndOfWorkflow { id } => {
-            let sql = concat!(
+            let sql = sql!(
                 "-- events_of_workflow_newest\n",
-                events!(),
+                [events!()],
                 "WHERE workflow_id = $1 ORDER BY seq DESC LIMIT $2"
             );
-            let mut newest = session.rows(sql, &[id.into(), most]).await?;
+            let mut newest = session.query(sql, &[id.into(), most]).await?;
             newest.reverse();
             newest
         }
         Part::Entity { id, after } => {
             let sql =
-                concat!("-- events_of_entity\n", events!(), "WHERE entity_id = $1 AND seq > $2 ORDER BY seq LIMIT $3");
-            session.rows(sql, &[id.into(), (*after).into(), most]).await?
+                sql!("-- events_of_entity\n", [events!()], "WHERE entity_id = $1 AND seq > $2 ORDER BY seq LIMIT $3");
+            session.query(sql, &[id.into(), (*after).into(), most]).await?
         }
         Part::Agent { id, after } => {
-            let sql = concat!(
+            let sql = sql!(
                 "-- events_of_agent\nSELECT * FROM (",
-                events!(),
+                [events!()],
                 "WHERE entity_id = $1 AND entity = 'agent' AND seq > $2 ORDER BY seq LIMIT $3) AS own UNION SELECT * FROM (",
-                events!(),
+                [events!()],
                 "WHERE actor = $1 AND seq > $2 ORDER BY seq LIMIT $3) AS did ORDER BY seq LIMIT $3"
             );
-            session.rows(sql, &[id.into(), (*after).into(), most]).await?
+            session.query(sql, &[id.into(), (*after).into(), most]).await?
         }
         Part::All { after } => {
-            let sql = concat!("-- events_of_all\n", events!(), "WHERE seq > $1 ORDER BY seq LIMIT $2");
-            session.rows(sql, &[(*after).into(), most]).await?
+            let sql = sql!("-- events_of_all\n", [events!()], "WHERE seq > $1 ORDER BY seq LIMIT $2");
+            session.query(sql, &[(*after).into(), most]).await?
         }
     };
     found.into_iter().map(event).collect()

@@ -3,7 +3,7 @@
 use futures_util::future::{try_join, try_join_all};
 
 use super::super::{
-    Row, Session, Value, agents,
+    Row, Transaction, Value, agents,
     tasks::{held, waiting},
 };
 use crate::{
@@ -16,20 +16,24 @@ use crate::{
         },
     },
     error::Error,
+    store::Sql,
+    store::sql::sql,
 };
 
 /// Tasks and queues come from one look through one index, however many there are.
-const STATEMENTS: [&str; 3] = [
-    "-- workflows_by_state\nSELECT state, count(*) FROM workflow GROUP BY state",
-    "-- tasks_by_state\nSELECT state, held, queue, count(*), min(since) FROM task_run GROUP BY state, held, queue",
-    "-- tasks_dead\nSELECT ended, count(*) FROM task WHERE ended = 'dead' GROUP BY ended",
+const STATEMENTS: [Sql; 3] = [
+    Sql::both("-- workflows_by_state\nSELECT state, count(*) FROM workflow GROUP BY state"),
+    Sql::both(
+        "-- tasks_by_state\nSELECT state, held, queue, count(*), min(since) FROM task_run GROUP BY state, held, queue",
+    ),
+    Sql::both("-- tasks_dead\nSELECT ended, count(*) FROM task WHERE ended = 'dead' GROUP BY ended"),
 ];
 /// Queues shown.
 const QUEUES_MAX: usize = 100;
 
 /// Counts by state, what can be claimed, and who is there.
-pub(super) async fn overview(session: &dyn Session, now: Instant) -> Result<Overview, Error> {
-    let answers = try_join_all(STATEMENTS.map(|sql| session.rows(sql, &[])));
+pub(super) async fn overview(session: &Transaction<'_>, now: Instant) -> Result<Overview, Error> {
+    let answers = try_join_all(STATEMENTS.map(|sql| session.query(sql, &[])));
     let (answers, agents) = try_join(answers, agents::list::counts(session)).await?;
     let mut answers = answers.into_iter();
     let mut next = || answers.next().unwrap_or_default();
@@ -56,15 +60,15 @@ pub(super) async fn overview(session: &dyn Session, now: Instant) -> Result<Over
 }
 
 /// Tasks that nobody who is there can do; workflows, and tasks of none, at which somebody has to look.
-async fn wants(session: &dyn Session, overview: &mut Overview) -> Result<(), Error> {
+async fn wants(session: &Transaction<'_>, overview: &mut Overview) -> Result<(), Error> {
     let missing = waiting::missing(session).await?;
     let ids: Vec<i64> = missing.keys().copied().collect();
     let mut found = Vec::new();
     if !ids.is_empty() {
-        let sql = "-- tasks_unable\n\
-             SELECT capability_set, count(*) FROM task_run WHERE state = 'ready' AND NOT held AND capability_set = ANY($1) \
-             GROUP BY capability_set ORDER BY capability_set";
-        found = session.rows(sql, &[Value::Integers(&ids)]).await?;
+        let sql = sql!("-- tasks_unable\n\
+             SELECT capability_set, count(*) FROM task_run WHERE state = 'ready' AND NOT held AND capability_set ", (any 1), " \
+             GROUP BY capability_set ORDER BY capability_set");
+        found = session.query(sql, &[Value::Integers(&ids)]).await?;
     }
     let mut count = 0;
     for mut row in found {
@@ -82,19 +86,21 @@ async fn wants(session: &dyn Session, overview: &mut Overview) -> Result<(), Err
     }
     let (sql, values) =
         if count == 0 { (ATTENTION, &[][..]) } else { (ATTENTION_OR_UNABLE, &[Value::Integers(&ids)][..]) };
-    let found = session.rows(sql, values).await?;
+    let found = session.query(sql, values).await?;
     overview.needs_attention = found.into_iter().next().map_or(Ok(0), |mut row| row.count())?;
     Ok(())
 }
 
-const ATTENTION: &str = "-- work_attention\n\
+const ATTENTION: Sql = Sql::both(
+    "-- work_attention\n\
     SELECT (SELECT count(*) FROM workflow WHERE completed_at IS NULL AND (needs_attention OR tasks_parked > 0)) \
-    + (SELECT count(*) FROM task_run WHERE workflow_id IS NULL AND state = 'parked')";
-const ATTENTION_OR_UNABLE: &str = "-- work_attention_or_unable\n\
+    + (SELECT count(*) FROM task_run WHERE workflow_id IS NULL AND state = 'parked')",
+);
+const ATTENTION_OR_UNABLE: Sql = sql!("-- work_attention_or_unable\n\
     SELECT (SELECT count(*) FROM workflow WHERE completed_at IS NULL AND (needs_attention OR tasks_parked > 0 OR id IN \
-    (SELECT workflow_id FROM task_run WHERE state = 'ready' AND NOT held AND capability_set = ANY($1)))) \
+    (SELECT workflow_id FROM task_run WHERE state = 'ready' AND NOT held AND capability_set ", (any 1), "))) \
     + (SELECT count(*) FROM task_run WHERE workflow_id IS NULL AND state = 'parked') \
-    + (SELECT count(*) FROM task_run WHERE workflow_id IS NULL AND state = 'ready' AND capability_set = ANY($1))";
+    + (SELECT count(*) FROM task_run WHERE workflow_id IS NULL AND state = 'ready' AND capability_set ", (any 1), ")");
 /// Combinations of capabilities shown.
 const MISSING_MAX: usize = 20;
 

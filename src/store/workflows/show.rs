@@ -2,7 +2,7 @@
 
 use super::{
     super::{
-        Row, Session, Value, payload,
+        Row, Transaction, Value, payload,
         tasks::{show, waiting},
     },
     flow,
@@ -19,6 +19,8 @@ use crate::{
         },
     },
     error::Error,
+    store::Sql,
+    store::sql::sql,
     store::tasks::ListTasks,
 };
 
@@ -78,7 +80,7 @@ macro_rules! workflows {
 }
 
 /// One workflow, by its id or that of one of its tasks.
-pub(super) async fn find(session: &dyn Session, asked: &Find) -> Result<Option<Found>, Error> {
+pub(super) async fn find(session: &Transaction<'_>, asked: &Find) -> Result<Option<Found>, Error> {
     let mut workflow = one(session, &asked.id, asked.stalled_before).await?;
     let mut task = None;
     if workflow.is_none() {
@@ -116,16 +118,16 @@ pub(super) async fn find(session: &dyn Session, asked: &Find) -> Result<Option<F
     Ok(Some(Found { workflow, task, carried, tasks, with_tasks: asked.tasks.is_some() }))
 }
 
-async fn one(session: &dyn Session, id: &str, stalled_before: Instant) -> Result<Option<WorkflowView>, Error> {
-    let sql = concat!("-- workflow_find\n", workflows!(), "WHERE w.id = $2");
-    let found = session.rows(sql, &[stalled_before.into(), id.into()]).await?;
+async fn one(session: &Transaction<'_>, id: &str, stalled_before: Instant) -> Result<Option<WorkflowView>, Error> {
+    let sql = sql!("-- workflow_find\n", [workflows!()], "WHERE w.id = $2");
+    let found = session.query(sql, &[stalled_before.into(), id.into()]).await?;
     let mut found = found.into_iter().map(read).collect::<Result<Vec<_>, _>>()?;
     explain(session, &mut found).await?;
     Ok(found.into_iter().next())
 }
 
 /// Says what their tasks wait for, and whether that needs somebody.
-async fn explain(session: &dyn Session, found: &mut [WorkflowView]) -> Result<(), Error> {
+async fn explain(session: &Transaction<'_>, found: &mut [WorkflowView]) -> Result<(), Error> {
     let open = found.iter().filter(|workflow| workflow.counts.open > 0);
     let open: Vec<String> = open.map(|workflow| workflow.id.clone()).collect();
     let mut waits = waiting::of_workflows(session, &open).await?;
@@ -166,9 +168,9 @@ fn read(mut row: Row) -> Result<WorkflowView, Error> {
     })
 }
 
-async fn carried_by(session: &dyn Session, id: &str) -> Result<Carried, Error> {
-    let sql = "-- workflow_carried\nSELECT input, result, error FROM workflow_result WHERE workflow_id = $1";
-    let found = session.rows(sql, &[id.into()]).await?;
+async fn carried_by(session: &Transaction<'_>, id: &str) -> Result<Carried, Error> {
+    let sql = Sql::both("-- workflow_carried\nSELECT input, result, error FROM workflow_result WHERE workflow_id = $1");
+    let found = session.query(sql, &[id.into()]).await?;
     let mut carried = match found.into_iter().next() {
         Some(mut row) => Carried {
             input: payload::json(&mut row)?,
@@ -178,29 +180,30 @@ async fn carried_by(session: &dyn Session, id: &str) -> Result<Carried, Error> {
         },
         None => Carried::default(),
     };
-    let sql = "-- workflow_agents\n\
+    let sql = Sql::both(
+        "-- workflow_agents\n\
                SELECT count(DISTINCT COALESCE(r.owner, t.owner)) FROM task t LEFT JOIN task_run r ON r.task_id = t.id \
-               WHERE t.workflow_id = $1";
-    let counted = session.rows(sql, &[id.into()]).await?;
+               WHERE t.workflow_id = $1",
+    );
+    let counted = session.query(sql, &[id.into()]).await?;
     carried.agents = counted.into_iter().next().map(|mut row| row.count()).transpose()?;
     Ok(carried)
 }
 
 /// Workflows, newest first.
-pub(super) async fn list(session: &dyn Session, asked: &List) -> Result<Vec<WorkflowView>, Error> {
+pub(super) async fn list(session: &Transaction<'_>, asked: &List) -> Result<Vec<WorkflowView>, Error> {
     let states: Vec<String> = asked.states.iter().map(|state: &State| state.as_str().to_owned()).collect();
     let (before_at, before_id) = match &asked.before {
         Some((at, id)) => (*at, id.as_str()),
         None => (Instant(i64::MAX / 4), ""),
     };
     let pattern = asked.text.as_ref().map(|text| format!("%{}%", escaped(text)));
-    let found = session
-        .rows(
+    let found = session.query(
             // Both sides are made small by the database, because not every one knows more letters than those of English.
-            concat!(
+            sql!(
                 "-- workflow_list\n",
-                workflows!(),
-                "WHERE (w.created_at, w.id) < ($2, $3) AND (NOT $4 OR w.state = ANY($5)) AND ($6 = '' OR w.type = $6) \
+                [workflows!()],
+                "WHERE (w.created_at, w.id) < ($2, $3) AND (NOT $4 OR w.state ", (any 5), ") AND ($6 = '' OR w.type = $6) \
                  AND w.created_at > $7 AND ($8 = '' OR lower(w.name) LIKE lower($8) ESCAPE '!' OR lower(w.id) LIKE lower($8) ESCAPE '!' \
                  OR lower(COALESCE(w.reason, '')) LIKE lower($8) ESCAPE '!') ORDER BY w.created_at DESC, w.id DESC LIMIT $9"
             ),

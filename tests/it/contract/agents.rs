@@ -160,11 +160,11 @@ async fn are_lost_when_nothing_is_heard(store: &Store, sessions: &Store) {
 }
 
 async fn holds(store: Arc<Store>) {
-    comes_again_only_as_the_same(&*store).await;
-    is_changed_by_who_knows_its_version(&*store).await;
-    a_key_has_one_effect(&*store).await;
-    are_listed_by_what_they_are(&*store).await;
-    are_lost_when_nothing_is_heard(&*store, &*store).await;
+    comes_again_only_as_the_same(&store).await;
+    is_changed_by_who_knows_its_version(&store).await;
+    a_key_has_one_effect(&store).await;
+    are_listed_by_what_they_are(&store).await;
+    are_lost_when_nothing_is_heard(&store, &store).await;
 }
 
 #[tokio::test]

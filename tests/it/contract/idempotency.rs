@@ -36,7 +36,7 @@ async fn holds(store: Arc<Store>, other_process: Arc<Store>) {
     store.forget_attempt("b", "one").await.unwrap();
     assert!(matches!(store.begin_attempt(&key("b", "h2"), "two", NOW).await.unwrap(), Begun::New));
 
-    one_attempt_at_a_time(&*store, &*other_process).await;
+    one_attempt_at_a_time(&store, &other_process).await;
 
     // After 24 hours a key is new again, and not a moment before.
     let day = Duration::from_hours(24);

@@ -116,10 +116,10 @@ async fn processes(store: &Store) {
 }
 
 async fn holds(store: Arc<Store>, _other_process: Arc<Store>) {
-    locks(&*store).await;
+    locks(&store).await;
     leases(&Board::new(&store, "late")).await;
-    agents(&*store).await;
-    processes(&*store).await;
+    agents(&store).await;
+    processes(&store).await;
 }
 
 on_both_stores!(holds);

@@ -166,11 +166,11 @@ async fn ends_with_its_time_and_with_its_process(store: &Store) {
 }
 
 async fn holds(store: Arc<Store>, other_process: Arc<Store>) {
-    is_held_by_one_at_a_time(&*store).await;
-    the_same_holder_of_the_same_process_goes_on(&*store).await;
+    is_held_by_one_at_a_time(&store).await;
+    the_same_holder_of_the_same_process_goes_on(&store).await;
     of_many_one_is_first(store.clone(), other_process).await;
-    a_key_gives_the_same_token(&*store).await;
-    ends_with_its_time_and_with_its_process(&*store).await;
+    a_key_gives_the_same_token(&store).await;
+    ends_with_its_time_and_with_its_process(&store).await;
     let mut fences = BTreeSet::new();
     for n in 0..20 {
         let lock = store.acquire_lock(wish(&format!("f{}", n % 3), "a", at(10_000 + n * 100))).await.unwrap().unwrap();

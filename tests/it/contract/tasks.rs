@@ -15,7 +15,7 @@ use callboard::{
         workflows::{self, OnTaskFailure},
     },
     store::{
-        Store,
+        Sql, Store,
         tasks::{LeaseRefused, ManageRefused, Update},
     },
 };
@@ -211,7 +211,7 @@ async fn the_last_twenty_failures_are_kept(store: &Arc<Store>) {
     let kept = store.look(id, |session, id| {
         Box::pin(async move {
             let sql = "-- kept\nSELECT errors FROM task WHERE id = $1";
-            session.rows(sql, &[id.into()]).await?.remove(0).text()
+            session.query(Sql::both(sql), &[id.into()]).await?.remove(0).text()
         })
     });
     let kept: Vec<serde_json::Value> = serde_json::from_str(&kept.await.unwrap()).unwrap();

@@ -21,7 +21,7 @@ use callboard::{
         },
     },
     store::{
-        Store,
+        Sql, Store,
         tasks::{Claim, Enqueue, Finish, LeaseRefused, ListTasks, Manage, ManageRefused, Update},
         workflows::{ChangeRefused, Complete, Control, Create, Find, TaskPage},
     },
@@ -297,7 +297,7 @@ impl Board {
         let counted = self.store.look(id.to_owned(), |session, id| {
             Box::pin(async move {
                 let sql = "-- parked\nSELECT tasks_parked FROM workflow WHERE id = $1";
-                session.rows(sql, &[id.into()]).await?.remove(0).count()
+                session.query(Sql::both(sql), &[id.into()]).await?.remove(0).count()
             })
         });
         counted.await.unwrap()

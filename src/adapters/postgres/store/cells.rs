@@ -16,20 +16,11 @@ type Failure = Box<dyn std::error::Error + Sync + Send>;
 
 /// A value on its way to a statement's parameter.
 #[derive(Debug)]
-pub(super) enum Bound<'a> {
-    /// One.
-    One(Value<'a>),
-    /// Those of many rows: an array.
-    Column(Vec<Bound<'a>>),
-}
+pub(super) struct Bound<'a>(pub(super) Value<'a>);
 
 impl ToSql for Bound<'_> {
     fn to_sql(&self, of: &Type, out: &mut BytesMut) -> Result<IsNull, Failure> {
-        let value = match self {
-            Self::One(value) => *value,
-            Self::Column(values) => return values.to_sql(of, out),
-        };
-        match value {
+        match self.0 {
             Value::Null => return Ok(IsNull::Yes),
             Value::Integer(number) => integer(number, of, out)?,
             Value::Real(number) => out.put_f64(number),
@@ -44,6 +35,9 @@ impl ToSql for Bound<'_> {
             Value::Time(time) => out.put_i64(time.0.checked_sub(EPOCH).ok_or("the time is out of range")?),
             Value::Texts(texts) => return texts.to_sql(of, out),
             Value::Integers(numbers) => return numbers.to_sql(of, out),
+            Value::Column(values) => {
+                return values.iter().map(|value| Bound(*value)).collect::<Vec<_>>().to_sql(of, out);
+            }
         }
         Ok(IsNull::No)
     }
@@ -68,18 +62,7 @@ fn integer(number: i64, of: &Type, out: &mut BytesMut) -> Result<(), Failure> {
 
 /// The type a value has where the server is not asked: of a statement that stays unprepared. NULL is left open; a column of nothing else is
 /// text.
-pub(super) fn type_of(bound: &Bound<'_>) -> Type {
-    let value = match bound {
-        Bound::One(value) => value,
-        Bound::Column(values) => {
-            let of = values.iter().map(type_of).find(|of| *of != Type::UNKNOWN);
-            return match of {
-                Some(Type::INT8) => Type::INT8_ARRAY,
-                Some(Type::TIMESTAMPTZ) => Type::TIMESTAMPTZ_ARRAY,
-                _ => Type::TEXT_ARRAY,
-            };
-        }
-    };
+pub(super) fn type_of(value: &Value<'_>) -> Type {
     match value {
         Value::Null => Type::UNKNOWN,
         Value::Integer(_) => Type::INT8,
@@ -90,6 +73,14 @@ pub(super) fn type_of(bound: &Bound<'_>) -> Type {
         Value::Time(_) => Type::TIMESTAMPTZ,
         Value::Texts(_) => Type::TEXT_ARRAY,
         Value::Integers(_) => Type::INT8_ARRAY,
+        Value::Column(values) => match values.iter().map(type_of).find(|of| *of != Type::UNKNOWN) {
+            Some(Type::INT8) => Type::INT8_ARRAY,
+            Some(Type::FLOAT8) => Type::FLOAT8_ARRAY,
+            Some(Type::BOOL) => Type::BOOL_ARRAY,
+            Some(Type::BYTEA) => Type::BYTEA_ARRAY,
+            Some(Type::TIMESTAMPTZ) => Type::TIMESTAMPTZ_ARRAY,
+            _ => Type::TEXT_ARRAY,
+        },
     }
 }
 

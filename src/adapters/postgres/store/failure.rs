@@ -10,14 +10,44 @@ use crate::{
 /// SQLSTATE of a standby that is asked for a transaction that writes.
 const STANDBY: &str = "0A000";
 
-/// How every message of this file begins.
-const OURS: &str = "the record store";
+/// Why nothing more can be done in a transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// Another transaction was in the way: no row is there twice but by two that did not see each other.
+    Collision,
+    /// The tables have gone, or were never there.
+    Unmade,
+    /// A statement failed otherwise.
+    Statement,
+    /// Prepared statements are not where they were put: a pooler hands out sessions.
+    Mixed,
+    /// The connection broke.
+    Parted,
+    /// The server has fallen silent.
+    Silent,
+}
+
+impl Fault {
+    /// Of a statement that failed.
+    pub(super) fn of(error: &Error) -> Self {
+        match sqlstate(error) {
+            Some("40001" | "40P01" | "23505") => Self::Collision,
+            Some("42P01" | "3F000") => Self::Unmade,
+            Some("26000" | "42P05") => Self::Mixed,
+            Some(state) if state.starts_with("57P") => Self::Parted,
+            None if error.code == Code::Unavailable => Self::Parted,
+            _ => Self::Statement,
+        }
+    }
+
+    /// Whether the same may succeed when it is run again.
+    pub(super) fn may_pass(self) -> bool {
+        matches!(self, Self::Collision | Self::Mixed | Self::Parted)
+    }
+}
 
 /// What a failure means for whoever asked for a transition.
 pub(super) fn of(error: Error) -> Error {
-    if error.message.starts_with(OURS) {
-        return error;
-    }
     // Not its detail, which may hold what was to be written.
     let place = Place { backend_code: error.place.backend_code.clone(), ..Place::default() };
     let said = match error.code {
@@ -41,32 +71,16 @@ pub(super) fn of(error: Error) -> Error {
     said.place(place).cause(error)
 }
 
-/// Whether another transaction was in the way, so that the same may succeed when it is run again: no row is there twice but by two that did
-/// not see each other, and no prepared statement is missing but where a pooler hands out sessions.
-pub(super) fn is_collision(error: &Error) -> bool {
-    matches!(sqlstate(error), Some("40001" | "40P01" | "23505" | "26000" | "42P05"))
-}
-
-/// A lock was not to be had in time.
-pub(super) fn is_held_by_others(error: &Error) -> bool {
-    sqlstate(error) == Some("55P03")
-}
-
-/// The tables have gone, or were never there.
-pub(super) fn is_unmade(error: &Error) -> bool {
-    matches!(sqlstate(error), Some("42P01" | "3F000"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::{Code, Error, Place, of};
 
     #[test]
-    fn words_are_put_once_and_for_whoever_wrote_no_statement() {
+    fn words_are_for_whoever_wrote_no_statement() {
         let failed = |code, state: &str| {
             let place =
                 Place { backend_code: Some(state.to_owned()), detail: Some("row".to_owned()), ..Place::default() };
-            of(of(Error::new(code, "x").place(place)))
+            of(Error::new(code, "x").place(place))
         };
         for (code, state, said, message) in [
             (Code::Unavailable, "57P01", Code::Unavailable, "the record store is down: x"),

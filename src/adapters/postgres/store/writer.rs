@@ -1,44 +1,46 @@
-//! Group commit: callers that wait while a transaction is carried out are taken together in the next; those that do the same side by side,
-//! all others one after the other.
+//! Group commit: callers that wait while a transaction is carried out are taken together in the next, those of the same batched transition
+//! as one step.
 //!
 //! Two lanes, each with a connection: while one waits for the disk, the other carries out the next transaction. Only one carries out
-//! statements at a time, so that transactions of one process hardly ever wait for each other in a circle: what leaves with a commit, and
-//! steps that were put aside, run beside the other lane. There are no savepoints: when a step has to be taken back, the transaction is, and
-//! goes again without that step, which then is alone in one of its own.
+//! statements at a time, so transactions of one process never deadlock. There are no savepoints: when a step fails, the transaction
+//! is rolled back, and goes again without that step, whose callers are carried out alone.
 
 use std::{
     panic::AssertUnwindSafe,
+    pin::pin,
     sync::{Arc, OnceLock},
+    task::Poll,
     time::Duration,
 };
 
-use futures_util::{
-    FutureExt,
-    future::{BoxFuture, join_all},
-};
+use futures_util::{FutureExt, future::BoxFuture, poll};
 use tokio::sync::{Mutex, mpsc};
 
 use super::{
-    Shared, failure, listen,
-    put_off::Unsettled,
-    session::{self, End, PostgresSession, STATEMENT_TIME, Transaction},
+    Shared,
+    failure::{self, Fault},
+    listen,
+    session::{PostgresSession, STATEMENT_TIME},
 };
 use crate::{
-    adapters::postgres::pool::{Work, Writes},
+    adapters::postgres::{
+        failure::{in_commit, silent_in_commit},
+        pool::{Work, Writes},
+    },
     changes::Topic,
-    error::{Code, Error},
-    store::{Beside, Later, Step},
+    error::{Code, Error, Place},
+    store::step::{Step, merged},
 };
 
 /// Transactions under way at once.
 const LANES: usize = 2;
 /// More callers than this in one transaction only delay the first of them.
-const STEPS_MAX: usize = 128;
+const CALLERS_MAX: usize = 128;
 /// Callers that wait beyond those of a transaction; more are told to come again.
 const WAITING_MAX: usize = 2_048;
 /// Steps that a transaction goes without before all are carried out alone.
-const ASIDE_MAX: usize = 3;
-/// How often a step that another process was in the way of is carried out.
+const APART_MAX: usize = 3;
+/// How often a step that another transaction was in the way of is carried out.
 const TRIES_MAX: usize = 5;
 /// What COMMIT may take.
 const COMMIT_TIME: Duration = Duration::from_secs(10);
@@ -57,7 +59,7 @@ impl Writer {
     }
 
     /// Takes a step in; it answers by itself.
-    pub(super) fn take(&self, step: Box<dyn Step>) -> Result<(), Error> {
+    pub(super) fn submit(&self, step: Box<dyn Step>) -> Result<(), Error> {
         let queue = self.queue.get_or_init(|| self.start());
         queue.try_send(step).map_err(|refused| match refused {
             mpsc::error::TrySendError::Full(_) => {
@@ -85,42 +87,20 @@ struct Lane {
     queue: Arc<Mutex<mpsc::Receiver<Box<dyn Step>>>>,
 }
 
-/// Steps that are taken in, and what became of them.
-#[derive(Default)]
+/// Steps in a transaction that is open.
 struct Batch {
     steps: Steps,
-    /// For each step why its changes do not stand.
-    failures: Vec<Option<Error>>,
     touched: Vec<Topic>,
-    /// What is to be written with the commit.
-    put_off: Vec<Later>,
+    failed: Option<Failed>,
 }
 
-/// How carrying out ended.
-enum Ran {
-    /// All that stands can be committed.
-    ToCommit,
-    /// The step in this place has to be taken back, and all with it; none: one of them, nobody knows which.
-    Spoilt(Option<usize>, Error),
-}
-
-/// What a lane has after carrying out.
-#[derive(Default)]
-struct Carried {
-    /// What is to be committed.
-    transaction: Option<(Work, Batch)>,
-    /// What is to be carried out alone.
-    aside: Steps,
-    /// No transaction came about, and all were told why.
-    failure: Option<Error>,
-}
-
-/// Why a transaction came to nothing.
-enum Lost {
-    /// The connection broke in the middle.
-    Parted(Error),
-    /// It cannot be had, or no other will be better.
-    Because(Error),
+/// Why the changes of a transaction do not stand.
+struct Failed {
+    /// The step by which it failed; none: by no step alone.
+    place: Option<usize>,
+    /// Whether the same may succeed when it is run again.
+    may_pass: bool,
+    error: Error,
 }
 
 impl Lane {
@@ -130,243 +110,204 @@ impl Lane {
             let mut steps = Steps::new();
             tokio::select! {
                 biased;
-                taken = queue.recv_many(&mut steps, STEPS_MAX) => if taken == 0 { return },
+                taken = queue.recv_many(&mut steps, CALLERS_MAX) => if taken == 0 { return },
                 // What was taken in is carried out.
                 () = self.shared.background.stopping() => queue.close(),
             }
             steps.retain(|step| !step.is_given_up());
-            if steps.is_empty() {
-                continue;
-            }
-            let carried_out = self.carry_out(steps).await;
-            if let Some(error) = carried_out.failure.as_ref().filter(|error| error.code == Code::Unavailable) {
-                // Nobody waits for what has just been tried.
-                let mut waiting = Steps::new();
-                while let Ok(step) = queue.try_recv() {
-                    waiting.push(step);
+            let mut alone = Steps::new();
+            let opened = match self.carry_out(merged(steps), &mut alone).await {
+                Ok(opened) => opened,
+                Err(error) => {
+                    // Nobody waits for what has just been tried.
+                    let mut waiting = std::mem::take(&mut alone);
+                    while error.code == Code::Unavailable
+                        && let Ok(step) = queue.try_recv()
+                    {
+                        waiting.push(step);
+                    }
+                    fail_all(waiting, &error);
+                    None
                 }
-                fail_all(waiting, error);
-            }
+            };
             drop(queue);
-            let mut aside = carried_out.aside;
-            if let Some((work, batch)) = carried_out.transaction
-                && let Err((steps, error)) = self.settle(work, batch).await
+            if let Some((work, batch)) = opened
+                && let Err((steps, failed)) = self.commit(work, batch).await
             {
-                match (steps.len(), may_succeed(&error)) {
-                    (1, false) => fail_all(steps, &error),
-                    _ => aside.extend(steps),
-                }
+                set_apart(steps, &failed, &mut alone);
             }
-            for step in aside {
+            for step in alone {
                 self.alone(step).await;
             }
         }
     }
 
-    /// Carries out as many as go together. The others come back, to be carried out alone.
-    async fn carry_out(&self, mut steps: Steps) -> Carried {
-        let mut aside = Steps::new();
-        let mut parted = false;
+    /// Carries out as many as go together; the callers of the others are to be carried out alone. An error is for all callers, and those
+    /// of `steps` have been told.
+    async fn carry_out(&self, mut steps: Steps, alone: &mut Steps) -> Result<Option<(Work, Batch)>, Error> {
+        let mut rounds = 0;
         while !steps.is_empty() {
-            if let Err(error) = self.shared.ready().await {
-                fail_all(steps.into_iter().chain(aside).collect(), &error);
-                return Carried { failure: Some(error), ..Carried::default() };
-            }
-            let batch = Mutex::new(Batch { steps, ..Batch::default() });
-            let opened = self.open(&batch).await;
-            let batch = batch.into_inner();
-            match opened {
-                Ok((work, Ran::ToCommit)) => return Carried { transaction: Some((work, batch)), aside, failure: None },
-                Ok((work, Ran::Spoilt(place, error))) => {
-                    work.rollback_after_failure().await;
-                    steps = batch.steps;
-                    let is_known = place.is_some_and(|place| place < steps.len());
-                    if steps.len() == 1 && aside.is_empty() && !failure::is_collision(&error) {
-                        fail_all(std::mem::take(&mut steps), &error);
-                    } else if let Some(place) = place.filter(|_| is_known) {
-                        aside.push(steps.remove(place));
+            match self.open(&mut steps).await {
+                Ok(opened) => return Ok(Some(opened)),
+                Err(failed) => match failed.place {
+                    Some(place) if place < steps.len() => {
+                        rounds += 1;
+                        set_apart(vec![steps.remove(place)], &failed, alone);
+                        if rounds >= APART_MAX {
+                            alone.extend(steps.drain(..).flat_map(Step::split));
+                        }
                     }
-                    if !is_known || aside.len() >= ASIDE_MAX {
-                        aside.append(&mut steps);
-                    }
-                }
-                Err(Lost::Parted(_)) if !parted => {
-                    parted = true;
-                    steps = batch.steps;
-                }
-                Err(Lost::Parted(error) | Lost::Because(error)) => {
-                    fail_all(batch.steps.into_iter().chain(aside).collect(), &error);
-                    return Carried { failure: Some(error), ..Carried::default() };
-                }
-            }
-        }
-        Carried { aside, ..Carried::default() }
-    }
-
-    /// One step in a transaction of its own, again where another process was in the way.
-    async fn alone(&self, step: Box<dyn Step>) {
-        let mut steps = vec![step];
-        let mut failed = Error::new(Code::Internal, "the step was not carried out");
-        for _ in 0..TRIES_MAX {
-            let context = Mutex::new(Batch { steps, ..Batch::default() });
-            let opened = self.open(&context).await;
-            let batch = context.into_inner();
-            failed = match opened {
-                Ok((work, Ran::ToCommit)) => match self.settle(work, batch).await {
-                    Ok(()) => return,
-                    Err((back, error)) => {
-                        steps = back;
-                        error
+                    _ => {
+                        fail_all(steps, &failed.error);
+                        return Err(failed.error);
                     }
                 },
-                Ok((work, Ran::Spoilt(_, error))) => {
-                    work.rollback_after_failure().await;
-                    steps = batch.steps;
-                    error
-                }
-                Err(Lost::Parted(error)) => {
-                    (failed, steps) = (error, batch.steps);
-                    continue;
-                }
-                Err(Lost::Because(error)) => return fail_all(batch.steps, &error),
+            }
+        }
+        Ok(None)
+    }
+
+    /// A step in a transaction of its own, again where another transaction was in the way.
+    async fn alone(&self, step: Box<dyn Step>) {
+        let mut steps = vec![step];
+        let mut error = Error::new(Code::Internal, "the step was not carried out");
+        for _ in 0..TRIES_MAX {
+            let failed = match self.open(&mut steps).await {
+                Ok((work, batch)) => match self.commit(work, batch).await {
+                    Ok(()) => return,
+                    Err((back, failed)) => {
+                        steps = back;
+                        failed
+                    }
+                },
+                Err(failed) => failed,
             };
-            if !may_succeed(&failed) {
+            error = failed.error;
+            if !failed.may_pass {
                 break;
             }
         }
-        fail_all(steps, &failed);
+        fail_all(steps, &error);
     }
 
-    async fn open(&self, batch: &Mutex<Batch>) -> Result<(Work, Ran), Lost> {
-        let opened = self.shared.pool.open(Writes::Yes, STATEMENT_TIME, batch, run_all).await;
-        opened.map_err(|error| {
-            if failure::is_unmade(&error) {
-                self.shared.unmade();
+    /// Runs the steps in a transaction that is to be committed. When it fails, it is rolled back, and they are where they were.
+    async fn open(&self, steps: &mut Steps) -> Result<(Work, Batch), Failed> {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let ready = self.shared.ready().await;
+            ready.map_err(|error| Failed { place: None, may_pass: false, error })?;
+            let batch = Mutex::new(Batch { steps: std::mem::take(steps), touched: Vec::new(), failed: None });
+            let opened = self.shared.pool.open(Writes::Yes, STATEMENT_TIME, &batch, run_all).await;
+            let mut batch = batch.into_inner();
+            match (opened, batch.failed.take()) {
+                (Ok((work, ())), None) => return Ok((work, batch)),
+                (Ok((work, ())), Some(failed)) => {
+                    work.rollback_after_failure().await;
+                    *steps = batch.steps;
+                    return Err(failed);
+                }
+                (Err(error), failed) => {
+                    *steps = batch.steps;
+                    if Fault::of(&error) == Fault::Unmade {
+                        self.shared.unmade();
+                    }
+                    let Some(failed) = failed else {
+                        return Err(Failed { place: None, may_pass: false, error: failure::of(error) });
+                    };
+                    // It broke in the middle: another connection may be better, once.
+                    if !failed.may_pass || tries > 1 {
+                        return Err(Failed { place: None, ..failed });
+                    }
+                }
             }
-            if session::is_parted(&error) { Lost::Parted(error) } else { Lost::Because(failure::of(error)) }
-        })
+        }
     }
 
-    /// Commits and answers. Steps come back when the transaction was taken back, with the reason.
-    async fn settle(&self, work: Work, batch: Batch) -> Result<(), (Steps, Error)> {
-        let Batch { steps, failures, touched, put_off } = batch;
-        let settled = Transaction::new(&work).write_and_commit(&put_off, COMMIT_TIME).await;
+    /// Commits and answers. Steps come back when the transaction was rolled back, with the reason.
+    async fn commit(&self, work: Work, batch: Batch) -> Result<(), (Steps, Failed)> {
+        let Batch { steps, touched, .. } = batch;
+        let settled = {
+            let mut committed = pin!(work.batch_execute("COMMIT"));
+            match poll!(&mut committed) {
+                // The connection broke before, and takes nothing any more: COMMIT never left.
+                Poll::Ready(Err(error)) => {
+                    let error = failure::of(crate::adapters::postgres::failure::meaning(error));
+                    return Err((steps, Failed { place: None, may_pass: true, error }));
+                }
+                Poll::Ready(Ok(())) => Ok(()),
+                Poll::Pending => match work.answered(committed, COMMIT_TIME).await {
+                    Ok(settled) => settled.map_err(in_commit),
+                    Err(silence) => Err(silent_in_commit(silence)),
+                },
+            }
+        };
         match settled {
             Ok(()) => {
                 work.committed(listen::telling(&touched).as_deref());
                 self.shared.changes.tell(&touched);
-                for (step, failure) in steps.into_iter().zip(failures) {
-                    step.answer(failure);
-                }
+                steps.into_iter().for_each(|step| step.answer(None));
                 Ok(())
             }
-            Err(Unsettled { error, is_taken_back: true }) => {
-                work.rollback_after_failure().await;
-                self.shared.pool.finds_itself_pooled(&error);
-                Err((steps, error))
-            }
-            Err(Unsettled { error, is_taken_back: false }) => {
+            Err(error) if error.code == Code::OutcomeUnknown => {
                 fail_all(steps, &error);
                 Ok(())
             }
+            Err(error) => {
+                work.rollback_after_failure().await;
+                let may_pass = Fault::of(&error).may_pass();
+                Err((steps, Failed { place: None, may_pass, error: failure::of(error) }))
+            }
         }
     }
 }
 
-/// Whether a transaction that came to nothing may come to something when it is carried out again.
-fn may_succeed(error: &Error) -> bool {
-    failure::is_collision(error) || session::is_parted(error)
-}
-
-/// Steps in the places in which they go together: those that may run beside each other. A step that has a key in common with one before it
-/// comes after that one, and those that are to come last do.
-fn groups(steps: &[Box<dyn Step>]) -> Vec<Vec<usize>> {
-    let mut groups: Vec<Vec<usize>> = Vec::new();
-    for (place, step) in steps.iter().enumerate() {
-        let goes_with = |other: &usize| match (step.beside(), steps.get(*other).and_then(|other| other.beside())) {
-            (Some(one), Some(other)) => one.fits(other),
-            _ => false,
-        };
-        match groups.iter_mut().find(|group| group.iter().all(goes_with)) {
-            Some(group) => group.push(place),
-            None => groups.push(vec![place]),
+/// The callers of steps that failed are carried out alone, except a lone one that would fail again.
+fn set_apart(steps: Steps, failed: &Failed, alone: &mut Steps) {
+    for step in steps {
+        if step.callers() == 1 && !failed.may_pass && failed.place.is_some() {
+            step.answer(Some(failed.error.for_each()));
+        } else {
+            alone.extend(step.split());
         }
     }
-    let is_last = |place: &usize| steps.get(*place).and_then(|step| step.beside()).is_some_and(Beside::is_last);
-    groups.sort_by_key(|group| group.iter().any(is_last));
-    groups
 }
 
-/// What the steps in these places have to themselves.
-fn keys(steps: &[Box<dyn Step>], group: &[usize]) -> Vec<String> {
-    let beside = group.iter().filter_map(|place| steps.get(*place)?.beside());
-    beside.flat_map(|beside| beside.keys.iter().cloned()).collect()
-}
-
-/// Group after group, each step from the beginning.
-fn run_all<'a>(work: &'a Work, batch: &'a Mutex<Batch>) -> BoxFuture<'a, Result<Ran, Error>> {
+/// Each step from the beginning, one after the other, up to the first that fails. The error is that of the connection.
+fn run_all<'a>(work: &'a Work, batch: &'a Mutex<Batch>) -> BoxFuture<'a, Result<(), Error>> {
     Box::pin(async move {
         let mut batch = batch.lock().await;
-        let Batch { steps, failures, touched, put_off } = &mut *batch;
-        failures.clear();
-        failures.resize_with(steps.len(), || None);
-        touched.clear();
-        put_off.clear();
-        let transaction = Transaction::new(work);
-        for group in groups(steps) {
-            // Those that come next read what these have added. Counts of agents nobody reads, and agents come last.
-            let (counts, added) = std::mem::take(put_off).into_iter().partition(Later::is_change);
-            *put_off = counts;
-            if let Err(failed) = transaction.write(&added).await {
-                return spoilt(&transaction, None, Err(failed.error));
-            }
-            transaction.next_group(keys(steps, &group));
-            let sessions: Vec<_> = group.iter().map(|_| PostgresSession::new(&transaction)).collect();
-            let mut outcomes = run_group(&sessions, steps, &group).await;
-            if transaction.end().is_some() {
-                // All that failed after the first failed because of it.
-                let culprit = sessions.iter().position(PostgresSession::is_culprit);
-                let told = culprit.or_else(|| outcomes.iter().position(Result::is_err));
-                let outcome = told.and_then(|place| outcomes.get_mut(place)).map(|one| std::mem::replace(one, Ok(())));
-                let place = culprit.and_then(|place| group.get(place).copied());
-                return spoilt(&transaction, place, outcome.unwrap_or(Ok(())));
-            }
-            let mut writes = Vec::new();
-            for ((place, session), outcome) in group.iter().zip(sessions).zip(outcomes) {
-                match outcome {
-                    Ok(()) => {
-                        let (told, later) = session.into_left();
-                        touched.extend(told);
-                        writes.extend(later);
-                    }
-                    Err(error) if session.is_unchanged() && !failure::is_collision(&error) => {
-                        if let Some(failure) = failures.get_mut(*place) {
-                            *failure = Some(error);
-                        }
-                    }
-                    Err(error) => return Ok(Ran::Spoilt(Some(*place), error)),
+        let Batch { steps, touched, failed } = &mut *batch;
+        *failed = None;
+        let session = PostgresSession::new(work);
+        for (place, step) in steps.iter_mut().enumerate() {
+            let outcome = one(&session, step.as_mut()).await;
+            let fault = session.fault();
+            let Some(error) = outcome.err().or_else(|| fault.map(|_| missing_outcome())) else { continue };
+            let may_pass = fault.is_some_and(Fault::may_pass);
+            let (error, of_connection) = match fault {
+                Some(Fault::Parted | Fault::Silent) => broken(error),
+                // The pool is to know what it found out.
+                Some(Fault::Mixed | Fault::Unmade) => {
+                    let place = Place { backend_code: error.place.backend_code.clone(), ..Place::default() };
+                    let of_connection = error.for_each().place(place);
+                    (error, Some(of_connection))
                 }
-            }
-            // The history is in the order of what was done, whoever did it.
-            writes.sort_by_key(|(place, _)| *place);
-            put_off.extend(writes.into_iter().map(|(_, write)| write));
+                Some(Fault::Collision | Fault::Statement) | None => (error, None),
+            };
+            *failed = Some(Failed { place: Some(place), may_pass, error });
+            return of_connection.map_or(Ok(()), Err);
         }
-        Ok(Ran::ToCommit)
+        *touched = session.into_touched();
+        Ok(())
     })
 }
 
-/// The steps in these places, side by side when there are several.
-async fn run_group(sessions: &[PostgresSession<'_>], steps: &mut Steps, group: &[usize]) -> Vec<Result<(), Error>> {
-    let chosen = steps.iter_mut().enumerate().filter(|(place, _)| group.contains(place));
-    join_all(sessions.iter().zip(chosen).map(|(session, (_, step))| one(session, step.as_mut()))).await
-}
-
-/// How a transaction ends in which a statement has failed: `outcome` is that of the step in `place`, where one is known to be why.
-fn spoilt(transaction: &Transaction<'_>, place: Option<usize>, outcome: Result<(), Error>) -> Result<Ran, Error> {
-    match transaction.end() {
-        None | Some(End::Failed) => Ok(Ran::Spoilt(place, outcome.err().unwrap_or_else(unheeded))),
-        Some(end) => Err(end.of_connection(outcome)),
-    }
+/// What a step is told, and the pool, when the connection is of no use any more.
+fn broken(error: Error) -> (Error, Option<Error>) {
+    let broke = || Error::new(Code::Unavailable, "the connection broke").retry_after(Duration::from_millis(200));
+    let told = if error.code == Code::Unavailable { error } else { failure::of(broke()) };
+    (told, Some(broke()))
 }
 
 /// A panic is the step's own failure, and not the lane's.
@@ -379,7 +320,7 @@ async fn one(session: &PostgresSession<'_>, step: &mut dyn Step) -> Result<(), E
     outcome
 }
 
-fn unheeded() -> Error {
+fn missing_outcome() -> Error {
     Error::new(Code::Internal, "a transition went on after a statement had failed")
 }
 

@@ -2,6 +2,7 @@
 //! own, so that one caller's failure takes back that caller's changes alone.
 
 use std::{
+    collections::VecDeque,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex, OnceLock, PoisonError},
     thread,
@@ -17,7 +18,7 @@ use crate::{
     adapters::sqlite::{call::Call, file::File},
     changes::Topic,
     error::{Code, Error},
-    store::Step,
+    store::step::{Step, merged},
 };
 
 /// More callers than this in one commit only delay the first of them.
@@ -49,7 +50,7 @@ impl Writer {
     }
 
     /// Takes a step in; it answers by itself.
-    pub(super) fn take(&self, step: Box<dyn Step>) -> Result<(), Error> {
+    pub(super) fn submit(&self, step: Box<dyn Step>) -> Result<(), Error> {
         let running = self.running.get_or_init(|| self.start());
         running.queue.try_send(step).map_err(|refused| match refused {
             mpsc::error::TrySendError::Full(_) => {
@@ -86,56 +87,65 @@ impl Drop for Writer {
 }
 
 fn run(file: &File, others: &Others, mut steps: mpsc::Receiver<Box<dyn Step>>) {
-    let mut batch = Vec::new();
-    while steps.blocking_recv_many(&mut batch, STEPS_PER_COMMIT_MAX) > 0 {
-        batch.retain(|step| !step.is_given_up());
-        if batch.is_empty() {
+    let mut taken = Vec::new();
+    while steps.blocking_recv_many(&mut taken, STEPS_PER_COMMIT_MAX) > 0 {
+        taken.retain(|step| !step.is_given_up());
+        if taken.is_empty() {
             continue;
         }
         let call = Call::new(TIME);
-        let mut done = Done::default();
+        let mut batch = Batch { waiting: merged(std::mem::take(&mut taken)).into(), ..Batch::default() };
         let committed = file.write(&call, |connection| {
-            let committed = commit(connection, &call, &mut batch, &mut done);
+            let committed = commit(connection, &call, &mut batch);
             others.look(connection);
             committed
         });
         match committed {
             Ok(()) => {
-                others.changes().tell(&done.touched);
-                for (step, failure) in batch.drain(..).zip(done.failures) {
+                others.changes().tell(&batch.touched);
+                for (step, failure) in batch.done {
                     step.answer(failure);
                 }
             }
-            Err(error) => fail_all(batch.drain(..), &failure::reworded(error)),
+            Err(error) => {
+                let done = batch.done.into_iter().map(|(step, _)| step);
+                fail_all(done.chain(batch.waiting), &failure::reworded(error));
+            }
         }
     }
 }
 
-/// What a commit came to.
+/// The steps of a commit.
 #[derive(Default)]
-struct Done {
-    /// For each step why its changes do not stand.
-    failures: Vec<Option<Error>>,
+struct Batch {
+    waiting: VecDeque<Box<dyn Step>>,
+    /// Those that were run, and why their changes do not stand.
+    done: Vec<(Box<dyn Step>, Option<Error>)>,
     touched: Vec<Topic>,
 }
 
-fn commit(connection: &mut Connection, call: &Call, batch: &mut [Box<dyn Step>], done: &mut Done) -> Result<(), Error> {
+fn commit(connection: &mut Connection, call: &Call, batch: &mut Batch) -> Result<(), Error> {
     let meaning = |error| failure::of(error, call);
     let session = SqliteSession::new(connection, call);
     session.order("BEGIN IMMEDIATE").map_err(meaning)?;
-    for step in batch {
+    while let Some(mut step) = batch.waiting.pop_front() {
         let outcome = one(&session, step.as_mut(), call);
         let touched = session.take_touched();
         if session.has_ended() {
-            // Some failures of the disk take everything back.
+            // Some failures of the disk roll everything back.
+            batch.waiting.push_front(step);
             return Err(outcome.err().unwrap_or_else(|| Error::new(Code::Unavailable, "the record store failed")));
         }
         match outcome {
             Ok(()) => {
-                done.touched.extend(touched);
-                done.failures.push(None);
+                batch.touched.extend(touched);
+                batch.done.push((step, None));
             }
-            Err(error) => done.failures.push(Some(error)),
+            // Each of the callers alone.
+            Err(_) if step.callers() > 1 => {
+                step.split().into_iter().rev().for_each(|step| batch.waiting.push_front(step));
+            }
+            Err(error) => batch.done.push((step, Some(error))),
         }
     }
     session.order("COMMIT").map_err(|error| {

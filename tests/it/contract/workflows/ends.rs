@@ -12,7 +12,7 @@ use callboard::{
         },
     },
     store::{
-        Store,
+        Sql, Store,
         tasks::{ListTasks, Update},
         workflows::{ChangeRefused, Complete, Control, Find},
     },
@@ -267,7 +267,7 @@ async fn rows(store: &Store) -> Vec<u64> {
                 "-- count_signal\nSELECT count(*) FROM signal",
                 "-- count_event\nSELECT count(*) FROM event WHERE entity IN ('workflow', 'task')",
             ] {
-                counts.push(session.rows(sql, &[]).await?.remove(0).count()?);
+                counts.push(session.query(Sql::both(sql), &[]).await?.remove(0).count()?);
             }
             Ok(counts)
         })

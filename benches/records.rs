@@ -189,7 +189,7 @@ async fn wake(writes: &Store, waits: &Store) -> (f64, f64) {
     for n in 0..120 {
         let topic = Topic::Queue(format!("queue-{n}"));
         let watch = waits.changes().watch(vec![Interest::AnyQueue]);
-        let looked = waits.look((), |session, ()| {
+        let looked = waits.read((), |session, ()| {
             Box::pin(async move {
                 session.query(Sql::both("-- bench_look\nSELECT count(*) FROM bench_event"), &[]).await.map(drop)
             })

@@ -119,11 +119,11 @@ impl Store {
         answer.await.map_err(|_| step::stopped())?
     }
 
-    /// Looks without changing anything, at one moment.
+    /// Carries out a transition that only reads, at one moment.
     ///
     /// # Errors
     /// Those of the transition.
-    pub async fn look<C, T>(&self, asked: C, run: Transition<C, T>) -> Result<T, Error>
+    pub async fn read<C, T>(&self, asked: C, run: Transition<C, T>) -> Result<T, Error>
     where
         C: Send + Sync + 'static,
         T: Send + 'static,

@@ -44,42 +44,42 @@ const FORGOTTEN_AT_ONCE: i64 = 500;
 impl Store {
     /// Makes an agent known, or changes what is known of it when the same one comes again.
     pub async fn register_agent(&self, register: Register) -> Result<Result<Registered, RegisterRefused>, Error> {
-        self.transact_agents(register, |session, asked| {
-            Box::pin(once(session, asked.key.as_ref(), asked.now, register::register(session, asked)))
+        self.transact_agents(register, |transaction, asked| {
+            Box::pin(once(transaction, asked.key.as_ref(), asked.now, register::register(transaction, asked)))
         })
         .await
     }
 
     /// Changes how an agent is.
     pub async fn update_agent(&self, update: Update) -> Result<Result<Updated, UpdateRefused>, Error> {
-        self.transact_agents(update, |session, asked| {
-            Box::pin(once(session, asked.key.as_ref(), asked.now, update::update(session, asked)))
+        self.transact_agents(update, |transaction, asked| {
+            Box::pin(once(transaction, asked.key.as_ref(), asked.now, update::update(transaction, asked)))
         })
         .await
     }
 
     /// Agents by what they are, in the order of their ids, and all of them counted.
     pub async fn list_agents(&self, list: List) -> Result<(Vec<AgentView>, Counts), Error> {
-        self.look(list, |session, asked| Box::pin(list::list(session, asked))).await
+        self.read(list, |transaction, asked| Box::pin(list::list(transaction, asked))).await
     }
 
     /// Forgets agents that were gone before then, and what was written of agents, locks and processes; up to so many. How many.
     pub async fn forget_agents(&self, before: Instant) -> Result<u64, Error> {
-        self.transact(before, |session, before| Box::pin(forget(session, *before))).await
+        self.transact(before, |transaction, before| Box::pin(forget(transaction, *before))).await
     }
 
     /// Makes agents lost that were silent for too long, up to so many. How many.
     pub async fn lose_agents(&self, silence: Silence, now: Instant) -> Result<u64, Error> {
-        self.transact_agents((silence, now), |session, (silence, now)| {
-            Box::pin(lose(session, Lost::Silent(*silence), *now))
+        self.transact_agents((silence, now), |transaction, (silence, now)| {
+            Box::pin(lose(transaction, Lost::Silent(*silence), *now))
         })
         .await
     }
 }
 
 /// What can be forgotten, in one transaction. The history of a task that an agent worked on is the task's.
-async fn forget(session: &Transaction<'_>, before: Instant) -> Result<u64, Error> {
-    let agents = session
+async fn forget(transaction: &Transaction<'_>, before: Instant) -> Result<u64, Error> {
+    let agents = transaction
         .execute(sql!("-- agent_forget\n\
              DELETE FROM agent WHERE heartbeat_at <= $1 AND id IN (SELECT a.id FROM agent a WHERE a.status IN ('stopped', 'lost') \
              AND a.heartbeat_at <= $1 AND NOT EXISTS (SELECT 1 FROM task_run r WHERE r.owner = a.id AND r.state = 'leased') \
@@ -87,7 +87,7 @@ async fn forget(session: &Transaction<'_>, before: Instant) -> Result<u64, Error
             &[before.into(), FORGOTTEN_AT_ONCE.into()],
         )
         .await?;
-    let events = session
+    let events = transaction
         .execute(
             Sql::both(
                 "-- agent_forget_events\n\
@@ -102,12 +102,12 @@ async fn forget(session: &Transaction<'_>, before: Instant) -> Result<u64, Error
 }
 
 /// How an agent is shown that says this of itself; as in lists, one that holds a task is busy.
-async fn shown(session: &Transaction<'_>, agent_id: &str, status: Status) -> Result<Status, Error> {
+async fn shown(transaction: &Transaction<'_>, agent_id: &str, status: Status) -> Result<Status, Error> {
     if !matches!(status, Status::Starting | Status::Idle) {
         return Ok(status);
     }
     let sql = Sql::both("-- agent_holds\nSELECT 1 FROM task_run WHERE owner = $1 AND state = 'leased' LIMIT 1");
-    let held = session.query(sql, &[agent_id.into()]).await?;
+    let held = transaction.query(sql, &[agent_id.into()]).await?;
     Ok(if held.is_empty() { status } else { Status::Busy })
 }
 
@@ -123,13 +123,13 @@ pub(super) struct Caller<'a> {
 /// Registers agents that were never told of, with the role `agent` and no capabilities. Those that are known stay as they are. What each of
 /// them can do.
 pub(super) async fn present(
-    session: &Transaction<'_>,
+    transaction: &Transaction<'_>,
     callers: &[Caller<'_>],
 ) -> Result<BTreeMap<String, Vec<String>>, Error> {
     let ids: Vec<String> = callers.iter().map(|caller| caller.agent_id.to_owned()).collect();
-    let sql = sql!("-- agents_able\nSELECT id, capabilities FROM agent WHERE id ", (any 1));
+    let sql = sql!("-- agents_known\nSELECT id, capabilities FROM agent WHERE id ", (any 1));
     let mut able = BTreeMap::new();
-    for mut row in session.query(sql, &[Value::Texts(&ids)]).await? {
+    for mut row in transaction.query(sql, &[Value::Texts(&ids)]).await? {
         able.insert(row.text()?, names(&row.text()?)?);
     }
     let unknown: BTreeMap<&str, &Caller<'_>> = callers
@@ -141,10 +141,10 @@ pub(super) async fn present(
         .values()
         .map(|caller| vec![caller.agent_id.into(), caller.token.into(), caller.session_id.into(), caller.now.into()])
         .collect();
-    for mut row in session.query_rows(ADD_UNKNOWN, &rows).await? {
+    for mut row in transaction.query_rows(ADD_UNKNOWN, &rows).await? {
         let id = row.text()?;
         if let Some(caller) = unknown.get(id.as_str()) {
-            registered(session, &id, "agent", caller.now);
+            registered(transaction, &id, "agent", caller.now);
         }
     }
     Ok(able)
@@ -163,8 +163,8 @@ const ADD_UNKNOWN: Sql = Sql {
 };
 
 /// What an agent can do; none when it is not known.
-pub(super) async fn able(session: &Transaction<'_>, agent_id: &str) -> Result<Option<Vec<String>>, Error> {
-    let known = session
+pub(super) async fn able(transaction: &Transaction<'_>, agent_id: &str) -> Result<Option<Vec<String>>, Error> {
+    let known = transaction
         .query(Sql::both("-- agent_able\nSELECT capabilities FROM agent WHERE id = $1"), &[agent_id.into()])
         .await?;
     known.into_iter().next().map(|mut row| names(&row.text()?)).transpose()
@@ -172,20 +172,20 @@ pub(super) async fn able(session: &Transaction<'_>, agent_id: &str) -> Result<Op
 
 /// Agents made a call: they and what they hold stay for another while. One that was taken to be lost is not.
 pub(super) async fn seen(
-    session: &Transaction<'_>,
+    transaction: &Transaction<'_>,
     agents: &[String],
     session_id: &str,
     lease_until: Instant,
     now: Instant,
 ) -> Result<(), Error> {
     let leases = [Value::Texts(agents), lease_until.into()];
-    session
+    transaction
         .execute(Sql::lock("-- agent_leases_lock\n\
              SELECT task_id FROM task_run WHERE owner = ANY($1) AND state = 'leased' AND lease_until < $2 ORDER BY task_id FOR UPDATE"),
             &leases,
         )
         .await?;
-    session
+    transaction
         .execute(
             sql!("-- agent_leases\n\
              UPDATE task_run SET lease_until = CASE WHEN runs_until < $2 THEN runs_until ELSE $2 END, session_id = $3 \
@@ -193,18 +193,18 @@ pub(super) async fn seen(
             &[Value::Texts(agents), lease_until.into(), session_id.into()],
         )
         .await?;
-    session
+    transaction
         .execute(
             Sql::lock("-- agents_lock\nSELECT id FROM agent WHERE id = ANY($1) ORDER BY id FOR UPDATE"),
             &[Value::Texts(agents)],
         )
         .await?;
-    session
+    transaction
         .execute(sql!("-- agent_seen\nUPDATE agent SET heartbeat_at = $2, session_id = $3 WHERE id ", (any 1), " AND heartbeat_at <= $2"),
             &[Value::Texts(agents), now.into(), session_id.into()],
         )
         .await?;
-    let back = session
+    let back = transaction
         .query(sql!("-- agent_recover\n\
              UPDATE agent SET status = 'idle', version = version + 1 WHERE id ", (any 1), " AND status = 'lost' RETURNING id"),
             &[Value::Texts(agents)],
@@ -212,7 +212,7 @@ pub(super) async fn seen(
         .await?;
     for mut row in back {
         let id = row.text()?;
-        tell(session, &id, "agent_recovered", Some(&id), None, now);
+        tell(transaction, &id, "agent_recovered", Some(&id), None, now);
     }
     Ok(())
 }
@@ -226,10 +226,10 @@ pub(super) enum Lost<'a> {
 }
 
 /// Makes agents lost. How many.
-pub(super) async fn lose(session: &Transaction<'_>, lost: Lost<'_>, now: Instant) -> Result<u64, Error> {
+pub(super) async fn lose(transaction: &Transaction<'_>, lost: Lost<'_>, now: Instant) -> Result<u64, Error> {
     let gone = match lost {
         Lost::Session(id) => {
-            session
+            transaction
                 .query(
                     sql!(
                         "-- agent_lose_session\n\
@@ -243,7 +243,7 @@ pub(super) async fn lose(session: &Transaction<'_>, lost: Lost<'_>, now: Instant
                 .await?
         }
         Lost::Silent(silence) => {
-            session
+            transaction
                 .query(
                     sql!("-- agent_lose_silent\n\
                      UPDATE agent SET status = 'lost', version = version + 1 WHERE id IN (SELECT a.id FROM agent a \
@@ -260,21 +260,21 @@ pub(super) async fn lose(session: &Transaction<'_>, lost: Lost<'_>, now: Instant
     };
     let count = gone.len() as u64;
     for mut row in gone {
-        tell(session, &row.text()?, "agent_lost", None, None, now);
+        tell(transaction, &row.text()?, "agent_lost", None, None, now);
     }
     Ok(count)
 }
 
-fn registered(session: &Transaction<'_>, agent_id: &str, role: &str, now: Instant) {
+fn registered(transaction: &Transaction<'_>, agent_id: &str, role: &str, now: Instant) {
     #[derive(serde::Serialize)]
     struct Data<'a> {
         role: &'a str,
     }
-    tell(session, agent_id, "agent_registered", Some(agent_id), Some(&json::of(&Data { role })), now)
+    tell(transaction, agent_id, "agent_registered", Some(agent_id), Some(&json::of(&Data { role })), now)
 }
 
 fn tell(
-    session: &Transaction<'_>,
+    transaction: &Transaction<'_>,
     agent_id: &str,
     kind: &'static str,
     actor: Option<&str>,
@@ -290,7 +290,7 @@ fn tell(
         actor,
         data: data.map(|data| data.get()),
     };
-    events::write(session, &event);
+    events::write(transaction, &event);
 }
 
 /// A stored status.

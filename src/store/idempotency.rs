@@ -99,14 +99,14 @@ struct Found {
 impl Answers {
     /// Finds them. Keys whose time is over are free again.
     pub(super) async fn find<'k>(
-        session: &Transaction<'_>,
+        transaction: &Transaction<'_>,
         keys: impl IntoIterator<Item = (Option<&'k Key>, Instant)>,
     ) -> Result<Self, Error> {
         let keys: Vec<(&Key, Instant)> = keys.into_iter().filter_map(|(key, now)| Some((key?, now))).collect();
         let mut found = HashMap::new();
         let Some(now) = keys.iter().map(|(_, now)| *now).max() else { return Ok(Self(found)) };
         let names: Vec<String> = keys.iter().map(|(key, _)| key.key.clone()).collect();
-        let rows = session
+        let rows = transaction
             .query(
                 sql!(
                     "-- idempotency_find\n\
@@ -129,7 +129,7 @@ impl Answers {
         if !outlived.is_empty() {
             let sql =
                 sql!("-- idempotency_outlived\nDELETE FROM idempotency WHERE key ", (any 1), " AND expires_at <= $2");
-            session.execute(sql, &[Value::Texts(&outlived), now.into()]).await?;
+            transaction.execute(sql, &[Value::Texts(&outlived), now.into()]).await?;
         }
         Ok(Self(found))
     }
@@ -222,7 +222,7 @@ impl Store {
     /// Claims `key` for `attempt`.
     pub async fn begin_attempt(&self, key: &Key, attempt: &str, now: Instant) -> Result<Begun, Error> {
         let asked = Begin { key: key.clone(), attempt: attempt.to_owned(), now };
-        self.transact(asked, |session, asked| Box::pin(begin(session, asked))).await
+        self.transact(asked, |transaction, asked| Box::pin(begin(transaction, asked))).await
     }
 
     /// Puts `attempt` in the place of one that has no effect and never will. False when that one went on meanwhile, or another was quicker.
@@ -256,7 +256,7 @@ impl Store {
     /// Keeps the answer.
     pub async fn finish_attempt(&self, key: &str, attempt: &str, answer: &Json, now: Instant) -> Result<(), Error> {
         let asked = (key.to_owned(), attempt.to_owned(), answer.get().to_owned(), now);
-        self.transact(asked, |session, (key, attempt, answer, now)| {
+        self.transact(asked, |transaction, (key, attempt, answer, now)| {
             let sql = Sql::both(
                 "-- idempotency_finish\n\
                 UPDATE idempotency SET answer = $3, expires_at = $4, attempt = NULL, proof = NULL \
@@ -265,7 +265,7 @@ impl Store {
             Box::pin(async move {
                 let values =
                     [key.as_str().into(), attempt.as_str().into(), answer.as_str().into(), now.after(KEPT).into()];
-                session.execute(sql, &values).await.map(drop)
+                transaction.execute(sql, &values).await.map(drop)
             })
         })
         .await
@@ -281,14 +281,14 @@ impl Store {
 
     /// Forgets keys whose time is over, up to so many. How many.
     pub async fn sweep_keys(&self, now: Instant) -> Result<u64, Error> {
-        self.transact(now, |session, now| {
+        self.transact(now, |transaction, now| {
             Box::pin(async move {
                 let sql = Sql::both(
                     "-- idempotency_sweep\n\
                     DELETE FROM idempotency WHERE expires_at <= $1 AND key IN (SELECT key FROM idempotency \
                     WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2)",
                 );
-                session.execute(sql, &[(*now).into(), SWEPT_AT_ONCE.into()]).await
+                transaction.execute(sql, &[(*now).into(), SWEPT_AT_ONCE.into()]).await
             })
         })
         .await
@@ -298,26 +298,26 @@ impl Store {
 impl Store {
     /// One statement over texts; how many rows it changed.
     async fn change<const N: usize>(&self, texts: [String; N], sql: Sql) -> Result<u64, Error> {
-        self.transact((texts, sql), |session, (texts, sql)| {
+        self.transact((texts, sql), |transaction, (texts, sql)| {
             Box::pin(async move {
                 let values = texts.each_ref().map(|text| text.as_str().into());
-                session.execute(*sql, &values).await
+                transaction.execute(*sql, &values).await
             })
         })
         .await
     }
 }
 
-async fn begin(session: &Transaction<'_>, asked: &Begin) -> Result<Begun, Error> {
+async fn begin(transaction: &Transaction<'_>, asked: &Begin) -> Result<Begun, Error> {
     let Key { key, request_hash } = &asked.key;
     let found = || async {
-        Answers::find(session, [(Some(&asked.key), asked.now)]).await.map(|answers| answers.begun(&asked.key))
+        Answers::find(transaction, [(Some(&asked.key), asked.now)]).await.map(|answers| answers.begun(&asked.key))
     };
     let before = found().await?;
     if !matches!(before, Begun::New) {
         return Ok(before);
     }
-    let begun = session
+    let begun = transaction
         .execute(
             Sql::both(
                 "-- idempotency_begin\n\

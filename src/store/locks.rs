@@ -119,37 +119,39 @@ const EXPIRED_AT_ONCE: i64 = 500;
 impl Store {
     /// Takes a lock that nobody holds, or whose time is over, under a fence larger than all before. Who holds it already goes on.
     pub async fn acquire_lock(&self, acquire: Acquire) -> Result<Result<HeldLock, AcquireRefused>, Error> {
-        self.transact(acquire, |session, asked| {
-            Box::pin(once(session, asked.key.as_ref(), asked.now, acquire_once(session, asked)))
+        self.transact(acquire, |transaction, asked| {
+            Box::pin(once(transaction, asked.key.as_ref(), asked.now, acquire_once(transaction, asked)))
         })
         .await
     }
 
     /// Prolongs a lock.
     pub async fn renew_lock(&self, proven: Proven, ttl: Duration) -> Result<Result<HeldLock, TokenRefused>, Error> {
-        self.transact((proven, ttl), |session, (proven, ttl)| {
-            Box::pin(once(session, proven.key.as_ref(), proven.now, renew(session, proven, *ttl)))
+        self.transact((proven, ttl), |transaction, (proven, ttl)| {
+            Box::pin(once(transaction, proven.key.as_ref(), proven.now, renew(transaction, proven, *ttl)))
         })
         .await
     }
 
     /// Lets go of a lock.
     pub async fn release_lock(&self, proven: Proven) -> Result<Result<Let, TokenRefused>, Error> {
-        self.transact(proven, |session, proven| {
-            Box::pin(once(session, proven.key.as_ref(), proven.now, release(session, proven)))
+        self.transact(proven, |transaction, proven| {
+            Box::pin(once(transaction, proven.key.as_ref(), proven.now, release(transaction, proven)))
         })
         .await
     }
 
     /// Who holds a lock now.
     pub async fn inspect_lock(&self, resource: &str, now: Instant) -> Result<Option<LockView>, Error> {
-        self.look((resource.to_owned(), now), |session, (resource, now)| Box::pin(inspect(session, resource, *now)))
-            .await
+        self.read((resource.to_owned(), now), |transaction, (resource, now)| {
+            Box::pin(inspect(transaction, resource, *now))
+        })
+        .await
     }
 
     /// Removes locks whose time is over, up to so many, and wakes who waits for them. How many.
     pub async fn expire_locks(&self, now: Instant) -> Result<u64, Error> {
-        self.transact(now, |session, now| Box::pin(expire(session, *now))).await
+        self.transact(now, |transaction, now| Box::pin(expire(transaction, *now))).await
     }
 }
 
@@ -177,8 +179,8 @@ impl Found {
     }
 }
 
-async fn find(session: &Transaction<'_>, resource: &str) -> Result<Option<Found>, Error> {
-    let rows = session
+async fn find(transaction: &Transaction<'_>, resource: &str) -> Result<Option<Found>, Error> {
+    let rows = transaction
         .query(
             sql!(
                 "-- lock_find\n\
@@ -198,15 +200,18 @@ async fn find(session: &Transaction<'_>, resource: &str) -> Result<Option<Found>
     Ok(Some(Found { view, secret, session_id, runs: row.bool()? }))
 }
 
-async fn acquire_once(session: &Transaction<'_>, asked: &Acquire) -> Result<Result<HeldLock, AcquireRefused>, Error> {
+async fn acquire_once(
+    transaction: &Transaction<'_>,
+    asked: &Acquire,
+) -> Result<Result<HeldLock, AcquireRefused>, Error> {
     for _ in 0..TRIES_MAX {
-        let found = find(session, &asked.resource).await?;
+        let found = find(transaction, &asked.resource).await?;
         if let Some(found) = found.as_ref().filter(|found| found.is_held(asked.now)) {
-            return held(session, asked, found).await;
+            return held(transaction, asked, found).await;
         }
         // Where another process was first since it was found, it is found to be held.
-        if take(session, asked).await? {
-            return taken(session, asked, found.as_ref()).await.map(Ok);
+        if take(transaction, asked).await? {
+            return taken(transaction, asked, found.as_ref()).await.map(Ok);
         }
     }
     Err(Error::new(Code::Busy, "the lock is being taken by another call").retry_after(Duration::from_millis(100)))
@@ -214,7 +219,7 @@ async fn acquire_once(session: &Transaction<'_>, asked: &Acquire) -> Result<Resu
 
 /// Goes on with a lock that is held, if by the same.
 async fn held(
-    session: &Transaction<'_>,
+    transaction: &Transaction<'_>,
     asked: &Acquire,
     found: &Found,
 ) -> Result<Result<HeldLock, AcquireRefused>, Error> {
@@ -228,11 +233,11 @@ async fn held(
     // What a process held is its only agent's, once that says its name.
     let owner = if asked.same.contains(&found.view.holder) { &asked.owner } else { &found.view.holder };
     let by = Holder { resource: &asked.resource, owner, session_id: &asked.session_id };
-    prolong(session, by, found, asked.now.after(asked.ttl)).await.map(Ok)
+    prolong(transaction, by, found, asked.now.after(asked.ttl)).await.map(Ok)
 }
 
 /// Draws the fence: whoever has the row does, so fences are in the order in which the lock was held.
-async fn taken(session: &Transaction<'_>, asked: &Acquire, before: Option<&Found>) -> Result<HeldLock, Error> {
+async fn taken(transaction: &Transaction<'_>, asked: &Acquire, before: Option<&Found>) -> Result<HeldLock, Error> {
     #[derive(serde::Serialize)]
     struct Data<'a> {
         ttl_ms: u128,
@@ -242,8 +247,8 @@ async fn taken(session: &Transaction<'_>, asked: &Acquire, before: Option<&Found
     let expired_holder = before.map(|found| found.view.holder.as_str());
     let data = json::of(&Data { ttl_ms: asked.ttl.as_millis(), expired_holder });
     let event = event(&asked.resource, "lock_acquired", Some(&asked.owner), Some(data.get()), asked.now);
-    let fence = events::numbered(session, &event).await?;
-    session
+    let fence = events::numbered(transaction, &event).await?;
+    transaction
         .execute(
             Sql::both("-- lock_fence\nUPDATE lock SET fence = $2 WHERE resource = $1"),
             &[(&asked.resource).into(), fence.into()],
@@ -254,8 +259,8 @@ async fn taken(session: &Transaction<'_>, asked: &Acquire, before: Option<&Found
 }
 
 /// Has the row, without a fence as yet; false when somebody else holds it.
-async fn take(session: &Transaction<'_>, asked: &Acquire) -> Result<bool, Error> {
-    let taken = session
+async fn take(transaction: &Transaction<'_>, asked: &Acquire) -> Result<bool, Error> {
+    let taken = transaction
         .execute(
             sql!(
                 "-- lock_take\n\
@@ -286,9 +291,14 @@ struct Holder<'a> {
 }
 
 /// An end that was answered never moves back, however late this comes.
-async fn prolong(session: &Transaction<'_>, by: Holder<'_>, found: &Found, until: Instant) -> Result<HeldLock, Error> {
+async fn prolong(
+    transaction: &Transaction<'_>,
+    by: Holder<'_>,
+    found: &Found,
+    until: Instant,
+) -> Result<HeldLock, Error> {
     let until = until.max(found.view.expires_at);
-    session
+    transaction
         .execute(
             Sql::both(
                 "-- lock_prolong\nUPDATE lock SET expires_at = $2, owner = $3, session_id = $4 WHERE resource = $1",
@@ -305,38 +315,38 @@ async fn prolong(session: &Transaction<'_>, by: Holder<'_>, found: &Found, until
 }
 
 async fn renew(
-    session: &Transaction<'_>,
+    transaction: &Transaction<'_>,
     asked: &Proven,
     ttl: Duration,
 ) -> Result<Result<HeldLock, TokenRefused>, Error> {
-    let found = find(session, &asked.resource).await?.filter(|found| found.is_held(asked.now));
+    let found = find(transaction, &asked.resource).await?.filter(|found| found.is_held(asked.now));
     match found {
         Some(found) if found.is_proven_by(&asked.token) => {
             let owner = &found.view.holder;
             let by = Holder { resource: &asked.resource, owner, session_id: &asked.session_id };
-            prolong(session, by, &found, asked.now.after(ttl)).await.map(Ok)
+            prolong(transaction, by, &found, asked.now.after(ttl)).await.map(Ok)
         }
         found => Ok(Err(TokenRefused::Ended(found.map(|found| found.view)))),
     }
 }
 
-async fn release(session: &Transaction<'_>, asked: &Proven) -> Result<Result<Let, TokenRefused>, Error> {
-    let found = find(session, &asked.resource).await?.filter(|found| found.is_held(asked.now));
+async fn release(transaction: &Transaction<'_>, asked: &Proven) -> Result<Result<Let, TokenRefused>, Error> {
+    let found = find(transaction, &asked.resource).await?.filter(|found| found.is_held(asked.now));
     let Some(found) = found else { return Ok(Err(TokenRefused::Ended(None))) };
     if !found.is_proven_by(&asked.token) {
         return Ok(Err(TokenRefused::Ended(Some(found.view))));
     }
-    session
+    transaction
         .execute(Sql::both("-- lock_release\nDELETE FROM lock WHERE resource = $1"), &[(&asked.resource).into()])
         .await?;
-    session.touch(Topic::Lock(asked.resource.clone()));
+    transaction.touch(Topic::Lock(asked.resource.clone()));
     let event = event(&asked.resource, "lock_released", Some(&found.view.holder), None, asked.now);
-    events::write(session, &event);
+    events::write(transaction, &event);
     Ok(Ok(Let { fence: found.view.fence }))
 }
 
-async fn inspect(session: &Transaction<'_>, resource: &str, now: Instant) -> Result<Option<LockView>, Error> {
-    let rows = session
+async fn inspect(transaction: &Transaction<'_>, resource: &str, now: Instant) -> Result<Option<LockView>, Error> {
+    let rows = transaction
         .query(
             sql!(
                 "-- lock_inspect\n\
@@ -355,8 +365,8 @@ async fn inspect(session: &Transaction<'_>, resource: &str, now: Instant) -> Res
     rows.into_iter().next().map(view).transpose()
 }
 
-async fn expire(session: &Transaction<'_>, now: Instant) -> Result<u64, Error> {
-    let ended = session
+async fn expire(transaction: &Transaction<'_>, now: Instant) -> Result<u64, Error> {
+    let ended = transaction
         .query(sql!("-- lock_expire\n\
              DELETE FROM lock WHERE resource IN (SELECT resource FROM lock WHERE expires_at <= $1 \
              AND expires_at <= ", (now), " ORDER BY expires_at LIMIT $2", (lock "SKIP LOCKED"), ") RETURNING resource, owner"),
@@ -371,19 +381,19 @@ async fn expire(session: &Transaction<'_>, now: Instant) -> Result<u64, Error> {
             holder: &'a str,
         }
         let data = json::of(&Data { holder: &owner });
-        events::write(session, &event(&resource, "lock_expired", None, Some(data.get()), now));
-        session.touch(Topic::Lock(resource));
+        events::write(transaction, &event(&resource, "lock_expired", None, Some(data.get()), now));
+        transaction.touch(Topic::Lock(resource));
     }
     Ok(count)
 }
 
 /// Lets go of what a process held that has ended. How many.
-pub(super) async fn end_with(session: &Transaction<'_>, session_id: &str, now: Instant) -> Result<u64, Error> {
+pub(super) async fn end_with(transaction: &Transaction<'_>, session_id: &str, now: Instant) -> Result<u64, Error> {
     #[derive(serde::Serialize)]
     struct Data<'a> {
         session_id: &'a str,
     }
-    let ended = session
+    let ended = transaction
         .query(
             sql!(
                 "-- session_end_locks\n\
@@ -399,8 +409,8 @@ pub(super) async fn end_with(session: &Transaction<'_>, session_id: &str, now: I
     let data = json::of(&Data { session_id });
     for mut row in ended {
         let (resource, owner) = (row.text()?, row.text()?);
-        events::write(session, &event(&resource, "lock_released", Some(&owner), Some(data.get()), now));
-        session.touch(Topic::Lock(resource));
+        events::write(transaction, &event(&resource, "lock_released", Some(&owner), Some(data.get()), now));
+        transaction.touch(Topic::Lock(resource));
     }
     Ok(count)
 }

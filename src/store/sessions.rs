@@ -19,7 +19,7 @@ use crate::{
     store::sql::sql,
 };
 
-/// A sign of life.
+/// A heartbeat of a process.
 #[derive(Debug, Clone)]
 pub struct Beat {
     /// Of which process.
@@ -86,26 +86,26 @@ impl Store {
     /// A process begins.
     pub async fn begin_session(&self, id: &str, process: &Process, now: Instant) -> Result<(), Error> {
         let asked = Begin { id: id.to_owned(), process: process.clone(), now };
-        self.transact(asked, |session, asked| Box::pin(begin(session, asked))).await
+        self.transact(asked, |transaction, asked| Box::pin(begin(transaction, asked))).await
     }
 
     /// A process says that it is there, and which agents it has heard of; renews their leases.
     pub async fn beat(&self, beat: Beat) -> Result<(), Error> {
-        self.transact_agents(beat, |session, asked| Box::pin(beat_once(session, asked))).await
+        self.transact_agents(beat, |transaction, asked| Box::pin(beat_once(transaction, asked))).await
     }
 
     /// Processes that have begun and not ended.
     pub async fn open_sessions(&self) -> Result<Vec<OpenSession>, Error> {
-        self.look((), |session, ()| Box::pin(open(session))).await
+        self.read((), |transaction, ()| Box::pin(open(transaction))).await
     }
 
     /// Forgets processes that ended before then, up to so many. How many.
     pub async fn forget_sessions(&self, before: Instant) -> Result<u64, Error> {
-        self.transact(before, |session, before| {
+        self.transact(before, |transaction, before| {
             Box::pin(async move {
                 let sql = Sql::both("-- session_forget\n\
                      DELETE FROM session WHERE id IN (SELECT id FROM session WHERE ended_at <= $1 ORDER BY ended_at LIMIT $2)");
-                session.execute(sql, &[(*before).into(), FORGOTTEN_AT_ONCE.into()]).await
+                transaction.execute(sql, &[(*before).into(), FORGOTTEN_AT_ONCE.into()]).await
             })
         })
         .await
@@ -113,13 +113,13 @@ impl Store {
 
     /// Ends a process, unless it has been heard of since: its leases and locks end `grace` later at the latest, its agents are lost.
     pub async fn end_session(&self, end: End) -> Result<Option<Ended>, Error> {
-        self.transact_agents(end, |session, asked| Box::pin(end_once(session, asked))).await
+        self.transact_agents(end, |transaction, asked| Box::pin(end_once(transaction, asked))).await
     }
 }
 
-async fn begin(session: &Transaction<'_>, asked: &Begin) -> Result<(), Error> {
+async fn begin(transaction: &Transaction<'_>, asked: &Begin) -> Result<(), Error> {
     let place = asked.process.place.word();
-    session
+    transaction
         .execute(Sql::both("-- session_begin\n\
              INSERT INTO session (id, boot_id, pid, pid_start, started_at, heartbeat_at) VALUES ($1, $2, $3, $4, $5, $5) \
              ON CONFLICT (id) DO NOTHING"),
@@ -129,9 +129,9 @@ async fn begin(session: &Transaction<'_>, asked: &Begin) -> Result<(), Error> {
         .map(drop)
 }
 
-async fn beat_once(session: &Transaction<'_>, beat: &Beat) -> Result<(), Error> {
+async fn beat_once(transaction: &Transaction<'_>, beat: &Beat) -> Result<(), Error> {
     // Whoever took it to be gone was wrong.
-    session
+    transaction
         .execute(Sql::both("-- session_beat\nUPDATE session SET heartbeat_at = $2, ended_at = NULL WHERE id = $1 AND heartbeat_at <= $2"),
             &[(&beat.session_id).into(), beat.now.into()],
         )
@@ -140,7 +140,7 @@ async fn beat_once(session: &Transaction<'_>, beat: &Beat) -> Result<(), Error> 
     if !beat.leases.is_empty() {
         let tasks: Vec<String> = beat.leases.iter().map(|(task, _)| task.clone()).collect();
         let leases: Vec<String> = beat.leases.iter().map(|(task, fence)| format!("{task}.{fence}")).collect();
-        let holders = session
+        let holders = transaction
             .query(sql!("-- session_holders\n\
                  SELECT DISTINCT owner FROM task_run WHERE task_id ", (any 1), " AND task_id || '.' || fence ", (any 2), " \
                  AND state = 'leased' AND owner IS NOT NULL"),
@@ -156,11 +156,11 @@ async fn beat_once(session: &Transaction<'_>, beat: &Beat) -> Result<(), Error> 
     }
     heard.sort();
     heard.dedup();
-    agents::seen(session, &heard, &beat.session_id, beat.lease_until, beat.now).await
+    agents::seen(transaction, &heard, &beat.session_id, beat.lease_until, beat.now).await
 }
 
-async fn open(session: &Transaction<'_>) -> Result<Vec<OpenSession>, Error> {
-    let rows = session
+async fn open(transaction: &Transaction<'_>) -> Result<Vec<OpenSession>, Error> {
+    let rows = transaction
         .query(Sql::both("-- session_open\n\
              SELECT id, boot_id, pid, pid_start, heartbeat_at FROM session WHERE ended_at IS NULL ORDER BY heartbeat_at, id"),
             &[],
@@ -176,8 +176,8 @@ async fn open(session: &Transaction<'_>) -> Result<Vec<OpenSession>, Error> {
         .collect()
 }
 
-async fn end_once(session: &Transaction<'_>, end: &End) -> Result<Option<Ended>, Error> {
-    let ended = session
+async fn end_once(transaction: &Transaction<'_>, end: &End) -> Result<Option<Ended>, Error> {
+    let ended = transaction
         .execute(
             sql!(
                 "-- session_end\n\
@@ -199,13 +199,13 @@ async fn end_once(session: &Transaction<'_>, end: &End) -> Result<Option<Ended>,
         return Ok(None);
     }
     let until = end.now.after(end.grace);
-    session
+    transaction
         .execute(Sql::lock("-- session_leases_lock\n\
              SELECT task_id FROM task_run WHERE session_id = $1 AND state = 'leased' AND lease_until > $2 ORDER BY task_id FOR UPDATE"),
             &[(&end.session_id).into(), until.into()],
         )
         .await?;
-    let leases = session
+    let leases = transaction
         .execute(
             Sql::both(
                 "-- session_end_leases\n\
@@ -214,14 +214,14 @@ async fn end_once(session: &Transaction<'_>, end: &End) -> Result<Option<Ended>,
             &[(&end.session_id).into(), until.into()],
         )
         .await?;
-    let agents = agents::lose(session, Lost::Session(&end.session_id), end.now).await?;
-    let locks = locks::end_with(session, &end.session_id, end.now).await?;
+    let agents = agents::lose(transaction, Lost::Session(&end.session_id), end.now).await?;
+    let locks = locks::end_with(transaction, &end.session_id, end.now).await?;
     let ended = Ended { leases, locks, agents };
-    tell(session, end, ended);
+    tell(transaction, end, ended);
     Ok(Some(ended))
 }
 
-fn tell(session: &Transaction<'_>, end: &End, ended: Ended) {
+fn tell(transaction: &Transaction<'_>, end: &End, ended: Ended) {
     #[derive(serde::Serialize)]
     struct Data {
         reason: &'static str,
@@ -241,5 +241,5 @@ fn tell(session: &Transaction<'_>, end: &End, ended: Ended) {
         actor: None,
         data: Some(data.get()),
     };
-    events::write(session, &event);
+    events::write(transaction, &event);
 }

@@ -41,7 +41,7 @@ use crate::{
 impl Store {
     /// Adds tasks, to a workflow or to none.
     pub async fn enqueue_tasks(&self, enqueue: Enqueue) -> Result<Result<Vec<EnqueuedTask>, EnqueueRefused>, Error> {
-        self.transact(enqueue, |session, asked| Box::pin(enqueue::enqueue(session, asked))).await
+        self.transact(enqueue, |transaction, asked| Box::pin(enqueue::enqueue(transaction, asked))).await
     }
 
     /// Leases tasks to an agent: those it can do, in the order of their sort keys, each with a fence of its own.
@@ -62,12 +62,12 @@ impl Store {
 
     /// What queues hold that an agent could not claim.
     pub async fn unclaimed(&self, look: LookForWaiting) -> Result<Unclaimed, Error> {
-        self.look(look, |session, asked| Box::pin(waiting::unclaimed(session, asked))).await
+        self.read(look, |transaction, asked| Box::pin(waiting::unclaimed(transaction, asked))).await
     }
 
     /// Renews a lease and notes what its worker says, or parks the task with a question.
     pub async fn update_task(&self, update: Update) -> Result<Result<Updated, LeaseRefused>, Error> {
-        self.transact(update, |session, asked| Box::pin(update::update(session, asked))).await
+        self.transact(update, |transaction, asked| Box::pin(update::update(transaction, asked))).await
     }
 
     /// Ends a worker's turn. Of one lease at most one end is ever accepted.
@@ -78,26 +78,26 @@ impl Store {
 
     /// Tasks by what they are.
     pub async fn list_tasks(&self, list: ListTasks) -> Result<Vec<TaskView>, Error> {
-        self.look(list, |session, asked| Box::pin(show::list(session, asked))).await
+        self.read(list, |transaction, asked| Box::pin(show::list(transaction, asked))).await
     }
 
     /// Changes tasks by id, all or none, or all that fit a filter.
     pub async fn manage_tasks(&self, manage: Manage) -> Result<Result<Managed, ManageRefused>, Error> {
-        self.transact(manage, |session, asked| Box::pin(manage::manage(session, asked))).await
+        self.transact(manage, |transaction, asked| Box::pin(manage::manage(transaction, asked))).await
     }
 
     /// Puts tasks back whose lease has run out, up to so many. How many.
     pub async fn expire_leases(&self, now: Instant) -> Result<u64, Error> {
-        self.transact(now, |session, now| Box::pin(expire::expire(session, *now))).await
+        self.transact(now, |transaction, now| Box::pin(expire::expire(transaction, *now))).await
     }
 
     /// Makes tasks ready whose time has come, up to so many. How many.
     pub async fn promote_due(&self, now: Instant) -> Result<u64, Error> {
-        self.transact(now, |session, now| Box::pin(due::promote(session, *now))).await
+        self.transact(now, |transaction, now| Box::pin(due::promote(transaction, *now))).await
     }
 
     /// When the next task of these queues (none: any) becomes ready by itself.
     pub async fn next_due(&self, queues: Option<Vec<String>>) -> Result<Option<Instant>, Error> {
-        self.look(queues, |session, queues| Box::pin(due::next(session, queues.as_deref()))).await
+        self.read(queues, |transaction, queues| Box::pin(due::next(transaction, queues.as_deref()))).await
     }
 }

@@ -18,10 +18,10 @@ struct Lead {
 impl Store {
     /// Who leads now, if anybody does.
     pub async fn leader(&self, name: &str, now: Instant) -> Result<Option<String>, Error> {
-        self.look((name.to_owned(), now), |session, (name, now)| {
+        self.read((name.to_owned(), now), |transaction, (name, now)| {
             Box::pin(async move {
                 let sql = Sql::both("-- leader_find\nSELECT holder FROM leader WHERE name = $1 AND until > $2");
-                let rows = session.query(sql, &[name.into(), (*now).into()]).await?;
+                let rows = transaction.query(sql, &[name.into(), (*now).into()]).await?;
                 rows.into_iter().next().map(|mut row| row.text()).transpose()
             })
         })
@@ -31,9 +31,9 @@ impl Store {
     /// Leads until then, unless somebody else does.
     pub async fn lead(&self, name: &str, holder: &str, now: Instant, until: Instant) -> Result<bool, Error> {
         let asked = Lead { name: name.to_owned(), holder: holder.to_owned(), now, until };
-        self.transact(asked, |session, asked| {
+        self.transact(asked, |transaction, asked| {
             Box::pin(async move {
-                let changed = session
+                let changed = transaction
                     .execute(
                         sql!(
                             "-- leader_lead\n\
@@ -54,10 +54,10 @@ impl Store {
 
     /// Leads no longer, if it did: somebody else may at once.
     pub async fn step_down(&self, name: &str, holder: &str) -> Result<(), Error> {
-        self.transact((name.to_owned(), holder.to_owned()), |session, (name, holder)| {
+        self.transact((name.to_owned(), holder.to_owned()), |transaction, (name, holder)| {
             Box::pin(async move {
                 let sql = Sql::both("-- leader_step_down\nDELETE FROM leader WHERE name = $1 AND holder = $2");
-                session.execute(sql, &[name.into(), holder.into()]).await.map(drop)
+                transaction.execute(sql, &[name.into(), holder.into()]).await.map(drop)
             })
         })
         .await
@@ -67,7 +67,7 @@ impl Store {
 impl Store {
     /// Adds costs to those of their day, up to so many, each exactly once. How many.
     pub async fn roll_up_costs(&self) -> Result<u64, Error> {
-        self.transact((), |session, ()| Box::pin(roll_up(session))).await
+        self.transact((), |transaction, ()| Box::pin(roll_up(transaction))).await
     }
 }
 
@@ -75,8 +75,8 @@ impl Store {
 type Sums = (i64, i64, i64, i64);
 
 /// What is taken away is what is summed up: nothing that is written meanwhile is lost or counted twice.
-async fn roll_up(session: &Transaction<'_>) -> Result<u64, Error> {
-    let taken = session
+async fn roll_up(transaction: &Transaction<'_>) -> Result<u64, Error> {
+    let taken = transaction
         .query(
             sql!("-- cost_take\n\
              DELETE FROM cost WHERE id IN (SELECT id FROM cost ORDER BY id LIMIT $1", (lock "SKIP LOCKED"), ") \
@@ -85,7 +85,7 @@ async fn roll_up(session: &Transaction<'_>) -> Result<u64, Error> {
         )
         .await?;
     let count = taken.len() as u64;
-    // In order, so that two who add to the same days never wait for each other in a circle.
+    // In order, so that two who add to the same days never deadlock.
     let mut sums: BTreeMap<[String; 4], Sums> = BTreeMap::new();
     for mut row in taken {
         let of = [row.text()?, row.text()?, row.text()?, row.text()?];
@@ -96,7 +96,7 @@ async fn roll_up(session: &Transaction<'_>) -> Result<u64, Error> {
         sum.3 += 1;
     }
     for ([day, kind, agent, model], (cost, input, output, reports)) in &sums {
-        session
+        transaction
             .execute(Sql::both("-- cost_add\n\
                  INSERT INTO cost_daily (day, type, agent_id, model, cost_micros, input_tokens, output_tokens, reports) \
                  VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (day, type, agent_id, model) DO UPDATE SET \

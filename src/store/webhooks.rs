@@ -84,19 +84,19 @@ const SETTLED: Duration = Duration::from_mins(5);
 impl Store {
     /// Makes messages of the ends of workflows that somebody asked to be told of, each exactly once, up to so many. How many.
     pub async fn fan_out(&self, now: Instant) -> Result<u64, Error> {
-        self.transact(now, |session, now| Box::pin(fan_out(session, *now))).await
+        self.transact(now, |transaction, now| Box::pin(fan_out(transaction, *now))).await
     }
 
     /// Takes messages that are due to be sent. Until `until` nobody else does; who is killed meanwhile has not sent them.
     pub async fn take_due_deliveries(&self, now: Instant, until: Instant, most: usize) -> Result<Vec<Delivery>, Error> {
         let asked = Take { now, until, most: i64::try_from(most).unwrap_or(i64::MAX) };
-        self.transact(asked, |session, asked| Box::pin(take(session, asked))).await
+        self.transact(asked, |transaction, asked| Box::pin(take(transaction, asked))).await
     }
 
     /// Notes how sending a message went; nothing when somebody else has taken it since.
     pub async fn settle_delivery(&self, delivery: &Delivery, outcome: Outcome, now: Instant) -> Result<bool, Error> {
         let asked = Settle { delivery: delivery.clone(), outcome, now };
-        self.transact(asked, |session, asked| Box::pin(settle(session, asked))).await
+        self.transact(asked, |transaction, asked| Box::pin(settle(transaction, asked))).await
     }
 }
 
@@ -127,10 +127,11 @@ struct Told {
     result: Option<Json>,
 }
 
-async fn fan_out(session: &Transaction<'_>, now: Instant) -> Result<u64, Error> {
-    let found = session.query(Sql::both("-- sink_find\nSELECT seq FROM sink WHERE name = $1"), &[SINK.into()]).await?;
+async fn fan_out(transaction: &Transaction<'_>, now: Instant) -> Result<u64, Error> {
+    let found =
+        transaction.query(Sql::both("-- sink_find\nSELECT seq FROM sink WHERE name = $1"), &[SINK.into()]).await?;
     let confirmed = found.into_iter().next().map_or(Ok(0), |mut row| row.integer())?;
-    let rows = session
+    let rows = transaction
         .query(Sql::both("-- webhook_events\n\
              SELECT w.id, e.seq, e.type, e.workflow_id, e.at, e.data, f.name, r.error, COALESCE(length(r.result), 0), \
              CASE WHEN length(r.result) <= $3 THEN r.result END FROM event e JOIN webhook w ON w.workflow_id = e.workflow_id \
@@ -144,10 +145,10 @@ async fn fan_out(session: &Transaction<'_>, now: Instant) -> Result<u64, Error> 
     let is_all = rows.len() < EVENTS_AT_ONCE;
     let mut made = 0;
     for row in rows {
-        made += deliver_later(session, told(row)?, now).await?;
+        made += deliver_later(transaction, told(row)?, now).await?;
     }
     if is_all {
-        confirm(session, confirmed, now).await?;
+        confirm(transaction, confirmed, now).await?;
     }
     Ok(made)
 }
@@ -168,8 +169,8 @@ fn told(mut row: Row) -> Result<Told, Error> {
 }
 
 /// Results of a workflow's tasks by their keys or ids, those first that were made first; and whether there are others, too large or too many.
-async fn results(session: &Transaction<'_>, workflow_id: &str) -> Result<(BTreeMap<String, Json>, bool), Error> {
-    let rows = session
+async fn results(transaction: &Transaction<'_>, workflow_id: &str) -> Result<(BTreeMap<String, Json>, bool), Error> {
+    let rows = transaction
         .query(
             Sql::both(
                 "-- webhook_results\n\
@@ -190,7 +191,7 @@ async fn results(session: &Transaction<'_>, workflow_id: &str) -> Result<(BTreeM
     Ok((results, are_more))
 }
 
-async fn deliver_later(session: &Transaction<'_>, mut told: Told, now: Instant) -> Result<u64, Error> {
+async fn deliver_later(transaction: &Transaction<'_>, mut told: Told, now: Instant) -> Result<u64, Error> {
     #[derive(serde::Serialize)]
     struct Body<'a> {
         id: &'a str,
@@ -220,7 +221,7 @@ async fn deliver_later(session: &Transaction<'_>, mut told: Told, now: Instant) 
         None => false,
     };
     let result = told.result.take().filter(|result| fits(result));
-    let (mut task_results, are_more) = results(session, &told.workflow_id).await?;
+    let (mut task_results, are_more) = results(transaction, &told.workflow_id).await?;
     let all = task_results.len();
     task_results.retain(|_, result| fits(result));
     let truncated = are_more || task_results.len() < all || (told.has_result && result.is_none());
@@ -239,8 +240,8 @@ async fn deliver_later(session: &Transaction<'_>, mut told: Told, now: Instant) 
         task_results,
         truncated,
     });
-    session.touch(Topic::Events);
-    session
+    transaction.touch(Topic::Events);
+    transaction
         .execute(Sql::both("-- webhook_delivery_add\n\
              INSERT INTO webhook_delivery (id, webhook_id, workflow_id, seq, type, body, state, attempt, due_at, created_at) \
              VALUES ($1, $2, $3, $4, $5, $6, 'waiting', 0, $7, $7) ON CONFLICT (webhook_id, seq) DO NOTHING"),
@@ -258,9 +259,9 @@ async fn deliver_later(session: &Transaction<'_>, mut told: Told, now: Instant) 
 }
 
 /// Everything up to what is settled has been looked at.
-async fn confirm(session: &Transaction<'_>, confirmed: i64, now: Instant) -> Result<(), Error> {
+async fn confirm(transaction: &Transaction<'_>, confirmed: i64, now: Instant) -> Result<(), Error> {
     let settled = now.before(SETTLED);
-    let newest = session
+    let newest = transaction
         .query(
             Sql::both("-- sink_settled\nSELECT seq FROM event WHERE at <= $1 ORDER BY at DESC LIMIT 1"),
             &[settled.into()],
@@ -270,7 +271,7 @@ async fn confirm(session: &Transaction<'_>, confirmed: i64, now: Instant) -> Res
     if newest <= confirmed {
         return Ok(());
     }
-    session
+    transaction
         .execute(
             Sql::both(
                 "-- sink_move\n\
@@ -283,8 +284,8 @@ async fn confirm(session: &Transaction<'_>, confirmed: i64, now: Instant) -> Res
         .map(drop)
 }
 
-async fn take(session: &Transaction<'_>, asked: &Take) -> Result<Vec<Delivery>, Error> {
-    let rows = session
+async fn take(transaction: &Transaction<'_>, asked: &Take) -> Result<Vec<Delivery>, Error> {
+    let rows = transaction
         .query(sql!("-- webhook_delivery_take\n\
              UPDATE webhook_delivery SET state = 'sending', attempt = attempt + 1, due_at = $2 WHERE id IN (SELECT id \
              FROM webhook_delivery WHERE state IN ('waiting', 'sending') AND due_at <= $1 AND due_at <= ", (now), " ORDER BY due_at, id LIMIT $3 \
@@ -309,7 +310,7 @@ async fn take(session: &Transaction<'_>, asked: &Take) -> Result<Vec<Delivery>, 
         return Ok(taken);
     }
     let ids: Vec<String> = taken.iter().map(|delivery| delivery.webhook_id.clone()).collect();
-    let hooks = session
+    let hooks = transaction
         .query(sql!("-- webhook_find\nSELECT id, url, secret FROM webhook WHERE id ", (any 1)), &[Value::Texts(&ids)])
         .await?;
     let mut known = HashMap::new();
@@ -325,7 +326,7 @@ async fn take(session: &Transaction<'_>, asked: &Take) -> Result<Vec<Delivery>, 
     Ok(taken)
 }
 
-async fn settle(session: &Transaction<'_>, asked: &Settle) -> Result<bool, Error> {
+async fn settle(transaction: &Transaction<'_>, asked: &Settle) -> Result<bool, Error> {
     let (state, due_at, completed_at, status, error) = match &asked.outcome {
         Outcome::Delivered { status } => ("delivered", asked.now, Some(asked.now), Some(*status), None),
         Outcome::Again { at, status, error } => ("waiting", *at, None, *status, Some(error)),
@@ -333,7 +334,7 @@ async fn settle(session: &Transaction<'_>, asked: &Settle) -> Result<bool, Error
     };
     let delivery = &asked.delivery;
     // Of an attempt that took too long somebody else has made another.
-    let settled = session
+    let settled = transaction
         .execute(
             Sql::both(
                 "-- webhook_delivery_settle\n\
@@ -369,7 +370,7 @@ async fn settle(session: &Transaction<'_>, asked: &Settle) -> Result<bool, Error
             actor: None,
             data: Some(data.get()),
         };
-        events::write(session, &event);
+        events::write(transaction, &event);
     }
     Ok(settled == 1)
 }

@@ -41,48 +41,50 @@ impl Store {
 
     /// Ends a workflow.
     pub async fn complete_workflow(&self, complete: Complete) -> Result<Result<Changed, ChangeRefused>, Error> {
-        self.transact(complete, |session, asked| Box::pin(change::complete(session, asked))).await
+        self.transact(complete, |transaction, asked| Box::pin(change::complete(transaction, asked))).await
     }
 
     /// Does something to a workflow.
     pub async fn control_workflow(&self, control: Control) -> Result<Result<Changed, ChangeRefused>, Error> {
         let asked = (control, Arc::clone(&self.room));
-        self.transact(asked, |session, (asked, room)| Box::pin(change::control(session, asked, room))).await
+        self.transact(asked, |transaction, (asked, room)| Box::pin(change::control(transaction, asked, room))).await
     }
 
     /// One workflow.
     pub async fn find_workflow(&self, find: Find) -> Result<Option<Found>, Error> {
-        self.look(find, |session, asked| Box::pin(show::find(session, asked))).await
+        self.read(find, |transaction, asked| Box::pin(show::find(transaction, asked))).await
     }
 
     /// Workflows, newest first.
     pub async fn list_workflows(&self, list: List) -> Result<Vec<WorkflowView>, Error> {
-        self.look(list, |session, asked| Box::pin(show::list(session, asked))).await
+        self.read(list, |transaction, asked| Box::pin(show::list(transaction, asked))).await
     }
 
     /// A part of the history, oldest first.
     pub async fn events(&self, history: History) -> Result<Vec<EventView>, Error> {
-        self.look(history, |session, asked| Box::pin(history::events(session, asked))).await
+        self.read(history, |transaction, asked| Box::pin(history::events(transaction, asked))).await
     }
 
     /// Everything at a glance.
     pub async fn overview(&self, now: Instant) -> Result<Overview, Error> {
-        self.look(now, |session, now| Box::pin(overview::overview(session, *now))).await
+        self.read(now, |transaction, now| Box::pin(overview::overview(transaction, *now))).await
     }
 
     /// Figures over many workflows.
     pub async fn analytics(&self, question: Question) -> Result<Vec<Figure>, Error> {
-        self.look(question, |session, asked| Box::pin(analytics::figures(session, asked))).await
+        self.read(question, |transaction, asked| Box::pin(analytics::figures(transaction, asked))).await
     }
 
     /// Ends workflows whose deadline has passed, and those that were cancelled and whose workers had their time. How many.
     pub async fn end_overdue_workflows(&self, now: Instant) -> Result<u64, Error> {
-        self.transact(now, |session, now| Box::pin(overdue::end(session, *now))).await
+        self.transact(now, |transaction, now| Box::pin(overdue::end(transaction, *now))).await
     }
 
     /// Removes up to `most` workflows that ended before `before`, with all they carried, the oldest first. How many.
     pub async fn forget_workflows(&self, before: Instant, most: u64) -> Result<u64, Error> {
-        self.transact((before, most), |session, (before, most)| Box::pin(overdue::forget(session, *before, *most)))
-            .await
+        self.transact((before, most), |transaction, (before, most)| {
+            Box::pin(overdue::forget(transaction, *before, *most))
+        })
+        .await
     }
 }

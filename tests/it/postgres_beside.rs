@@ -177,7 +177,7 @@ async fn what_was_prepared_elsewhere_goes_through_a_pooler() {
         Box::pin(async move {
             // Another session becomes ours, too.
             records
-                .look((), |session, ()| {
+                .read((), |session, ()| {
                     Box::pin(async move { session.query(Sql::both("-- one\nSELECT 1"), &[]).await.map(drop) })
                 })
                 .await?;

@@ -64,7 +64,7 @@ async fn put(records: &Store, key: &str) -> Result<(), Error> {
 }
 
 async fn count(records: &Store, pattern: &str) -> Result<u64, Error> {
-    let counted = records.look(pattern.to_owned(), |session, pattern| {
+    let counted = records.read(pattern.to_owned(), |session, pattern| {
         Box::pin(async move {
             let sql = "-- count\nSELECT count(*) FROM idempotency WHERE key LIKE $1";
             session.query(Sql::both(sql), &[pattern.into()]).await?.remove(0).count()

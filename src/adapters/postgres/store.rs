@@ -63,10 +63,10 @@ const HABITS: Habits = Habits {
     writing_commands: ";SET LOCAL plan_cache_mode = force_generic_plan;SET LOCAL enable_seqscan = off",
     keeps_out: false,
 };
-/// Looks at once; the other connections are for writing.
-const LOOKS_MAX: usize = 6;
+/// Reads at once; the other connections are for writing.
+const READS_MAX: usize = 6;
 /// Between two measurements of the server's clock.
-const CLOCK_PAUSE: Duration = Duration::from_secs(30);
+const CLOCK_RESYNC_INTERVAL: Duration = Duration::from_secs(30);
 /// Questions of one measurement.
 const MEASUREMENTS: usize = 3;
 
@@ -74,7 +74,7 @@ const MEASUREMENTS: usize = 3;
 pub struct RecordServer {
     shared: Arc<Shared>,
     writer: Writer,
-    looks: Semaphore,
+    reads: Semaphore,
     listens: AtomicBool,
 }
 
@@ -122,7 +122,7 @@ impl RecordServer {
             measured: Mutex::default(),
         });
         let writer = Writer::new(Arc::clone(&shared));
-        Ok(Self { shared, writer, looks: Semaphore::new(LOOKS_MAX), listens: AtomicBool::new(false) })
+        Ok(Self { shared, writer, reads: Semaphore::new(READS_MAX), listens: AtomicBool::new(false) })
     }
 
     /// The version the store has and the one it gets; changes nothing when `dry_run`.
@@ -175,7 +175,7 @@ impl Shared {
     async fn measure(&self) -> Result<(), Error> {
         {
             let mut measured = self.measured.lock().unwrap_or_else(PoisonError::into_inner);
-            if measured.is_some_and(|at| at.elapsed() < CLOCK_PAUSE) {
+            if measured.is_some_and(|at| at.elapsed() < CLOCK_RESYNC_INTERVAL) {
                 return Ok(());
             }
             *measured = Some(Instant::now());
@@ -220,7 +220,7 @@ fn read<'a>(work: &'a Work, reading: &'a tokio::sync::Mutex<Reading>) -> BoxFutu
         let session = PostgresSession::new(work);
         let Reading { step, failed } = &mut *reading.lock().await;
         let ran = AssertUnwindSafe(step.run(&session)).catch_unwind().await;
-        let outcome = ran.unwrap_or_else(|_panic| Err(Error::new(Code::Internal, "a look failed unexpectedly")));
+        let outcome = ran.unwrap_or_else(|_panic| Err(Error::new(Code::Internal, "a read failed unexpectedly")));
         let fault = session.fault();
         let of_connection = match (&outcome, fault) {
             (Err(error), Some(Fault::Mixed | Fault::Parted | Fault::Silent)) => {
@@ -243,7 +243,7 @@ impl Backend for RecordServer {
 
     async fn read(&self, step: Box<dyn Step>) -> Result<(), Error> {
         self.listen();
-        let _place = self.looks.acquire().await;
+        let _place = self.reads.acquire().await;
         self.shared.ready().await?;
         let reading = tokio::sync::Mutex::new(Reading { step, failed: None });
         let open = || self.shared.pool.open(Writes::No, STATEMENT_TIME, &reading, read);

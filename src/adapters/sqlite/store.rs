@@ -33,7 +33,7 @@ use crate::{
 
 /// Statements that a connection keeps prepared: more than there are in all transitions.
 const STATEMENTS_KEPT: usize = 512;
-/// What a look may take, waiting for other processes included.
+/// What a read may take, waiting for other processes included.
 const TIME: Duration = Duration::from_secs(10);
 
 /// The embedded record store, one file. Opened, and brought up to date, when first used.
@@ -95,10 +95,10 @@ impl RecordFile {
     /// Why the file cannot be used.
     async fn problem(&self) -> Option<Error> {
         let file = Arc::clone(&self.file);
-        let looked = spawn_blocking_cancellable("the embedded database", Call::new(TIME), move |call| {
+        let found = spawn_blocking_cancellable("the embedded database", Call::new(TIME), move |call| {
             file.read(call, |connection| migrations::found(connection).map_err(|error| failure::of(error, call)))
         });
-        if let Err(error) = looked.await {
+        if let Err(error) = found.await {
             return Some(failure::reworded(error));
         }
         let file = Arc::clone(&self.file);

@@ -37,10 +37,10 @@ macro_rules! agents_shown {
 }
 
 /// Those that fit, and all of them counted.
-pub(super) async fn list(session: &Transaction<'_>, asked: &List) -> Result<(Vec<AgentView>, Counts), Error> {
+pub(super) async fn list(transaction: &Transaction<'_>, asked: &List) -> Result<(Vec<AgentView>, Counts), Error> {
     // An unescaped quote after a comma begins an entry, the first one's bracket taken for a comma.
     let capability = asked.capability.as_ref().map(|name| format!(",{}", json::of(name)));
-    let rows = session
+    let rows = transaction
         .query(sql!("-- agent_list\n\
                  SELECT id, role, shown, version, capabilities, metadata, metrics, registered_at, heartbeat_at, tasks_completed, \
                  tasks_failed, busy_ms FROM ", [agents_shown!()], " WHERE role = coalesce($1, role) AND shown = coalesce($2, shown) \
@@ -57,11 +57,11 @@ pub(super) async fn list(session: &Transaction<'_>, asked: &List) -> Result<(Vec
         .await?;
     let mut agents = rows.into_iter().map(agent).collect::<Result<Vec<_>, _>>()?;
     let ids: Vec<String> = agents.iter().map(|agent| agent.id.clone()).collect();
-    let mut held = held(session, &ids).await?;
+    let mut held = held(transaction, &ids).await?;
     for agent in &mut agents {
         agent.tasks = held.remove(&agent.id).unwrap_or_default();
     }
-    Ok((agents, counts(session).await?))
+    Ok((agents, counts(transaction).await?))
 }
 
 fn agent(mut row: Row) -> Result<AgentView, Error> {
@@ -82,8 +82,8 @@ fn agent(mut row: Row) -> Result<AgentView, Error> {
     })
 }
 
-async fn held(session: &Transaction<'_>, ids: &[String]) -> Result<BTreeMap<String, Vec<HeldTask>>, Error> {
-    let rows = session
+async fn held(transaction: &Transaction<'_>, ids: &[String]) -> Result<BTreeMap<String, Vec<HeldTask>>, Error> {
+    let rows = transaction
         .query(sql!("-- agent_tasks\n\
              SELECT owner, task_id, workflow_id, lease_until FROM task_run WHERE owner ", (any 1), " AND state = 'leased' \
              ORDER BY owner, claimed_at, task_id"),
@@ -100,8 +100,8 @@ async fn held(session: &Transaction<'_>, ids: &[String]) -> Result<BTreeMap<Stri
 }
 
 /// All agents by how they are.
-pub(in crate::store) async fn counts(session: &Transaction<'_>) -> Result<Counts, Error> {
+pub(in crate::store) async fn counts(transaction: &Transaction<'_>) -> Result<Counts, Error> {
     let sql = sql!("-- agent_counts\nSELECT shown, count(*) FROM ", [agents_shown!()], " GROUP BY shown");
-    let rows = session.query(sql, &[]).await?;
+    let rows = transaction.query(sql, &[]).await?;
     rows.into_iter().map(|mut row| Ok((status(&row.text()?)?, row.count()?))).collect()
 }

@@ -78,12 +78,12 @@ impl From<Repeat> for RegisterRefused {
 }
 
 pub(super) async fn register(
-    session: &Transaction<'_>,
+    transaction: &Transaction<'_>,
     asked: &Register,
 ) -> Result<Result<Registered, RegisterRefused>, Error> {
     let capabilities = json::of(&asked.capabilities);
     let metadata = asked.metadata.as_ref().map_or(Value::Null, |json| Value::Text(json.get()));
-    let made = session
+    let made = transaction
         .execute(Sql::both("-- agent_add\n\
              INSERT INTO agent (id, role, status, version, capabilities, metadata, token, session_id, registered_at, heartbeat_at, \
              tasks_completed, tasks_failed, busy_ms) VALUES ($1, $2, $3, 1, $4, $5, $6, $7, $8, $8, 0, 0, 0) \
@@ -101,10 +101,10 @@ pub(super) async fn register(
         )
         .await?;
     if made == 1 {
-        registered(session, &asked.agent_id, &asked.role, asked.now);
+        registered(transaction, &asked.agent_id, &asked.role, asked.now);
         return Ok(Ok(answer(asked, &asked.new_token, 1, asked.status)));
     }
-    let found = session
+    let found = transaction
         .query(
             sql!("-- agent_find\nSELECT role, status, version, token, session_id FROM agent WHERE id = $1", (lock)),
             &[(&asked.agent_id).into()],
@@ -120,12 +120,12 @@ pub(super) async fn register(
     let proven = asked.token.as_deref() == Some(token.as_str());
     let token_is_wrong = asked.token.is_some() && !proven;
     if token_is_wrong || !(proven || same_session || status.is_vacant()) {
-        let status = shown(session, &asked.agent_id, status).await?;
+        let status = shown(transaction, &asked.agent_id, status).await?;
         return Ok(Err(RegisterRefused::Taken { role, status, version, token_is_wrong }));
     }
     // Who takes the place of one that is gone is another one: the old token proves nothing any more.
     let token = if proven || same_session { token } else { asked.new_token.clone() };
-    session
+    transaction
         .execute(Sql::both("-- agent_again\n\
              UPDATE agent SET role = $2, status = $3, version = version + 1, capabilities = $4, metadata = coalesce($5, metadata), \
              token = $6, session_id = $7, heartbeat_at = CASE WHEN heartbeat_at > $8 THEN heartbeat_at ELSE $8 END WHERE id = $1"),
@@ -141,8 +141,8 @@ pub(super) async fn register(
             ],
         )
         .await?;
-    registered(session, &asked.agent_id, &asked.role, asked.now);
-    let status = shown(session, &asked.agent_id, asked.status).await?;
+    registered(transaction, &asked.agent_id, &asked.role, asked.now);
+    let status = shown(transaction, &asked.agent_id, asked.status).await?;
     Ok(Ok(answer(asked, &token, version + 1, status)))
 }
 

@@ -73,15 +73,18 @@ impl From<Repeat> for UpdateRefused {
     }
 }
 
-pub(super) async fn update(session: &Transaction<'_>, asked: &Update) -> Result<Result<Updated, UpdateRefused>, Error> {
-    let found = session
+pub(super) async fn update(
+    transaction: &Transaction<'_>,
+    asked: &Update,
+) -> Result<Result<Updated, UpdateRefused>, Error> {
+    let found = transaction
         .query(
             sql!("-- agent_state\nSELECT version, status FROM agent WHERE id = $1", (lock)),
             &[(&asked.agent_id).into()],
         )
         .await?;
     let Some(mut row) = found.into_iter().next() else {
-        let known = session
+        let known = transaction
             .query(
                 Sql::both("-- agent_ids\nSELECT id FROM agent ORDER BY heartbeat_at DESC LIMIT $1"),
                 &[KNOWN_MAX.into()],
@@ -92,14 +95,14 @@ pub(super) async fn update(session: &Transaction<'_>, asked: &Update) -> Result<
     };
     let (version, before) = (row.integer()?, status(&row.text()?)?);
     if asked.expected_version.is_some_and(|expected| expected != version) {
-        let status = shown(session, &asked.agent_id, before).await?;
+        let status = shown(transaction, &asked.agent_id, before).await?;
         return Ok(Err(UpdateRefused::Version { version, status }));
     }
     // One that reports is not lost, whatever it says of itself.
     let after = asked.status.unwrap_or(if before == Status::Lost { Status::Idle } else { before });
     let text = |json: &Option<Json>| json.as_ref().map(|json| json.get().to_owned());
     let (metrics, metadata) = (text(&asked.metrics), text(&asked.metadata));
-    session
+    transaction
         .execute(Sql::both("-- agent_update\n\
              UPDATE agent SET status = $2, metrics = coalesce($3, metrics), metadata = coalesce($4, metadata), \
              version = version + 1, heartbeat_at = CASE WHEN heartbeat_at > $5 THEN heartbeat_at ELSE $5 END WHERE id = $1"),
@@ -130,8 +133,8 @@ pub(super) async fn update(session: &Transaction<'_>, asked: &Update) -> Result<
             metrics: Option<&'a Json>,
         }
         let data = json::of(&Data { from: before.as_str(), to: after.as_str(), metrics: asked.metrics.as_ref() });
-        tell(session, &asked.agent_id, kind, Some(&asked.agent_id), Some(&data), asked.now);
+        tell(transaction, &asked.agent_id, kind, Some(&asked.agent_id), Some(&data), asked.now);
     }
-    let status = shown(session, &asked.agent_id, after).await?;
+    let status = shown(transaction, &asked.agent_id, after).await?;
     Ok(Ok(Updated { version: version + 1, status }))
 }

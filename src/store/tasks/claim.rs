@@ -87,16 +87,16 @@ impl From<Repeat> for Found {
 }
 
 /// Puts back the tasks whose leases have run out and makes those ready whose time has come, waiting for their workflows, and claims then.
-pub(super) async fn claim_what_is_left(session: &Transaction<'_>, asked: &Claim) -> Result<Found, Error> {
-    expire::expire(session, asked.now).await?;
-    due::promote(session, asked.now).await?;
-    let found = claim(session, std::slice::from_ref(asked)).await?;
+pub(super) async fn claim_what_is_left(transaction: &Transaction<'_>, asked: &Claim) -> Result<Found, Error> {
+    expire::expire(transaction, asked.now).await?;
+    due::promote(transaction, asked.now).await?;
+    let found = claim(transaction, std::slice::from_ref(asked)).await?;
     Ok(found.into_iter().next().unwrap_or(Found::Nothing(Left::default())))
 }
 
 /// Leases for each claim the first tasks that its agent can do. A claim that finds nothing is not remembered under its key.
-pub(super) async fn claim(session: &Transaction<'_>, asked: &[Claim]) -> Result<Vec<Found>, Error> {
-    let mut answers = Answers::find(session, asked.iter().map(|claim| (claim.key.as_ref(), claim.now))).await?;
+pub(super) async fn claim(transaction: &Transaction<'_>, asked: &[Claim]) -> Result<Vec<Found>, Error> {
+    let mut answers = Answers::find(transaction, asked.iter().map(|claim| (claim.key.as_ref(), claim.now))).await?;
     let mut found: BTreeMap<usize, Found> = BTreeMap::new();
     let mut left: Vec<(usize, &Claim)> = asked.iter().enumerate().collect();
     while !left.is_empty() {
@@ -113,9 +113,9 @@ pub(super) async fn claim(session: &Transaction<'_>, asked: &[Claim]) -> Result<
             }
         }
         let claims: Vec<&Claim> = first.iter().map(|(_, claim)| *claim).collect();
-        for ((place, claim), claimed) in first.into_iter().zip(lease(session, &claims).await?) {
+        for ((place, claim), claimed) in first.into_iter().zip(lease(transaction, &claims).await?) {
             if let Found::Tasks(claimed) = &claimed {
-                answers.keep(session, claim.key.as_ref(), claim.now, claimed);
+                answers.keep(transaction, claim.key.as_ref(), claim.now, claimed);
             }
             found.insert(place, claimed);
         }
@@ -130,7 +130,7 @@ struct Source<'a> {
     sets: Vec<i64>,
 }
 
-async fn lease(session: &Transaction<'_>, claims: &[&Claim]) -> Result<Vec<Found>, Error> {
+async fn lease(transaction: &Transaction<'_>, claims: &[&Claim]) -> Result<Vec<Found>, Error> {
     let Some(now) = claims.iter().map(|claim| claim.now).max() else { return Ok(Vec::new()) };
     let callers: Vec<Caller<'_>> = claims
         .iter()
@@ -141,9 +141,10 @@ async fn lease(session: &Transaction<'_>, claims: &[&Claim]) -> Result<Vec<Found
             now: claim.now,
         })
         .collect();
-    let (able, promoted) = try_join(agents::present(session, &callers), due::promote_free(session, now)).await?;
+    let (able, promoted) =
+        try_join(agents::present(transaction, &callers), due::promote_free(transaction, now)).await?;
     let has_sets = able.values().any(|able| !able.is_empty());
-    let sets = if has_sets { waiting::sets(session).await? } else { waiting::Sets::new() };
+    let sets = if has_sets { waiting::sets(transaction).await? } else { waiting::Sets::new() };
     let mut sources: BTreeMap<Source<'_>, Vec<usize>> = BTreeMap::new();
     for (place, claim) in claims.iter().enumerate() {
         let able = able.get(&claim.agent_id).map_or(&[][..], Vec::as_slice);
@@ -156,10 +157,10 @@ async fn lease(session: &Transaction<'_>, claims: &[&Claim]) -> Result<Vec<Found
     for (source, places) in sources {
         let takers: Vec<(usize, &Claim)> =
             places.into_iter().filter_map(|place| Some((place, *claims.get(place)?))).collect();
-        lease_from(session, &source, &takers, &mut claimed).await?;
+        lease_from(transaction, &source, &takers, &mut claimed).await?;
     }
     let finds_nothing = claimed.iter().any(Vec::is_empty);
-    let lapsed = finds_nothing && expire::is_due(session, now).await?;
+    let lapsed = finds_nothing && expire::is_due(transaction, now).await?;
     let left = Left { lapsed, due: promoted.passed_over };
     let found = |tasks: Vec<ClaimedTask>| match tasks.is_empty() {
         true => Found::Nothing(left),
@@ -179,30 +180,32 @@ struct Ready {
 
 /// Leases the first tasks of a source, to one claim after the other.
 async fn lease_from(
-    session: &Transaction<'_>,
+    transaction: &Transaction<'_>,
     source: &Source<'_>,
     takers: &[(usize, &Claim)],
     claimed: &mut [Vec<ClaimedTask>],
 ) -> Result<(), Error> {
     let wanted = takers.iter().map(|(_, claim)| claim.secrets.len()).sum();
-    let ready = ready(session, source, wanted).await?;
+    let ready = ready(transaction, source, wanted).await?;
     if ready.is_empty() {
         return Ok(());
     }
     let ids: Vec<String> = ready.iter().map(|ready| ready.task_id.clone()).collect();
-    let (mut carried, mut results) = try_join(carried(session, &ids), dependency_results(session, &ids)).await?;
+    let (mut carried, mut results) =
+        try_join(carried(transaction, &ids), dependency_results(transaction, &ids)).await?;
     let places = takers.iter().flat_map(|(place, claim)| claim.secrets.iter().map(|secret| (*place, *claim, secret)));
     let mut leases = Vec::with_capacity(ready.len());
-    let mut begun: BTreeMap<String, By<'_>> = BTreeMap::new();
+    let mut of_workflows: BTreeMap<String, flow::Claimed<'_>> = BTreeMap::new();
     for (ready, (place, claim, secret)) in ready.into_iter().zip(places) {
         let Some(carried) = carried.remove(&ready.task_id) else { continue };
         let results = results.remove(&ready.task_id).unwrap_or_default();
         let runs_until = carried.runtime_ms_max.map(|most| claim.now.plus_ms(most));
         let task = carried.task(claim, ready, secret, results);
-        tell(session, claim, &task);
+        tell(transaction, claim, &task);
         if let Some(workflow_id) = &task.workflow_id {
-            begun.entry(workflow_id.clone()).or_insert(By { now: claim.now, actor: Some(&claim.agent_id) });
-            session.touch(Topic::Workflow(workflow_id.clone()));
+            let by = By { now: claim.now, actor: Some(&claim.agent_id) };
+            of_workflows.entry(workflow_id.clone()).or_insert(flow::Claimed { by, tasks: 0 }).tasks += 1;
+            transaction.touch(Topic::Workflow(workflow_id.clone()));
         }
         leases.push((claim, task.lease.clone(), task.lease_until, runs_until));
         if let Some(claimed) = claimed.get_mut(place) {
@@ -223,8 +226,7 @@ async fn lease_from(
             ]
         })
         .collect();
-    session.write_rows(LEASE, &rows).await?;
-    flow::begin(session, &begun).await
+    try_join(transaction.write_rows(LEASE, &rows), flow::begin(transaction, &of_workflows)).await.map(drop)
 }
 
 const LEASE: Sql = Sql {
@@ -240,7 +242,7 @@ const LEASE: Sql = Sql {
 };
 
 /// The first tasks of a source that nobody else has, locked.
-async fn ready(session: &Transaction<'_>, source: &Source<'_>, wanted: usize) -> Result<Vec<Ready>, Error> {
+async fn ready(transaction: &Transaction<'_>, source: &Source<'_>, wanted: usize) -> Result<Vec<Ready>, Error> {
     let any = sql!(
         "-- task_claim_any\n\
          SELECT sort_key, task_id, workflow_id, fence, attempt FROM task_run WHERE state = 'ready' AND NOT held AND capability_set ",
@@ -254,10 +256,10 @@ async fn ready(session: &Transaction<'_>, source: &Source<'_>, wanted: usize) ->
     let (sets, most) = (Value::Integers(&source.sets), i64::try_from(wanted).unwrap_or(i64::MAX).into());
     let mut rows = Vec::new();
     match source.queues {
-        None => rows = session.query(any, &[sets, most]).await?,
+        None => rows = transaction.query(any, &[sets, most]).await?,
         Some(queues) => {
             for queue in queues {
-                rows.extend(session.query(of_queue, &[sets, most, queue.into()]).await?);
+                rows.extend(transaction.query(of_queue, &[sets, most, queue.into()]).await?);
             }
         }
     }
@@ -292,8 +294,8 @@ struct Carried {
     answer: Option<Json>,
 }
 
-async fn carried(session: &Transaction<'_>, ids: &[String]) -> Result<HashMap<String, Carried>, Error> {
-    let found = session
+async fn carried(transaction: &Transaction<'_>, ids: &[String]) -> Result<HashMap<String, Carried>, Error> {
+    let found = transaction
         .query(sql!("-- tasks_carried\n\
              SELECT id, key, title, description, queue, max_attempts, max_runtime_ms, priority, input, checkpoint, question, answer \
              FROM task WHERE id ", (any 1)),
@@ -352,7 +354,7 @@ impl Carried {
     }
 }
 
-fn tell(session: &Transaction<'_>, claim: &Claim, task: &ClaimedTask) {
+fn tell(transaction: &Transaction<'_>, claim: &Claim, task: &ClaimedTask) {
     let data = json!({"attempt": task.attempt, "fence": task.lease.fence, "lease_until": task.lease_until.rfc3339()});
     let event = events::Event {
         at: claim.now,
@@ -363,15 +365,15 @@ fn tell(session: &Transaction<'_>, claim: &Claim, task: &ClaimedTask) {
         actor: Some(&claim.agent_id),
         data: Some(&data.to_string()),
     };
-    events::write(session, &event);
+    events::write(transaction, &event);
 }
 
 /// What came of the tasks that these waited for, by key or id. No join, which PostgreSQL would begin at either end.
 async fn dependency_results(
-    session: &Transaction<'_>,
+    transaction: &Transaction<'_>,
     ids: &[String],
 ) -> Result<HashMap<String, BTreeMap<String, Json>>, Error> {
-    let found = session
+    let found = transaction
         .query(
             sql!("-- task_dependency_results\n\
              SELECT d.task_id, d.depends_on, (SELECT key FROM task WHERE id = d.depends_on), \

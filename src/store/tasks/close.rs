@@ -21,17 +21,20 @@ pub(in crate::store) struct Ended<'a> {
 }
 
 /// Takes a task out of its queue for good; false when it was not in it any more.
-pub(in crate::store) async fn end(session: &Transaction<'_>, ended: &Ended<'_>, by: By<'_>) -> Result<bool, Error> {
+pub(in crate::store) async fn end(transaction: &Transaction<'_>, ended: &Ended<'_>, by: By<'_>) -> Result<bool, Error> {
     let sql = Sql::both("-- task_run_end\nDELETE FROM task_run WHERE task_id = $1");
-    if session.execute(sql, &[ended.task_id.into()]).await? == 0 {
+    if transaction.execute(sql, &[ended.task_id.into()]).await? == 0 {
         return Ok(false);
     }
-    session.write_rows(END, &[ended.values(by.now)]).await?;
+    transaction.write_rows(END, &[ended.values(by.now)]).await?;
     Ok(true)
 }
 
 /// The same for tasks that are known to be in their queues.
-pub(in crate::store) async fn end_all(session: &Transaction<'_>, ended: &[(Ended<'_>, Instant)]) -> Result<(), Error> {
+pub(in crate::store) async fn end_all(
+    transaction: &Transaction<'_>,
+    ended: &[(Ended<'_>, Instant)],
+) -> Result<(), Error> {
     if ended.is_empty() {
         return Ok(());
     }
@@ -39,7 +42,7 @@ pub(in crate::store) async fn end_all(session: &Transaction<'_>, ended: &[(Ended
     let rows: Vec<Vec<Value<'_>>> = ended.iter().map(|(ended, now)| ended.values(*now)).collect();
     let sql = sql!("-- task_runs_end\nDELETE FROM task_run WHERE task_id ", (any 1));
     let ids = [Value::Texts(&ids)];
-    try_join(session.execute(sql, &ids), session.write_rows(END, &rows)).await.map(drop)
+    try_join(transaction.execute(sql, &ids), transaction.write_rows(END, &rows)).await.map(drop)
 }
 
 impl Ended<'_> {
@@ -79,13 +82,13 @@ pub(in crate::store) struct Cancelled {
 
 /// Cancels all open tasks of a workflow; those that are leased too, or not.
 pub(in crate::store) async fn cancel_all(
-    session: &Transaction<'_>,
+    transaction: &Transaction<'_>,
     workflow_id: &str,
     leased_too: bool,
     by: By<'_>,
 ) -> Result<Cancelled, Error> {
     // Locked first: one that is being claimed meanwhile is leased then, and is not meant any more.
-    let found = session
+    let found = transaction
         .query(sql!("-- task_runs_to_cancel\n\
              SELECT task_id, state = 'leased' FROM task_run WHERE workflow_id = $1 AND ($2 OR state <> 'leased') ORDER BY task_id", (lock)),
             &[workflow_id.into(), leased_too.into()],
@@ -99,7 +102,7 @@ pub(in crate::store) async fn cancel_all(
         ids.push(row.text()?);
         leased += i64::from(row.bool()?);
     }
-    session
+    transaction
         .execute(
             sql!("-- tasks_cancel\n\
              UPDATE task SET ended = 'cancelled', completed_at = $2, question = NULL, \
@@ -109,16 +112,16 @@ pub(in crate::store) async fn cancel_all(
             &[Value::Texts(&ids), by.now.into()],
         )
         .await?;
-    session
+    transaction
         .execute(sql!("-- task_runs_cancel\nDELETE FROM task_run WHERE task_id ", (any 1)), &[Value::Texts(&ids)])
         .await?;
-    tell(session, Some(workflow_id), &ids, "task_cancelled", by);
+    tell(transaction, Some(workflow_id), &ids, "task_cancelled", by);
     Ok(Cancelled { tasks: i64::try_from(ids.len()).unwrap_or(i64::MAX), leased })
 }
 
 /// The same event for several tasks of a workflow.
 pub(in crate::store) fn tell(
-    session: &Transaction<'_>,
+    transaction: &Transaction<'_>,
     workflow_id: Option<&str>,
     ids: &[String],
     kind: &'static str,
@@ -133,19 +136,19 @@ pub(in crate::store) fn tell(
         actor: by.actor,
         data: None,
     };
-    ids.iter().for_each(|id| events::write(session, &event(id)));
+    ids.iter().for_each(|id| events::write(transaction, &event(id)));
 }
 
 /// Keeps a workflow's tasks from being claimed, or lets them be.
-pub(in crate::store) async fn hold(session: &Transaction<'_>, workflow_id: &str, held: bool) -> Result<(), Error> {
-    let changed = session
+pub(in crate::store) async fn hold(transaction: &Transaction<'_>, workflow_id: &str, held: bool) -> Result<(), Error> {
+    let changed = transaction
         .query(Sql::both("-- task_runs_hold\nUPDATE task_run SET held = $2 WHERE workflow_id = $1 AND held <> $2 RETURNING queue"),
             &[workflow_id.into(), held.into()],
         )
         .await?;
     if !held {
         let queues = changed.into_iter().map(|mut row| row.text()).collect::<Result<BTreeSet<_>, _>>()?;
-        queues.into_iter().for_each(|queue| session.touch(Topic::Queue(queue)));
+        queues.into_iter().for_each(|queue| transaction.touch(Topic::Queue(queue)));
     }
     Ok(())
 }

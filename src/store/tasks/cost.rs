@@ -19,7 +19,7 @@ pub(super) struct Spent<'a> {
 }
 
 /// Adds to the costs of tasks, and to the reports of the day. The cost of a workflow is changed with its counts.
-pub(super) async fn add(session: &Transaction<'_>, spent: &[Spent<'_>]) -> Result<(), Error> {
+pub(super) async fn add(transaction: &Transaction<'_>, spent: &[Spent<'_>]) -> Result<(), Error> {
     let days: Vec<String> = spent.iter().map(|spent| spent.now.day()).collect();
     let tasks: Vec<Vec<Value<'_>>> =
         spent.iter().map(|spent| vec![spent.task_id.into(), spent.cost.amount.0.into()]).collect();
@@ -39,7 +39,7 @@ pub(super) async fn add(session: &Transaction<'_>, spent: &[Spent<'_>]) -> Resul
             ]
         })
         .collect();
-    try_join(session.write_rows(ADD_TO_TASK, &tasks), session.write_rows(REPORT, &reports)).await.map(drop)
+    try_join(transaction.write_rows(ADD_TO_TASK, &tasks), transaction.write_rows(REPORT, &reports)).await.map(drop)
 }
 
 const ADD_TO_TASK: Sql = Sql {

@@ -55,8 +55,8 @@ struct Waiting {
 }
 
 impl Waiting {
-    fn tell(&self, session: &Transaction<'_>, kind: &'static str, by: By<'_>) {
-        close::tell(session, self.workflow_id.as_deref(), std::slice::from_ref(&self.id), kind, by);
+    fn tell(&self, transaction: &Transaction<'_>, kind: &'static str, by: By<'_>) {
+        close::tell(transaction, self.workflow_id.as_deref(), std::slice::from_ref(&self.id), kind, by);
     }
 }
 
@@ -72,26 +72,26 @@ struct Decided<'a> {
 
 /// The same for one end.
 pub(in crate::store) async fn follow(
-    session: &Transaction<'_>,
+    transaction: &Transaction<'_>,
     task_id: &str,
     state: State,
     by: By<'_>,
 ) -> Result<Followed, Error> {
     let over = Over { task_id: task_id.to_owned(), state, by };
-    Ok(follow_all(session, vec![over]).await?.pop().unwrap_or_default())
+    Ok(follow_all(transaction, vec![over]).await?.pop().unwrap_or_default())
 }
 
 /// Lets those that wait for tasks follow their ends, one after the other, and those that wait for them, level by level as far as it goes.
 /// Each dependency counts once. What came of each end.
 pub(in crate::store) async fn follow_all<'a>(
-    session: &Transaction<'_>,
+    transaction: &Transaction<'_>,
     over: Vec<Over<'a>>,
 ) -> Result<Vec<Followed>, Error> {
     let mut followed: Vec<Followed> = over.iter().map(|_| Followed::default()).collect();
     let mut level: Vec<(usize, Over<'a>)> = over.into_iter().enumerate().collect();
     while !level.is_empty() {
         let ids: Vec<String> = level.iter().map(|(_, over)| over.task_id.clone()).collect();
-        let (mut waiting, mut links) = waiting(session, &ids).await?;
+        let (mut waiting, mut links) = waiting(transaction, &ids).await?;
         let places: BTreeMap<String, usize> =
             waiting.iter().enumerate().map(|(place, task)| (task.id.clone(), place)).collect();
         let (mut decided, mut next) = (Decided::default(), Vec::new());
@@ -107,13 +107,13 @@ pub(in crate::store) async fn follow_all<'a>(
                 }
                 let Some(becomes) = task.policy.after(over.state, task.open) else { continue };
                 task.decided = true;
-                decide(session, (place, task), over, becomes, came_of, &mut decided);
+                decide(transaction, (place, task), over, becomes, came_of, &mut decided);
                 if becomes == State::Cancelled {
                     next.push((*root, Over { task_id, state: becomes, by: over.by }));
                 }
             }
         }
-        decided.write(session, &waiting).await?;
+        decided.write(transaction, &waiting).await?;
         level = next;
     }
     Ok(followed)
@@ -121,7 +121,7 @@ pub(in crate::store) async fn follow_all<'a>(
 
 /// What one of them becomes, by one end.
 fn decide<'a>(
-    session: &Transaction<'_>,
+    transaction: &Transaction<'_>,
     (place, task): (usize, &Waiting),
     over: &Over<'a>,
     becomes: State,
@@ -130,13 +130,13 @@ fn decide<'a>(
 ) {
     match becomes {
         State::Cancelled => {
-            task.tell(session, "task_cancelled", over.by);
+            task.tell(transaction, "task_cancelled", over.by);
             came_of.delta.open -= 1;
             came_of.delta.cancelled += 1;
             decided.cancel.push((place, over.by));
         }
         State::Parked => {
-            task.tell(session, "task_parked", over.by);
+            task.tell(transaction, "task_parked", over.by);
             came_of.delta.parked += 1;
             let question = json!({"dependency": over.task_id, "state": over.state.as_str()}).to_string();
             decided.park.push((place, question, over.by));
@@ -144,8 +144,8 @@ fn decide<'a>(
         _ => {
             let run_at = task.run_at.max(over.by.now);
             if run_at <= over.by.now {
-                session.touch(Topic::Queue(task.queue.clone()));
-                task.tell(session, "task_ready", over.by);
+                transaction.touch(Topic::Queue(task.queue.clone()));
+                task.tell(transaction, "task_ready", over.by);
                 came_of.unblocked.push(task.id.clone());
             }
             decided.free.push((place, run_at, over.by));
@@ -156,11 +156,11 @@ fn decide<'a>(
 /// Those that wait for any of these, with what they waited for before, and who waits for which. Their rows count already as if all were
 /// followed.
 async fn waiting(
-    session: &Transaction<'_>,
+    transaction: &Transaction<'_>,
     ids: &[String],
 ) -> Result<(Vec<Waiting>, BTreeMap<String, BTreeSet<String>>), Error> {
     let ids = [Value::Texts(ids)];
-    let found = session
+    let found = transaction
         .query(
             sql!(
                 "-- task_dependents\n\
@@ -184,7 +184,7 @@ async fn waiting(
          UPDATE task_dependency SET settled = true WHERE NOT settled AND depends_on ", (any 1), " RETURNING depends_on, task_id"
     );
     let mut counted: BTreeMap<String, i64> = BTreeMap::new();
-    for mut row in session.query(settle, &ids).await? {
+    for mut row in transaction.query(settle, &ids).await? {
         let (depends_on, task_id) = (row.text()?, row.text()?);
         *counted.entry(task_id.clone()).or_default() += 1;
         links.entry(depends_on).or_default().insert(task_id);
@@ -220,7 +220,7 @@ pub(in crate::store) fn policy(word: &str) -> Result<OnDependencyFailure, Error>
 }
 
 impl Decided<'_> {
-    async fn write(&self, session: &Transaction<'_>, waiting: &[Waiting]) -> Result<(), Error> {
+    async fn write(&self, transaction: &Transaction<'_>, waiting: &[Waiting]) -> Result<(), Error> {
         let free: Vec<Vec<Value<'_>>> = self
             .free
             .iter()
@@ -262,10 +262,10 @@ impl Decided<'_> {
             })
             .collect();
         try_join4(
-            session.write_rows(FREE, &free),
-            session.write_rows(PARK, &park),
-            session.write_rows(ASK, &ask),
-            close::end_all(session, &cancel),
+            transaction.write_rows(FREE, &free),
+            transaction.write_rows(PARK, &park),
+            transaction.write_rows(ASK, &ask),
+            close::end_all(transaction, &cancel),
         )
         .await
         .map(drop)

@@ -83,35 +83,35 @@ impl From<Repeat> for EnqueueRefused {
 
 /// Adds tasks to a workflow that goes on, or to none.
 pub(super) async fn enqueue(
-    session: &Transaction<'_>,
+    transaction: &Transaction<'_>,
     asked: &Enqueue,
 ) -> Result<Result<Vec<EnqueuedTask>, EnqueueRefused>, Error> {
-    once(session, asked.key.as_ref(), asked.now, async {
+    once(transaction, asked.key.as_ref(), asked.now, async {
         let by = By { now: asked.now, actor: None };
         let Some(workflow_id) = &asked.workflow_id else {
-            return insert(session, None, &asked.tasks, &Existing::default(), by).await.map(Ok);
+            return insert(transaction, None, &asked.tasks, &Existing::default(), by).await.map(Ok);
         };
-        let Some(flow) = flow::lock(session, workflow_id).await? else {
+        let Some(flow) = flow::lock(transaction, workflow_id).await? else {
             return Ok(Err(EnqueueRefused::NoSuchWorkflow));
         };
         if !flow.state.is_open() || flow.state == workflows::State::Cancelling {
-            let version = flow.version_shown(session).await?;
+            let version = flow.version_shown(transaction).await?;
             return Ok(Err(EnqueueRefused::State { state: flow.state, version }));
         }
         let after = flow.counts.all.saturating_add(i64::try_from(asked.tasks.len()).unwrap_or(i64::MAX));
         if after > i64::try_from(asked.tasks_max).unwrap_or(i64::MAX) {
             return Ok(Err(EnqueueRefused::TooMany { tasks: flow.counts.all }));
         }
-        let existing = match existing(session, workflow_id, &asked.tasks).await? {
+        let existing = match existing(transaction, workflow_id, &asked.tasks).await? {
             Ok(existing) => existing,
             Err(refused) => return Ok(Err(refused)),
         };
         let into = Into { workflow_id, held: !flow.state.lets_claim() };
-        let enqueued = insert(session, Some(into), &asked.tasks, &existing, by).await?;
+        let enqueued = insert(transaction, Some(into), &asked.tasks, &existing, by).await?;
         let count = i64::try_from(enqueued.len()).unwrap_or(i64::MAX);
         let (cancelled, parked) = (count_of(&enqueued, State::Cancelled), count_of(&enqueued, State::Parked));
         let delta = Delta { all: count, open: count - cancelled, cancelled, parked, ..Delta::default() };
-        flow::settle(session, workflow_id, delta, by).await?;
+        flow::settle(transaction, workflow_id, delta, by).await?;
         Ok(Ok(enqueued))
     })
     .await
@@ -142,7 +142,7 @@ impl Existing {
 
 /// Finds what new tasks wait for, and refuses keys that are taken.
 async fn existing(
-    session: &Transaction<'_>,
+    transaction: &Transaction<'_>,
     workflow_id: &str,
     tasks: &[NewTask],
 ) -> Result<Result<Existing, EnqueueRefused>, Error> {
@@ -151,7 +151,7 @@ async fn existing(
     if names.is_empty() && keys.is_empty() {
         return Ok(Ok(Existing::default()));
     }
-    let found = session
+    let found = transaction
         .query(
             Sql::both("-- task_keys\nSELECT id, key, ended FROM task WHERE workflow_id = $1 ORDER BY id"),
             &[workflow_id.into()],
@@ -187,16 +187,16 @@ async fn existing(
 /// Writes tasks with their queue rows and dependencies, and lets follow what waits for those that were cancelled as they came. The workflow's
 /// counts are the caller's to change.
 pub(in crate::store) async fn insert(
-    session: &Transaction<'_>,
+    transaction: &Transaction<'_>,
     into: Option<Into<'_>>,
     tasks: &[NewTask],
     existing: &Existing,
     by: By<'_>,
 ) -> Result<Vec<EnqueuedTask>, Error> {
     let mut new = NewTasks::default();
-    let mut enqueued = new.add(session, into, tasks, existing, by)?;
-    new.write(session).await?;
-    follow(session, &mut enqueued, by).await?;
+    let mut enqueued = new.add(transaction, into, tasks, existing, by)?;
+    new.write(transaction).await?;
+    follow(transaction, &mut enqueued, by).await?;
     Ok(enqueued)
 }
 
@@ -218,7 +218,7 @@ impl<'a> NewTasks<'a> {
     /// Adds tasks, and says so in the history.
     pub(in crate::store) fn add(
         &mut self,
-        session: &Transaction<'_>,
+        transaction: &Transaction<'_>,
         into: Option<Into<'a>>,
         tasks: &'a [NewTask],
         existing: &Existing,
@@ -257,7 +257,7 @@ impl<'a> NewTasks<'a> {
             let state = state.unwrap_or_else(|| first_state(task, open, by.now));
             let row =
                 Row { task, into, state, open, question, capabilities: json::of(&task.capabilities), now: by.now };
-            row.tell(session, by);
+            row.tell(transaction, by);
             enqueued.push(EnqueuedTask { key: task.key.clone(), task_id: task.id.clone(), state });
             self.rows.push(row);
         }
@@ -265,11 +265,11 @@ impl<'a> NewTasks<'a> {
     }
 
     /// Writes them.
-    pub(in crate::store) async fn write(self, session: &Transaction<'_>) -> Result<(), Error> {
+    pub(in crate::store) async fn write(self, transaction: &Transaction<'_>) -> Result<(), Error> {
         if self.rows.is_empty() {
             return Ok(());
         }
-        let sets = capability_sets(session, &self.rows).await?;
+        let sets = capability_sets(transaction, &self.rows).await?;
         let tasks: Vec<Vec<Value<'_>>> = self.rows.iter().map(Row::task_values).collect();
         let open = self.rows.iter().filter(|row| row.state != State::Cancelled);
         let runs: Vec<Vec<Value<'_>>> =
@@ -280,9 +280,9 @@ impl<'a> NewTasks<'a> {
             .map(|link| vec![(&link.depends_on).into(), (&link.task_id).into(), link.settled.into()])
             .collect();
         try_join3(
-            session.write_rows(ADD, &tasks),
-            session.write_rows(ADD_RUN, &runs),
-            session.write_rows(ADD_DEPENDENCY, &links),
+            transaction.write_rows(ADD, &tasks),
+            transaction.write_rows(ADD_RUN, &runs),
+            transaction.write_rows(ADD_DEPENDENCY, &links),
         )
         .await
         .map(drop)
@@ -290,17 +290,17 @@ impl<'a> NewTasks<'a> {
 }
 
 /// Those that wait for one that was cancelled as it came follow it.
-async fn follow(session: &Transaction<'_>, enqueued: &mut [EnqueuedTask], by: By<'_>) -> Result<(), Error> {
+async fn follow(transaction: &Transaction<'_>, enqueued: &mut [EnqueuedTask], by: By<'_>) -> Result<(), Error> {
     let cancelled: Vec<String> =
         enqueued.iter().filter(|task| task.state == State::Cancelled).map(|task| task.task_id.clone()).collect();
     if cancelled.is_empty() {
         return Ok(());
     }
     for id in &cancelled {
-        dependents::follow(session, id, State::Cancelled, by).await?;
+        dependents::follow(transaction, id, State::Cancelled, by).await?;
     }
     let ids: Vec<String> = enqueued.iter().map(|task| task.task_id.clone()).collect();
-    let found = session
+    let found = transaction
         .query(sql!("-- task_states\n\
              SELECT t.id, COALESCE(r.state, t.ended) FROM task t LEFT JOIN task_run r ON r.task_id = t.id WHERE t.id ", (any 1)),
             &[Value::Texts(&ids)],
@@ -337,10 +337,10 @@ struct Row<'a> {
 }
 
 impl Row<'_> {
-    fn tell(&self, session: &Transaction<'_>, by: By<'_>) {
+    fn tell(&self, transaction: &Transaction<'_>, by: By<'_>) {
         let Self { task, into, state, .. } = self;
         if matches!(state, State::Ready | State::Scheduled) {
-            session.touch(Topic::Queue(task.queue.clone()));
+            transaction.touch(Topic::Queue(task.queue.clone()));
         }
         let data =
             json!({"state": state.as_str(), "key": task.key, "queue": task.queue, "priority": task.priority.level()});
@@ -353,7 +353,7 @@ impl Row<'_> {
             actor: by.actor,
             data: Some(&data.to_string()),
         };
-        events::write(session, &event);
+        events::write(transaction, &event);
     }
 
     fn task_values(&self) -> Vec<Value<'_>> {
@@ -437,7 +437,7 @@ const ADD_DEPENDENCY: Sql = Sql {
 };
 
 /// The rows of the combinations of capabilities that tasks ask for, by their JSON; none has no row.
-async fn capability_sets(session: &Transaction<'_>, tasks: &[Row<'_>]) -> Result<BTreeMap<String, i64>, Error> {
+async fn capability_sets(transaction: &Transaction<'_>, tasks: &[Row<'_>]) -> Result<BTreeMap<String, i64>, Error> {
     let asked = tasks.iter().filter(|row| !row.task.capabilities.is_empty());
     let asked: Vec<String> =
         asked.map(|row| row.capabilities.get().to_owned()).collect::<BTreeSet<_>>().into_iter().collect();
@@ -449,7 +449,7 @@ async fn capability_sets(session: &Transaction<'_>, tasks: &[Row<'_>]) -> Result
         sql!("-- capability_sets_find\nSELECT capabilities, id FROM capability_set WHERE capabilities ", (any 1));
     let values = [Value::Texts(&asked)];
     for tries in 0..2 {
-        for mut row in session.query(find, &values).await? {
+        for mut row in transaction.query(find, &values).await? {
             sets.insert(row.text()?, row.integer()?);
         }
         let missing: Vec<Vec<Value<'_>>> =
@@ -460,7 +460,7 @@ async fn capability_sets(session: &Transaction<'_>, tasks: &[Row<'_>]) -> Result
         if tries > 0 {
             return Err(Error::new(Code::Internal, "a set of capabilities cannot be kept"));
         }
-        session.write_rows(ADD_CAPABILITY_SET, &missing).await?;
+        transaction.write_rows(ADD_CAPABILITY_SET, &missing).await?;
     }
     Ok(sets)
 }

@@ -24,19 +24,19 @@ use crate::{
 const MOST: i64 = 200;
 
 /// Whether there are such leases.
-pub(super) async fn is_due(session: &Transaction<'_>, now: Instant) -> Result<bool, Error> {
+pub(super) async fn is_due(transaction: &Transaction<'_>, now: Instant) -> Result<bool, Error> {
     let sql = sql!(
         "-- task_run_lapsed\nSELECT 1 FROM task_run WHERE state = 'leased' AND lease_until <= $1 AND lease_until <= ",
         (now),
         " LIMIT 1"
     );
-    Ok(!session.query(sql, &[now.into()]).await?.is_empty())
+    Ok(!transaction.query(sql, &[now.into()]).await?.is_empty())
 }
 
 /// Puts tasks back whose lease has run out: ready under the same fence, so that a late completion still counts until somebody claims them;
 /// dead when it happens too often. How many.
-pub(in crate::store) async fn expire(session: &Transaction<'_>, now: Instant) -> Result<u64, Error> {
-    let found = session
+pub(in crate::store) async fn expire(transaction: &Transaction<'_>, now: Instant) -> Result<u64, Error> {
+    let found = transaction
         .query(
             sql!(
                 "-- task_runs_lapsed\n\
@@ -49,43 +49,43 @@ pub(in crate::store) async fn expire(session: &Transaction<'_>, now: Instant) ->
         .await?;
     let ids = found.into_iter().map(|mut row| row.text()).collect::<Result<Vec<_>, _>>()?;
     if !ids.is_empty() {
-        held::lock_all(session, &ids).await?;
+        held::lock_all(transaction, &ids).await?;
     }
     let mut count = 0;
     for task_id in ids {
-        let Some(held) = held::lock_alone(session, &task_id).await? else { continue };
+        let Some(held) = held::lock_alone(transaction, &task_id).await? else { continue };
         // Its worker, or another process, may have been faster.
         if held.has_lapsed(now) {
-            one(session, &task_id, &held, By { now, actor: None }).await?;
+            one(transaction, &task_id, &held, By { now, actor: None }).await?;
             count += 1;
         }
     }
     Ok(count)
 }
 
-async fn one(session: &Transaction<'_>, task_id: &str, task: &Held, by: By<'_>) -> Result<(), Error> {
+async fn one(transaction: &Transaction<'_>, task_id: &str, task: &Held, by: By<'_>) -> Result<(), Error> {
     let failures = task.infra_failures + 1;
     let mut delta = Delta::default();
     let state = if task.run.cancelling {
-        end(session, task_id, task, State::Cancelled, by).await?;
+        end(transaction, task_id, task, State::Cancelled, by).await?;
         (delta.open, delta.cancelled) = (-1, 1);
         State::Cancelled
     } else if failures > INFRA_FAILURES_MAX {
-        end(session, task_id, task, State::Dead, by).await?;
-        let followed = dependents::follow(session, task_id, State::Dead, by).await?;
+        end(transaction, task_id, task, State::Dead, by).await?;
+        let followed = dependents::follow(transaction, task_id, State::Dead, by).await?;
         delta = followed.delta;
         delta.open -= 1;
         delta.dead += 1;
         State::Dead
     } else {
-        session
+        transaction
             .execute(Sql::both("-- task_run_lapse\n\
                  UPDATE task_run SET state = 'ready', infra_failures = $2, lease_until = NULL, runs_until = NULL, session_id = NULL, \
                  since = $3 WHERE task_id = $1"),
                 &[task_id.into(), failures.into(), by.now.into()],
             )
             .await?;
-        session.touch(Topic::Queue(task.queue.clone()));
+        transaction.touch(Topic::Queue(task.queue.clone()));
         State::Ready
     };
     let data =
@@ -99,15 +99,15 @@ async fn one(session: &Transaction<'_>, task_id: &str, task: &Held, by: By<'_>) 
         actor: None,
         data: Some(&data.to_string()),
     };
-    events::write(session, &event);
+    events::write(transaction, &event);
     delta.leases_ended = 1;
     if let Some(workflow_id) = &task.workflow_id {
-        flow::settle(session, workflow_id, delta, by).await?;
+        flow::settle(transaction, workflow_id, delta, by).await?;
     }
     Ok(())
 }
 
-async fn end(session: &Transaction<'_>, task_id: &str, task: &Held, state: State, by: By<'_>) -> Result<(), Error> {
+async fn end(transaction: &Transaction<'_>, task_id: &str, task: &Held, state: State, by: By<'_>) -> Result<(), Error> {
     let stalled = KeptFailure {
         attempt: task.run.attempt,
         at: by.now.rfc3339(),
@@ -129,5 +129,5 @@ async fn end(session: &Transaction<'_>, task_id: &str, task: &Held, state: State
         result: None,
         errors,
     };
-    close::end(session, &ended, by).await.map(drop)
+    close::end(transaction, &ended, by).await.map(drop)
 }

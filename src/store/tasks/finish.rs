@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use futures_util::future::try_join5;
+use futures_util::future::{try_join, try_join5};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -69,15 +69,18 @@ pub(in crate::store) fn with_failure(errors: &str, newest: KeptFailure) -> Strin
 
 /// Ends turns whose leases are the current ones.
 pub(super) async fn finish(
-    session: &Transaction<'_>,
+    transaction: &Transaction<'_>,
     asked: &[Finish],
 ) -> Result<Vec<Result<Finished, LeaseRefused>>, Error> {
-    let mut finished = Vec::with_capacity(asked.len());
+    let (mut finished, mut work) = (Vec::with_capacity(asked.len()), WorkOfAgents::default());
     while let Some(left) = asked.get(finished.len()..).filter(|left| !left.is_empty()) {
-        finished.extend(finish_first(session, distinct(left)).await?);
-        // Repeats are judged by what the first ones left.
-        session.write().await?;
+        let (first, flows) = finish_first(transaction, distinct(left), &mut work).await?;
+        finished.extend(first);
+        // Those that come next are judged by what these leave.
+        try_join(flow::write(transaction, &flows), transaction.write()).await?;
     }
+    // Agents are locked after all workflows and tasks.
+    work.write(transaction).await?;
     Ok(finished)
 }
 
@@ -93,15 +96,16 @@ fn distinct(asked: &[Finish]) -> &[Finish] {
 
 /// Ends the first of these turns, up to one that ends its workflow with other tasks open: those after it are judged by what it left.
 async fn finish_first(
-    session: &Transaction<'_>,
+    transaction: &Transaction<'_>,
     asked: &[Finish],
-) -> Result<Vec<Result<Finished, LeaseRefused>>, Error> {
+    work: &mut WorkOfAgents,
+) -> Result<(Vec<Result<Finished, LeaseRefused>>, Vec<(Flow, Instant)>), Error> {
     let ids: Vec<String> = asked.iter().map(|finish| finish.lease.task_id.clone()).collect();
-    let mut flows = flow::lock_of_tasks(session, &ids).await?;
-    let mut held = held::lock_these(session, &ids).await?;
+    let mut flows = flow::lock_of_tasks(transaction, &ids).await?;
+    let mut held = held::lock_these(transaction, &ids).await?;
     // After the locks: a repeat may have waited for its own first call.
     let keys = asked.iter().map(|finish| (finish.key.as_ref(), finish.now));
-    let mut answers = Answers::find(session, keys).await?;
+    let mut answers = Answers::find(transaction, keys).await?;
     let (mut finished, mut turns) = (Vec::with_capacity(asked.len()), Vec::new());
     for asked in asked {
         if let Some(first) = answers.first(asked.key.as_ref())? {
@@ -113,7 +117,7 @@ async fn finish_first(
         let (held, verdict) = match (held, verdict) {
             (Some(held), Some(verdict)) => (held, verdict),
             (held, _) => {
-                finished.push(Some(Err(held::refusal(session, &asked.lease, held.as_ref()).await?)));
+                finished.push(Some(Err(held::refusal(transaction, &asked.lease, held.as_ref()).await?)));
                 continue;
             }
         };
@@ -125,17 +129,20 @@ async fn finish_first(
             break;
         }
     }
-    let mut ended = end(session, &turns, &mut flows).await?.into_iter();
+    turns.iter().for_each(|turn| work.add(turn));
+    let (ended, changed) = end(transaction, &turns, &mut flows).await?;
+    let mut ended = ended.into_iter();
     let mut turns = turns.iter();
     let mut answer = |known: Option<Result<Finished, LeaseRefused>>| match known {
         Some(known) => Some(known),
         None => {
             let (turn, ended) = (turns.next()?, ended.next()?);
-            answers.keep(session, turn.asked.key.as_ref(), turn.asked.now, &ended);
+            answers.keep(transaction, turn.asked.key.as_ref(), turn.asked.now, &ended);
             Some(Ok(ended))
         }
     };
-    Ok(finished.into_iter().filter_map(&mut answer).collect())
+    let finished = finished.into_iter().filter_map(&mut answer).collect();
+    Ok((finished, changed.into_iter().filter_map(|(id, now)| Some((flows.remove(&id)?, now))).collect()))
 }
 
 /// A turn that ends.
@@ -184,14 +191,14 @@ impl<'a> Turn<'a> {
     }
 }
 
-/// Carries out what was decided, each table by one statement, and lets dependents and workflows follow.
+/// Carries out what was decided, each table by one statement, and lets dependents and workflows follow. The workflows whose counts have changed,
+/// and when, are the caller's to write.
 async fn end(
-    session: &Transaction<'_>,
+    transaction: &Transaction<'_>,
     turns: &[Turn<'_>],
     flows: &mut BTreeMap<String, Flow>,
-) -> Result<Vec<Finished>, Error> {
-    turns.iter().for_each(|turn| tell(session, turn));
-    write(session, turns).await?;
+) -> Result<(Vec<Finished>, BTreeMap<String, Instant>), Error> {
+    turns.iter().for_each(|turn| tell(transaction, turn));
     let over = |turn: &'_ Turn<'_>| -> bool {
         turn.held.has_dependents && matches!(turn.state, State::Completed | State::Dead)
     };
@@ -200,14 +207,15 @@ async fn end(
         .iter()
         .map(|turn| Over { task_id: turn.task_id().to_owned(), state: turn.state, by: turn.by() })
         .collect();
-    let mut followed = dependents::follow_all(session, ended).await?.into_iter();
+    let (followed, ()) = try_join(dependents::follow_all(transaction, ended), write(transaction, turns)).await?;
+    let mut followed = followed.into_iter();
     for turn in turns {
         if let Some(flow) = turn.held.workflow_id.as_ref().and_then(|id| flows.get_mut(id)) {
             flow.leases_ended(i64::from(turn.held.counts_as_leased));
         }
     }
     let mut finished = Vec::with_capacity(turns.len());
-    let mut changed: BTreeMap<&String, Instant> = BTreeMap::new();
+    let mut changed = BTreeMap::new();
     for turn in turns {
         let followed = if over(turn) { followed.next().unwrap_or_default() } else { Followed::default() };
         let mut delta = turn.delta();
@@ -216,11 +224,11 @@ async fn end(
         if let Some(id) = &turn.held.workflow_id
             && let Some(flow) = flows.get_mut(id)
         {
-            session.touch(Topic::Workflow(id.clone()));
+            transaction.touch(Topic::Workflow(id.clone()));
             flow.add(delta);
-            flow.follow(session, delta, turn.by()).await?;
+            flow.follow(transaction, delta, turn.by()).await?;
             workflow_state = Some(flow.state);
-            changed.insert(id, turn.asked.now);
+            changed.insert(id.clone(), turn.asked.now);
         }
         let goes_on = workflow_state.is_none_or(workflows::State::lets_claim);
         finished.push(Finished {
@@ -231,15 +239,11 @@ async fn end(
             workflow_state,
         });
     }
-    let changed: Vec<(&Flow, Instant)> =
-        changed.into_iter().filter_map(|(id, now)| Some((flows.get(id)?, now))).collect();
-    flow::write(session, &changed).await?;
-    count_for_agents(session, turns).await?;
-    Ok(finished)
+    Ok((finished, changed))
 }
 
 /// Writes tasks, their queue rows and costs.
-async fn write(session: &Transaction<'_>, turns: &[Turn<'_>]) -> Result<(), Error> {
+async fn write(transaction: &Transaction<'_>, turns: &[Turn<'_>]) -> Result<(), Error> {
     let is_over = |turn: &&Turn<'_>| matches!(turn.state, State::Completed | State::Dead | State::Cancelled);
     let over: Vec<_> = turns.iter().filter(is_over).map(|turn| (over(turn), turn.asked.now)).collect();
     let failures: Vec<(&Turn<'_>, Option<String>)> = turns
@@ -264,15 +268,15 @@ async fn write(session: &Transaction<'_>, turns: &[Turn<'_>]) -> Result<(), Erro
         .collect();
     for turn in turns.iter().filter(|turn| matches!(turn.state, State::RetryWait | State::Ready)) {
         // Who waits for a task of this queue learns when the next one is due.
-        session.touch(Topic::Queue(turn.held.queue.clone()));
+        transaction.touch(Topic::Queue(turn.held.queue.clone()));
     }
     let spent: Vec<Spent<'_>> = turns.iter().filter_map(spent).collect();
     try_join5(
-        close::end_all(session, &over),
-        session.write_rows(RETRY, &retries),
-        session.write_rows(FAILED, &failed),
-        session.write_rows(RELEASE, &released),
-        cost::add(session, &spent),
+        close::end_all(transaction, &over),
+        transaction.write_rows(RETRY, &retries),
+        transaction.write_rows(FAILED, &failed),
+        transaction.write_rows(RELEASE, &released),
+        cost::add(transaction, &spent),
     )
     .await
     .map(drop)
@@ -358,7 +362,7 @@ fn run_at(asked: &Finish, wait_ms: (u64, u64)) -> Instant {
     asked.now.plus_ms(i64::try_from(wait).unwrap_or(i64::MAX))
 }
 
-fn tell(session: &Transaction<'_>, turn: &Turn<'_>) {
+fn tell(transaction: &Transaction<'_>, turn: &Turn<'_>) {
     let Turn { asked, held, state, next_run_at, .. } = turn;
     let kind = match state {
         State::Completed => "task_completed",
@@ -387,30 +391,38 @@ fn tell(session: &Transaction<'_>, turn: &Turn<'_>) {
         actor: held.owner.as_deref(),
         data: Some(&data.to_string()),
     };
-    events::write(session, &event);
+    events::write(transaction, &event);
 }
 
-/// Adds to what agents have done.
-async fn count_for_agents(session: &Transaction<'_>, turns: &[Turn<'_>]) -> Result<(), Error> {
-    let mut counts: BTreeMap<&str, (i64, i64, i64)> = BTreeMap::new();
-    for turn in turns {
+/// What agents have done: turns that were completed and that failed, and the time they took in ms.
+#[derive(Default)]
+struct WorkOfAgents(BTreeMap<String, (i64, i64, i64)>);
+
+impl WorkOfAgents {
+    fn add(&mut self, turn: &Turn<'_>) {
         let (completed, failed) = match turn.state {
             State::Completed => (1, 0),
             State::Dead | State::RetryWait => (0, 1),
-            _ => continue,
+            _ => return,
         };
-        let Some(owner) = turn.held.owner.as_deref() else { continue };
+        let Some(owner) = &turn.held.owner else { return };
         let busy_ms = turn.held.claimed_at.map_or(0, |claimed_at| turn.asked.now.ms_since(claimed_at));
-        let count = counts.entry(owner).or_default();
-        count.0 += completed;
-        count.1 += failed;
-        count.2 = count.2.saturating_add(i64::try_from(busy_ms).unwrap_or(i64::MAX));
+        let work = self.0.entry(owner.clone()).or_default();
+        work.0 += completed;
+        work.1 += failed;
+        work.2 = work.2.saturating_add(i64::try_from(busy_ms).unwrap_or(i64::MAX));
     }
-    let rows: Vec<Vec<Value<'_>>> = counts
-        .into_iter()
-        .map(|(agent, (completed, failed, ms))| vec![agent.into(), completed.into(), failed.into(), ms.into()])
-        .collect();
-    session.write_rows(COUNT, &rows).await.map(drop)
+
+    async fn write(&self, transaction: &Transaction<'_>) -> Result<(), Error> {
+        let rows: Vec<Vec<Value<'_>>> = self
+            .0
+            .iter()
+            .map(|(agent, (completed, failed, ms))| {
+                vec![agent.into(), (*completed).into(), (*failed).into(), (*ms).into()]
+            })
+            .collect();
+        transaction.write_rows(COUNT, &rows).await.map(drop)
+    }
 }
 
 const COUNT: Sql = Sql {

@@ -40,7 +40,7 @@ impl From<Repeat> for LeaseRefused {
 /// A task that is not over, with its queue row locked for this transaction.
 ///
 /// Whatever changes a workflow's tasks locks the workflow first and their queue rows then: what it reads of the workflow is so. After them
-/// come agents, and locks last, of each kind in the order of their ids: so no two transitions wait for each other in a circle. Claims alone
+/// come agents, and locks last, of each kind in the order of their ids: so no two transitions deadlock. Claims alone
 /// begin with queue rows, and pass over those that are locked.
 pub(super) struct Held {
     pub run: Run,
@@ -80,14 +80,14 @@ impl Held {
 }
 
 /// Locks the workflow of a task, and the task. None when it is over, or there is none.
-pub(super) async fn lock(session: &Transaction<'_>, task_id: &str) -> Result<Option<Held>, Error> {
-    flow::lock_of_tasks(session, &[task_id.to_owned()]).await?;
-    lock_alone(session, task_id).await
+pub(super) async fn lock(transaction: &Transaction<'_>, task_id: &str) -> Result<Option<Held>, Error> {
+    flow::lock_of_tasks(transaction, &[task_id.to_owned()]).await?;
+    lock_alone(transaction, task_id).await
 }
 
 /// Locks tasks with all that is of them, their workflows first.
-pub(super) async fn lock_all(session: &Transaction<'_>, ids: &[String]) -> Result<(), Error> {
-    flow::lock_of_tasks(session, ids).await?;
+pub(super) async fn lock_all(transaction: &Transaction<'_>, ids: &[String]) -> Result<(), Error> {
+    flow::lock_of_tasks(transaction, ids).await?;
     let ids = [Value::Texts(ids)];
     for sql in [
         Sql::lock(
@@ -95,19 +95,19 @@ pub(super) async fn lock_all(session: &Transaction<'_>, ids: &[String]) -> Resul
         ),
         Sql::lock("-- tasks_lock\nSELECT id FROM task WHERE id = ANY($1) ORDER BY id FOR UPDATE"),
     ] {
-        session.execute(sql, &ids).await?;
+        transaction.execute(sql, &ids).await?;
     }
     Ok(())
 }
 
 /// Locks a task without its workflow, for what changes neither.
-pub(super) async fn lock_alone(session: &Transaction<'_>, task_id: &str) -> Result<Option<Held>, Error> {
-    lock_these(session, &[task_id.to_owned()]).await.map(|mut held| held.remove(task_id))
+pub(super) async fn lock_alone(transaction: &Transaction<'_>, task_id: &str) -> Result<Option<Held>, Error> {
+    lock_these(transaction, &[task_id.to_owned()]).await.map(|mut held| held.remove(task_id))
 }
 
 /// The same for several tasks, in their order.
-pub(super) async fn lock_these(session: &Transaction<'_>, ids: &[String]) -> Result<BTreeMap<String, Held>, Error> {
-    let found = session
+pub(super) async fn lock_these(transaction: &Transaction<'_>, ids: &[String]) -> Result<BTreeMap<String, Held>, Error> {
+    let found = transaction
         .query(
             sql!(
                 "-- task_run_lock\n\
@@ -157,7 +157,7 @@ fn read(mut row: Row) -> Result<(String, Held), Error> {
 
 /// Why a lease gives no right: `held` is what is known of its task, when that is not over.
 pub(super) async fn refusal(
-    session: &Transaction<'_>,
+    transaction: &Transaction<'_>,
     lease: &Lease,
     held: Option<&Held>,
 ) -> Result<LeaseRefused, Error> {
@@ -170,7 +170,7 @@ pub(super) async fn refusal(
         });
     }
     let sql = Sql::both("-- task_ended\nSELECT ended, fence FROM task WHERE id = $1");
-    let found = session.query(sql, &[(&lease.task_id).into()]).await?;
+    let found = transaction.query(sql, &[(&lease.task_id).into()]).await?;
     let Some(mut row) = found.into_iter().next() else { return Ok(LeaseRefused::NoSuchTask) };
     let ended = row.text_or_none()?;
     let state = state(ended.as_deref().unwrap_or("ready"))?;

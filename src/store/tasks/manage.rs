@@ -96,45 +96,53 @@ struct Target {
 }
 
 /// Changes tasks by id, all or none, or those that fit the filter.
-pub(super) async fn manage(session: &Transaction<'_>, asked: &Manage) -> Result<Result<Managed, ManageRefused>, Error> {
+pub(super) async fn manage(
+    transaction: &Transaction<'_>,
+    asked: &Manage,
+) -> Result<Result<Managed, ManageRefused>, Error> {
     if asked.dry_run {
-        return match targets(session, asked).await? {
-            Ok((targets, more)) => managed(session, asked, &targets, more).await.map(Ok),
+        return match targets(transaction, asked).await? {
+            Ok((targets, more)) => managed(transaction, asked, &targets, more).await.map(Ok),
             Err(refused) => Ok(Err(refused)),
         };
     }
-    once(session, asked.key.as_ref(), asked.now, async {
-        let (targets, more) = match targets(session, asked).await? {
+    once(transaction, asked.key.as_ref(), asked.now, async {
+        let (targets, more) = match targets(transaction, asked).await? {
             Ok(targets) => targets,
             Err(refused) => return Ok(Err(refused)),
         };
         let mut deltas: BTreeMap<String, Delta> = BTreeMap::new();
         for target in &targets {
-            let delta = change(session, asked, target).await?;
+            let delta = change(transaction, asked, target).await?;
             if let Some(workflow_id) = &target.workflow_id {
                 *deltas.entry(workflow_id.clone()).or_default() += delta;
             }
         }
         let by = By { now: asked.now, actor: None };
         for (workflow_id, delta) in deltas {
-            flow::settle(session, &workflow_id, delta, by).await?;
+            flow::settle(transaction, &workflow_id, delta, by).await?;
         }
-        managed(session, asked, &targets, more).await.map(Ok)
+        managed(transaction, asked, &targets, more).await.map(Ok)
     })
     .await
 }
 
-async fn managed(session: &Transaction<'_>, asked: &Manage, targets: &[Target], more: bool) -> Result<Managed, Error> {
+async fn managed(
+    transaction: &Transaction<'_>,
+    asked: &Manage,
+    targets: &[Target],
+    more: bool,
+) -> Result<Managed, Error> {
     let ids = targets.iter().take(SHOWN).map(|target| target.id.clone()).collect();
     let by_filter = matches!(asked.change, Change::Retry) && asked.ids.is_empty();
-    let passed_over = if by_filter { dead_for_good(session, asked).await? } else { 0 };
+    let passed_over = if by_filter { dead_for_good(transaction, asked).await? } else { 0 };
     Ok(Managed { affected: targets.len() as u64, ids, more, passed_over })
 }
 
 /// Dead letters that fit the filter, and whose workflow takes nothing back.
-async fn dead_for_good(session: &Transaction<'_>, asked: &Manage) -> Result<u64, Error> {
+async fn dead_for_good(transaction: &Transaction<'_>, asked: &Manage) -> Result<u64, Error> {
     let filter = &asked.filter;
-    let counted = session
+    let counted = transaction
         .query(
             Sql::both(
                 "-- tasks_passed_over\n\
@@ -157,17 +165,17 @@ async fn dead_for_good(session: &Transaction<'_>, asked: &Manage) -> Result<u64,
 
 /// The tasks that are meant, and whether more fit than one call changes.
 async fn targets(
-    session: &Transaction<'_>,
+    transaction: &Transaction<'_>,
     asked: &Manage,
 ) -> Result<Result<(Vec<Target>, bool), ManageRefused>, Error> {
     let by_ids = !asked.ids.is_empty();
     let states: Vec<String> = asked.change.states().into_iter().map(|state| state.as_str().to_owned()).collect();
-    let mut found = if by_ids { Vec::new() } else { find(session, asked, &[], &states).await? };
+    let mut found = if by_ids { Vec::new() } else { find(transaction, asked, &[], &states).await? };
     if by_ids || (!asked.dry_run && !found.is_empty()) {
         // Locked, they may be found to have changed since.
         let ids = if by_ids { asked.ids.clone() } else { found.into_iter().map(|target| target.id).collect() };
-        held::lock_all(session, &ids).await?;
-        found = find(session, asked, &ids, if by_ids { &[] } else { &states }).await?;
+        held::lock_all(transaction, &ids).await?;
+        found = find(transaction, asked, &ids, if by_ids { &[] } else { &states }).await?;
     }
     if by_ids {
         let missing: Vec<String> =
@@ -203,14 +211,14 @@ async fn targets(
 
 /// Tasks with these ids (none: any), in these states (none: any), that fit the filter.
 async fn find(
-    session: &Transaction<'_>,
+    transaction: &Transaction<'_>,
     asked: &Manage,
     ids: &[String],
     states: &[String],
 ) -> Result<Vec<Target>, Error> {
     let filter = &asked.filter;
     let most = i64::try_from(asked.most).unwrap_or(i64::MAX - 1) + 1;
-    let found = session
+    let found = transaction
         .query(sql!("-- tasks_to_change\n\
              SELECT t.id, COALESCE(r.state, t.ended, 'ready'), t.workflow_id, w.state, t.queue, t.priority, COALESCE(r.fence, t.fence), \
              COALESCE(r.attempt, t.attempt), t.capabilities, COALESCE(r.owner, t.owner) \
@@ -252,32 +260,32 @@ async fn find(
 }
 
 /// Changes one task; what it means for the counts of its workflow.
-async fn change(session: &Transaction<'_>, asked: &Manage, target: &Target) -> Result<Delta, Error> {
+async fn change(transaction: &Transaction<'_>, asked: &Manage, target: &Target) -> Result<Delta, Error> {
     let by = By { now: asked.now, actor: None };
     match &asked.change {
         Change::Retry => {
-            retry(session, asked, target).await?;
+            retry(transaction, asked, target).await?;
             Ok(Delta { open: 1, dead: -1, ..Delta::default() })
         }
-        Change::Cancel => cancel(session, asked, target, by).await,
+        Change::Cancel => cancel(transaction, asked, target, by).await,
         Change::Reprioritize(priority) => {
-            reprioritize(session, target, *priority).await?;
+            reprioritize(transaction, target, *priority).await?;
             let data = json!({"priority": priority.level(), "before": target.priority}).to_string();
-            tell(session, asked, target, "task_priority_changed", Some(&data));
+            tell(transaction, asked, target, "task_priority_changed", Some(&data));
             Ok(Delta::default())
         }
         Change::Answer(answer) => {
             let answer = answer.as_ref().map_or("null", |answer| answer.get());
-            resume(session, &target.id, Some(answer), by).await?;
+            resume(transaction, &target.id, Some(answer), by).await?;
             let data = events::said("answer", answer);
-            tell(session, asked, target, "task_answered", Some(&data));
+            tell(transaction, asked, target, "task_answered", Some(&data));
             Ok(Delta { parked: -1, ..Delta::default() })
         }
     }
 }
 
-async fn cancel(session: &Transaction<'_>, asked: &Manage, target: &Target, by: By<'_>) -> Result<Delta, Error> {
-    let was_parked = is_parked(session, target).await?;
+async fn cancel(transaction: &Transaction<'_>, asked: &Manage, target: &Target, by: By<'_>) -> Result<Delta, Error> {
+    let was_parked = is_parked(transaction, target).await?;
     let ended = close::Ended {
         task_id: &target.id,
         state: State::Cancelled,
@@ -287,12 +295,12 @@ async fn cancel(session: &Transaction<'_>, asked: &Manage, target: &Target, by: 
         result: None,
         errors: None,
     };
-    if !close::end(session, &ended, by).await? {
+    if !close::end(transaction, &ended, by).await? {
         // One of the others was waited for, and took it along.
         return Ok(Delta::default());
     }
-    tell(session, asked, target, "task_cancelled", None);
-    let mut delta = dependents::follow(session, &target.id, State::Cancelled, by).await?.delta;
+    tell(transaction, asked, target, "task_cancelled", None);
+    let mut delta = dependents::follow(transaction, &target.id, State::Cancelled, by).await?.delta;
     delta += Delta {
         open: -1,
         cancelled: 1,
@@ -304,25 +312,25 @@ async fn cancel(session: &Transaction<'_>, asked: &Manage, target: &Target, by: 
 }
 
 /// Whether a task is parked by now: one that was blocked may be, since one of the others was cancelled before it.
-async fn is_parked(session: &Transaction<'_>, target: &Target) -> Result<bool, Error> {
+async fn is_parked(transaction: &Transaction<'_>, target: &Target) -> Result<bool, Error> {
     if target.state != State::Blocked {
         return Ok(target.state == State::Parked);
     }
     let sql = Sql::both("-- task_run_is_parked\nSELECT 1 FROM task_run WHERE task_id = $1 AND state = 'parked'");
-    Ok(!session.query(sql, &[(&target.id).into()]).await?.is_empty())
+    Ok(!transaction.query(sql, &[(&target.id).into()]).await?.is_empty())
 }
 
 /// A dead letter goes back into its queue, with all its attempts before it. What it failed of stays in its history.
-async fn retry(session: &Transaction<'_>, asked: &Manage, target: &Target) -> Result<(), Error> {
+async fn retry(transaction: &Transaction<'_>, asked: &Manage, target: &Target) -> Result<(), Error> {
     let priority = Priority::new(target.priority).unwrap_or(Priority::NORMAL);
-    session
+    transaction
         .execute(Sql::both("-- task_redrive\n\
              UPDATE task SET ended = NULL, completed_at = NULL, progress = NULL, message = NULL, redrive_count = redrive_count + 1 \
              WHERE id = $1"),
             &[(&target.id).into()],
         )
         .await?;
-    session
+    transaction
         .execute(Sql::both("-- task_run_redrive\n\
              INSERT INTO task_run (task_id, workflow_id, queue, state, priority, sort_key, run_at, held, capability_set, fence, \
              attempt, infra_failures, open_dependencies, signals_seen, since) \
@@ -341,14 +349,14 @@ async fn retry(session: &Transaction<'_>, asked: &Manage, target: &Target) -> Re
             ],
         )
         .await?;
-    session.touch(Topic::Queue(target.queue.clone()));
-    tell(session, asked, target, "task_redriven", None);
+    transaction.touch(Topic::Queue(target.queue.clone()));
+    tell(transaction, asked, target, "task_redriven", None);
     Ok(())
 }
 
-async fn reprioritize(session: &Transaction<'_>, target: &Target, priority: Priority) -> Result<(), Error> {
+async fn reprioritize(transaction: &Transaction<'_>, target: &Target, priority: Priority) -> Result<(), Error> {
     let change = priority.moves_from(Priority::new(target.priority).unwrap_or(Priority::NORMAL));
-    session
+    transaction
         .execute(
             Sql::both(
                 "-- task_run_priority\n\
@@ -358,19 +366,19 @@ async fn reprioritize(session: &Transaction<'_>, target: &Target, priority: Prio
         )
         .await?;
     let sql = Sql::both("-- task_priority\nUPDATE task SET priority = $2 WHERE id = $1");
-    session.execute(sql, &[(&target.id).into(), priority.level().into()]).await.map(drop)
+    transaction.execute(sql, &[(&target.id).into(), priority.level().into()]).await.map(drop)
 }
 
 /// A parked task goes on at its old place in the order, with the answer and its checkpoint; not before others, and not before its time.
 pub(in crate::store) async fn resume(
-    session: &Transaction<'_>,
+    transaction: &Transaction<'_>,
     task_id: &str,
     answer: Option<&str>,
     by: By<'_>,
 ) -> Result<(), Error> {
     let sql = Sql::both("-- task_answer\nUPDATE task SET answer = $2 WHERE id = $1");
-    session.execute(sql, &[task_id.into(), answer.into()]).await?;
-    let freed = session
+    transaction.execute(sql, &[task_id.into(), answer.into()]).await?;
+    let freed = transaction
         .query(Sql::both("-- task_run_resume\n\
              UPDATE task_run SET state = CASE WHEN open_dependencies > 0 THEN 'blocked' WHEN run_at > $2 THEN 'scheduled' \
              ELSE 'ready' END, since = $2 \
@@ -379,12 +387,12 @@ pub(in crate::store) async fn resume(
         )
         .await?;
     for mut row in freed {
-        session.touch(Topic::Queue(row.text()?));
+        transaction.touch(Topic::Queue(row.text()?));
     }
     Ok(())
 }
 
-fn tell(session: &Transaction<'_>, asked: &Manage, target: &Target, kind: &'static str, data: Option<&str>) {
+fn tell(transaction: &Transaction<'_>, asked: &Manage, target: &Target, kind: &'static str, data: Option<&str>) {
     let event = events::Event {
         at: asked.now,
         entity: "task",
@@ -394,5 +402,5 @@ fn tell(session: &Transaction<'_>, asked: &Manage, target: &Target, kind: &'stat
         actor: None,
         data,
     };
-    events::write(session, &event);
+    events::write(transaction, &event);
 }

@@ -36,10 +36,10 @@ pub struct ListTasks {
 }
 
 /// Tasks by id or by what they are, in the order of their ids.
-pub(in crate::store) async fn list(session: &Transaction<'_>, asked: &ListTasks) -> Result<Vec<TaskView>, Error> {
+pub(in crate::store) async fn list(transaction: &Transaction<'_>, asked: &ListTasks) -> Result<Vec<TaskView>, Error> {
     let filter = &asked.filter;
     let by_ids = !asked.ids.is_empty();
-    let found = session
+    let found = transaction
         .query(sql!("-- tasks_list\n\
              SELECT t.id, t.workflow_id, t.key, t.title, t.queue, COALESCE(r.state, t.ended), t.priority, \
              COALESCE(r.attempt, t.attempt), t.max_attempts, COALESCE(r.fence, t.fence), COALESCE(r.owner, t.owner), r.lease_until, \
@@ -65,8 +65,8 @@ pub(in crate::store) async fn list(session: &Transaction<'_>, asked: &ListTasks)
         )
         .await?;
     let mut found = found.into_iter().map(read).collect::<Result<Vec<_>, _>>()?;
-    explain(session, &mut found).await?;
-    carry(session, asked, &mut found).await?;
+    explain(transaction, &mut found).await?;
+    carry(transaction, asked, &mut found).await?;
     Ok(found.into_iter().map(|found| found.view).collect())
 }
 
@@ -85,9 +85,9 @@ struct Found {
 }
 
 /// Says what they wait for.
-async fn explain(session: &Transaction<'_>, found: &mut [Found]) -> Result<(), Error> {
+async fn explain(transaction: &Transaction<'_>, found: &mut [Found]) -> Result<(), Error> {
     let asks = found.iter().any(|task| task.view.state == State::Ready && !task.held && task.set != 0);
-    let missing = if asks { waiting::missing(session).await? } else { waiting::Sets::new() };
+    let missing = if asks { waiting::missing(transaction).await? } else { waiting::Sets::new() };
     for Found { view, held, set, .. } in found {
         view.waiting_for = WaitingFor::of(view.state, *held, !missing.contains_key(set));
     }
@@ -95,7 +95,7 @@ async fn explain(session: &Transaction<'_>, found: &mut [Found]) -> Result<(), E
 }
 
 /// Fetches what tasks carry, in their order, as far as it fits.
-async fn carry(session: &Transaction<'_>, asked: &ListTasks, found: &mut [Found]) -> Result<(), Error> {
+async fn carry(transaction: &Transaction<'_>, asked: &ListTasks, found: &mut [Found]) -> Result<(), Error> {
     // The rows themselves come first.
     let rows = found.iter().map(|task| task.view.bytes()).sum();
     let bytes_max = asked.carried_bytes_max.saturating_sub(rows);
@@ -111,7 +111,7 @@ async fn carry(session: &Transaction<'_>, asked: &ListTasks, found: &mut [Found]
     let mut carried = BTreeMap::new();
     if !wanted.is_empty() {
         let sql = sql!("-- tasks_carried\nSELECT id, question, CASE WHEN $2 THEN result END, CASE WHEN $2 THEN input END FROM task WHERE id ", (any 1));
-        for mut row in session.query(sql, &[Value::Texts(&wanted), asked.carried.into()]).await? {
+        for mut row in transaction.query(sql, &[Value::Texts(&wanted), asked.carried.into()]).await? {
             carried.insert(row.text()?, row);
         }
     }

@@ -50,26 +50,29 @@ pub struct Update {
 }
 
 /// Renews the lease and notes what was said, or parks the task.
-pub(super) async fn update(session: &Transaction<'_>, asked: &Update) -> Result<Result<Updated, LeaseRefused>, Error> {
-    once(session, asked.key.as_ref(), asked.now, async {
+pub(super) async fn update(
+    transaction: &Transaction<'_>,
+    asked: &Update,
+) -> Result<Result<Updated, LeaseRefused>, Error> {
+    once(transaction, asked.key.as_ref(), asked.now, async {
         let held = if asked.question.is_some() || asked.cost.is_some() {
-            held::lock(session, &asked.lease.task_id).await?
+            held::lock(transaction, &asked.lease.task_id).await?
         } else {
-            held::lock_alone(session, &asked.lease.task_id).await?
+            held::lock_alone(transaction, &asked.lease.task_id).await?
         };
         let held = held.map(|held| held.at(asked.now));
         let Some(held) = held.as_ref().filter(|held| held.run.is_leased_under(&asked.lease)) else {
-            return Ok(Err(held::refusal(session, &asked.lease, held.as_ref()).await?));
+            return Ok(Err(held::refusal(transaction, &asked.lease, held.as_ref()).await?));
         };
-        note(session, asked, held).await?;
-        spend(session, asked, held).await?;
+        note(transaction, asked, held).await?;
+        spend(transaction, asked, held).await?;
         if asked.question.is_some() && held.run.cancelling {
-            give_up(session, asked, held).await?;
+            give_up(transaction, asked, held).await?;
             let state = State::Cancelled;
             return Ok(Ok(Updated { state, lease_until: None, cancel_requested: true, signals: Vec::new() }));
         }
         if asked.question.is_some() {
-            park(session, asked, held).await?;
+            park(transaction, asked, held).await?;
             return Ok(Ok(Updated {
                 state: State::Parked,
                 lease_until: None,
@@ -77,8 +80,8 @@ pub(super) async fn update(session: &Transaction<'_>, asked: &Update) -> Result<
                 signals: Vec::new(),
             }));
         }
-        let (signals, seen) = signals(session, held).await?;
-        let lease_until = renew(session, asked, held, seen).await?;
+        let (signals, seen) = signals(transaction, held).await?;
+        let lease_until = renew(transaction, asked, held, seen).await?;
         Ok(Ok(Updated {
             state: State::Leased,
             lease_until: Some(lease_until),
@@ -89,11 +92,11 @@ pub(super) async fn update(session: &Transaction<'_>, asked: &Update) -> Result<
     .await
 }
 
-async fn note(session: &Transaction<'_>, asked: &Update, held: &Held) -> Result<(), Error> {
+async fn note(transaction: &Transaction<'_>, asked: &Update, held: &Held) -> Result<(), Error> {
     if asked.progress.is_none() && asked.message.is_none() && asked.checkpoint.is_none() {
         return Ok(());
     }
-    session
+    transaction
         .execute(
             Sql::both(
                 "-- task_note\n\
@@ -112,11 +115,11 @@ async fn note(session: &Transaction<'_>, asked: &Update, held: &Held) -> Result<
         return Ok(());
     }
     let data = json!({"progress": asked.progress, "message": asked.message}).to_string();
-    tell(session, asked, held, "task_progress", Some(&data));
+    tell(transaction, asked, held, "task_progress", Some(&data));
     Ok(())
 }
 
-async fn spend(session: &Transaction<'_>, asked: &Update, held: &Held) -> Result<(), Error> {
+async fn spend(transaction: &Transaction<'_>, asked: &Update, held: &Held) -> Result<(), Error> {
     let Some(cost) = &asked.cost else { return Ok(()) };
     let spent = Spent {
         cost,
@@ -125,12 +128,12 @@ async fn spend(session: &Transaction<'_>, asked: &Update, held: &Held) -> Result
         agent_id: held.owner.as_deref(),
         now: asked.now,
     };
-    cost::add(session, &[spent]).await?;
+    cost::add(transaction, &[spent]).await?;
     let data = json!({"usd": cost.amount.to_string(), "model": cost.model}).to_string();
-    tell(session, asked, held, "cost_reported", Some(&data));
+    tell(transaction, asked, held, "cost_reported", Some(&data));
     let Some(workflow_id) = &held.workflow_id else { return Ok(()) };
     // A report of cost is no change of state: the version stays, unless the budget is reached.
-    let changed = session
+    let changed = transaction
         .query(
             Sql::both(
                 "-- workflow_cost\n\
@@ -143,17 +146,17 @@ async fn spend(session: &Transaction<'_>, asked: &Update, held: &Held) -> Result
         Some(mut row) => row.bool_or_none()?.unwrap_or_default(),
         None => false,
     };
-    if reached && let Some(mut flow) = flow::lock(session, workflow_id).await? {
+    if reached && let Some(mut flow) = flow::lock(transaction, workflow_id).await? {
         let delta = Delta { cost: cost.amount.0, ..Delta::default() };
         flow.version += 1;
-        flow.follow(session, delta, By { now: asked.now, actor: held.owner.as_deref() }).await?;
+        flow.follow(transaction, delta, By { now: asked.now, actor: held.owner.as_deref() }).await?;
     }
     Ok(())
 }
 
 /// The lease ends with the question, which is no failed attempt: whoever claims the task after the answer goes on from the checkpoint.
-async fn park(session: &Transaction<'_>, asked: &Update, held: &Held) -> Result<(), Error> {
-    session
+async fn park(transaction: &Transaction<'_>, asked: &Update, held: &Held) -> Result<(), Error> {
+    transaction
         .execute(Sql::both("-- task_run_park\n\
              UPDATE task_run SET state = 'parked', fence = fence + 1, attempt = attempt - 1, secret = NULL, lease_until = NULL, runs_until = NULL, \
              session_id = NULL, since = $2 WHERE task_id = $1"),
@@ -161,23 +164,23 @@ async fn park(session: &Transaction<'_>, asked: &Update, held: &Held) -> Result<
         )
         .await?;
     let question = asked.question.as_ref().map(|question| question.get());
-    session
+    transaction
         .execute(
             Sql::both("-- task_question\nUPDATE task SET question = $2, answer = NULL WHERE id = $1"),
             &[(&asked.lease.task_id).into(), question.into()],
         )
         .await?;
     let data = events::said("question", question.unwrap_or("null"));
-    tell(session, asked, held, "task_parked", Some(&data));
+    tell(transaction, asked, held, "task_parked", Some(&data));
     if let Some(workflow_id) = &held.workflow_id {
         let delta = Delta { parked: 1, leases_ended: 1, ..Delta::default() };
-        flow::settle(session, workflow_id, delta, By { now: asked.now, actor: held.owner.as_deref() }).await?;
+        flow::settle(transaction, workflow_id, delta, By { now: asked.now, actor: held.owner.as_deref() }).await?;
     }
     Ok(())
 }
 
 /// Nobody will answer for a workflow that is being cancelled: the task is given up.
-async fn give_up(session: &Transaction<'_>, asked: &Update, held: &Held) -> Result<(), Error> {
+async fn give_up(transaction: &Transaction<'_>, asked: &Update, held: &Held) -> Result<(), Error> {
     let by = By { now: asked.now, actor: held.owner.as_deref() };
     let ended = close::Ended {
         task_id: &asked.lease.task_id,
@@ -188,18 +191,18 @@ async fn give_up(session: &Transaction<'_>, asked: &Update, held: &Held) -> Resu
         result: None,
         errors: None,
     };
-    close::end(session, &ended, by).await?;
-    tell(session, asked, held, "task_cancelled", None);
+    close::end(transaction, &ended, by).await?;
+    tell(transaction, asked, held, "task_cancelled", None);
     let Some(workflow_id) = &held.workflow_id else { return Ok(()) };
     let delta = Delta { open: -1, cancelled: 1, leases_ended: 1, ..Delta::default() };
-    flow::settle(session, workflow_id, delta, by).await.map(drop)
+    flow::settle(transaction, workflow_id, delta, by).await.map(drop)
 }
 
 /// What the workflow's workers were told since the last time, and the newest of it.
-async fn signals(session: &Transaction<'_>, held: &Held) -> Result<(Vec<Signal>, i64), Error> {
+async fn signals(transaction: &Transaction<'_>, held: &Held) -> Result<(Vec<Signal>, i64), Error> {
     let mut seen = held.signals_seen;
     let Some(workflow_id) = &held.workflow_id else { return Ok((Vec::new(), seen)) };
-    let found = session
+    let found = transaction
         .query(Sql::both("-- signals_new\nSELECT id, name, payload FROM signal WHERE workflow_id = $1 AND id > $2 ORDER BY id LIMIT 100"),
             &[workflow_id.into(), seen.into()],
         )
@@ -213,11 +216,11 @@ async fn signals(session: &Transaction<'_>, held: &Held) -> Result<(Vec<Signal>,
 }
 
 /// An end that was answered never moves back, however late this comes.
-async fn renew(session: &Transaction<'_>, asked: &Update, held: &Held, seen: i64) -> Result<Instant, Error> {
+async fn renew(transaction: &Transaction<'_>, asked: &Update, held: &Held, seen: i64) -> Result<Instant, Error> {
     let lease_until = asked.now.plus_ms(asked.lease_ms);
     let lease_until = held.lease_until.map_or(lease_until, |answered| answered.max(lease_until));
     let lease_until = held.runs_until.map_or(lease_until, |end| end.min(lease_until));
-    session
+    transaction
         .execute(
             Sql::both("-- task_renew\nUPDATE task_run SET lease_until = $2, signals_seen = $3 WHERE task_id = $1"),
             &[(&asked.lease.task_id).into(), lease_until.into(), seen.into()],
@@ -226,7 +229,7 @@ async fn renew(session: &Transaction<'_>, asked: &Update, held: &Held, seen: i64
     Ok(lease_until)
 }
 
-fn tell(session: &Transaction<'_>, asked: &Update, held: &Held, kind: &'static str, data: Option<&str>) {
+fn tell(transaction: &Transaction<'_>, asked: &Update, held: &Held, kind: &'static str, data: Option<&str>) {
     let event = events::Event {
         at: asked.now,
         entity: "task",
@@ -236,5 +239,5 @@ fn tell(session: &Transaction<'_>, asked: &Update, held: &Held, kind: &'static s
         actor: held.owner.as_deref(),
         data,
     };
-    events::write(session, &event);
+    events::write(transaction, &event);
 }

@@ -34,26 +34,27 @@ const NAMES_MAX: usize = 20;
 pub(in crate::store) type Sets = BTreeMap<i64, Vec<String>>;
 
 /// All combinations that tasks have asked for.
-pub(super) async fn sets(session: &Transaction<'_>) -> Result<Sets, Error> {
+pub(super) async fn sets(transaction: &Transaction<'_>) -> Result<Sets, Error> {
     let read = |mut row: Row| {
         let (id, needed) = (row.integer()?, row.text()?);
         let needed = serde_json::from_str(&needed)
             .map_err(|error| Error::new(Code::Internal, "a stored set of capabilities cannot be read").cause(error))?;
         Ok((id, needed))
     };
-    let rows = session.query(Sql::both("-- capability_sets\nSELECT id, capabilities FROM capability_set"), &[]).await?;
+    let rows =
+        transaction.query(Sql::both("-- capability_sets\nSELECT id, capabilities FROM capability_set"), &[]).await?;
     rows.into_iter().map(read).collect()
 }
 
 /// The combinations that no agent has who is there.
-pub(in crate::store) async fn missing(session: &Transaction<'_>) -> Result<Sets, Error> {
-    let mut sets = sets(session).await?;
+pub(in crate::store) async fn missing(transaction: &Transaction<'_>) -> Result<Sets, Error> {
+    let mut sets = sets(transaction).await?;
     if sets.is_empty() {
         return Ok(sets);
     }
     let sql =
         Sql::both("-- agents_able\nSELECT DISTINCT capabilities FROM agent WHERE status NOT IN ('stopped', 'lost')");
-    for mut row in session.query(sql, &[]).await? {
+    for mut row in transaction.query(sql, &[]).await? {
         let able: HashSet<String> = agents::names(&row.text()?)?.into_iter().collect();
         sets.retain(|_, needed| !needed.iter().all(|one| able.contains(one)));
     }
@@ -69,14 +70,14 @@ pub(in crate::store) fn add(waits: &mut Waits, waiting_for: Option<WaitingFor>, 
 
 /// What the tasks of workflows wait for.
 pub(in crate::store) async fn of_workflows(
-    session: &Transaction<'_>,
+    transaction: &Transaction<'_>,
     ids: &[String],
 ) -> Result<BTreeMap<String, Waits>, Error> {
     let mut all: BTreeMap<String, Waits> = BTreeMap::new();
     if ids.is_empty() {
         return Ok(all);
     }
-    let found = session
+    let found = transaction
         .query(
             sql!("-- workflows_waits\n\
              SELECT workflow_id, state, held, capability_set, count(*) FROM task_run \
@@ -89,7 +90,7 @@ pub(in crate::store) async fn of_workflows(
         groups.push((row.text()?, held::state(&row.text()?)?, row.bool()?, row.integer()?, row.count()?));
     }
     let asks = groups.iter().any(|(_, state, held, set, _)| *state == State::Ready && !held && *set != 0);
-    let missing = if asks { missing(session).await? } else { Sets::new() };
+    let missing = if asks { missing(transaction).await? } else { Sets::new() };
     for (id, state, held, set, count) in groups {
         let waiting_for = WaitingFor::of(state, held, !missing.contains_key(&set));
         add(all.entry(id).or_default(), waiting_for, count);
@@ -98,16 +99,17 @@ pub(in crate::store) async fn of_workflows(
 }
 
 /// What queues hold that an agent cannot claim.
-pub(super) async fn unclaimed(session: &Transaction<'_>, asked: &LookForWaiting) -> Result<Unclaimed, Error> {
-    let able: HashSet<String> = agents::able(session, &asked.agent_id).await?.unwrap_or_default().into_iter().collect();
+pub(super) async fn unclaimed(transaction: &Transaction<'_>, asked: &LookForWaiting) -> Result<Unclaimed, Error> {
+    let able: HashSet<String> =
+        agents::able(transaction, &asked.agent_id).await?.unwrap_or_default().into_iter().collect();
     let mut unclaimed = Unclaimed::default();
     let (mut counted, mut lacking, mut known) = (0, BTreeSet::new(), None);
-    for mut row in groups(session, asked.queues.as_deref()).await? {
+    for mut row in groups(transaction, asked.queues.as_deref()).await? {
         let (state, held, set) = (held::state(&row.text()?)?, row.bool()?, row.integer()?);
         let (count, run_at) = (row.count()?, row.time_or_none()?);
         counted += count;
         if known.is_none() && set != 0 {
-            known = Some(sets(session).await?);
+            known = Some(sets(transaction).await?);
         }
         let needed = known.as_ref().and_then(|known| known.get(&set)).map_or(&[][..], Vec::as_slice);
         let lacks: Vec<&String> = needed.iter().filter(|one| !able.contains(*one)).collect();
@@ -128,11 +130,11 @@ pub(super) async fn unclaimed(session: &Transaction<'_>, asked: &LookForWaiting)
 }
 
 /// Tasks of queues (none: all), by what decides, up to a bound.
-async fn groups(session: &Transaction<'_>, queues: Option<&[String]>) -> Result<Vec<Row>, Error> {
+async fn groups(transaction: &Transaction<'_>, queues: Option<&[String]>) -> Result<Vec<Row>, Error> {
     let most = (COUNTED_MAX + 1).into();
     match queues {
         None => {
-            session
+            transaction
                 .query(Sql::both("-- tasks_unclaimed\n\
                      SELECT state, held, capability_set, count(*), min(run_at) FROM \
                      (SELECT state, held, capability_set, run_at FROM task_run LIMIT $1) AS counted \
@@ -143,7 +145,7 @@ async fn groups(session: &Transaction<'_>, queues: Option<&[String]>) -> Result<
         }
         // By the index of states, which holds the queue too.
         Some(queues) => {
-            session
+            transaction
                 .query(sql!("-- tasks_unclaimed_of\n\
                      SELECT state, held, capability_set, count(*), min(run_at) FROM \
                      (SELECT state, held, capability_set, run_at FROM task_run WHERE state IN ('blocked', 'scheduled', 'ready', \

@@ -13,15 +13,15 @@ use crate::{
 
 /// Figures as they are asked for. Those of a group come in its order, days from the last one back; those of single workflows with the
 /// largest first.
-pub(super) async fn figures(session: &Transaction<'_>, asked: &Question) -> Result<Vec<Figure>, Error> {
+pub(super) async fn figures(transaction: &Transaction<'_>, asked: &Question) -> Result<Vec<Figure>, Error> {
     match (asked.metric, asked.group_by) {
-        (Metric::Failures, _) => failures(session, asked).await,
+        (Metric::Failures, _) => failures(transaction, asked).await,
         (
             Metric::Cost,
             GroupBy::Agent | GroupBy::Model | GroupBy::Day | GroupBy::Type | GroupBy::DayAndType | GroupBy::Nothing,
-        ) => costs(session, asked).await,
-        (_, GroupBy::Workflow) => single(session, asked).await,
-        _ => groups(session, asked).await,
+        ) => costs(transaction, asked).await,
+        (_, GroupBy::Workflow) => single(transaction, asked).await,
+        _ => groups(transaction, asked).await,
     }
 }
 
@@ -46,8 +46,8 @@ fn offset(asked: &Question) -> i64 {
     i64::try_from(asked.offset).unwrap_or(i64::MAX)
 }
 
-async fn groups(session: &Transaction<'_>, asked: &Question) -> Result<Vec<Figure>, Error> {
-    let found = session
+async fn groups(transaction: &Transaction<'_>, asked: &Question) -> Result<Vec<Figure>, Error> {
+    let found = transaction
         .query(Sql::both("-- figures_by_group\n\
              SELECT CASE $1 WHEN 'type' THEN type WHEN 'day' THEN ended_day WHEN 'day_and_type' THEN ended_day \
              WHEN 'state' THEN state ELSE '' END, CASE $1 WHEN 'day_and_type' THEN type ELSE '' END, count(*), \
@@ -78,8 +78,8 @@ async fn groups(session: &Transaction<'_>, asked: &Question) -> Result<Vec<Figur
 }
 
 /// Reports of cost, also of workflows that have not ended and of tasks of none.
-async fn costs(session: &Transaction<'_>, asked: &Question) -> Result<Vec<Figure>, Error> {
-    let found = session
+async fn costs(transaction: &Transaction<'_>, asked: &Question) -> Result<Vec<Figure>, Error> {
+    let found = transaction
         .query(Sql::both("-- figures_of_cost\n\
              SELECT CASE $1 WHEN 'type' THEN type WHEN 'agent' THEN agent_id WHEN 'model' THEN model WHEN 'nothing' THEN '' ELSE day END, \
              CASE $1 WHEN 'day_and_type' THEN type ELSE '' END, CAST(sum(reports) AS bigint), CAST(sum(cost_micros) AS bigint), \
@@ -106,8 +106,8 @@ async fn costs(session: &Transaction<'_>, asked: &Question) -> Result<Vec<Figure
 }
 
 /// The longest or the most expensive.
-async fn single(session: &Transaction<'_>, asked: &Question) -> Result<Vec<Figure>, Error> {
-    let found = session
+async fn single(transaction: &Transaction<'_>, asked: &Question) -> Result<Vec<Figure>, Error> {
+    let found = transaction
         .query(
             Sql::both(
                 "-- figures_by_workflow\n\
@@ -147,8 +147,8 @@ macro_rules! failures_of {
 }
 
 /// Workflows that failed and tasks of none that are dead, and those that are open and have failed attempts.
-async fn failures(session: &Transaction<'_>, asked: &Question) -> Result<Vec<Figure>, Error> {
-    let found = session
+async fn failures(transaction: &Transaction<'_>, asked: &Question) -> Result<Vec<Figure>, Error> {
+    let found = transaction
         .query(sql!("-- work_failed\n\
                  SELECT w.id AS id, w.name AS name, w.type, w.cost_micros, w.duration_ms, w.completed_at, w.state, \
                  (SELECT CAST(sum(", [failures_of!("t.errors")], ") AS bigint) FROM task t WHERE t.workflow_id = w.id), \

@@ -119,59 +119,59 @@ impl From<Repeat> for ChangeRefused {
 
 /// Ends a workflow by its orchestrator's word.
 pub(super) async fn complete(
-    session: &Transaction<'_>,
+    transaction: &Transaction<'_>,
     asked: &Complete,
 ) -> Result<Result<Changed, ChangeRefused>, Error> {
-    once(session, asked.key.as_ref(), asked.now, async {
-        let mut flow = match current(session, &asked.workflow_id, asked.expected_version).await? {
+    once(transaction, asked.key.as_ref(), asked.now, async {
+        let mut flow = match current(transaction, &asked.workflow_id, asked.expected_version).await? {
             Ok(flow) => flow,
             Err(refused) => return Ok(Err(refused)),
         };
-        let (state, version) = (flow.state, flow.version_shown(session).await?);
+        let (state, version) = (flow.state, flow.version_shown(transaction).await?);
         let by = By { now: asked.now, actor: None };
         match ending(state, flow.counts, asked.outcome) {
             Ending::Misfits => return Ok(Err(ChangeRefused::State { state, version })),
             Ending::HasOpenTasks => {
                 return Ok(Err(ChangeRefused::OpenTasks { open: flow.counts.open, state, version }));
             }
-            Ending::TakesResult if !brings_the_result(session, asked).await? => {
+            Ending::TakesResult if !brings_the_result(transaction, asked).await? => {
                 return Ok(Err(ChangeRefused::State { state, version }));
             }
             Ending::TakesResult => {
-                keep(session, asked).await?;
+                keep(transaction, asked).await?;
                 flow.version += 1;
                 let data = json!({"state": state.as_str(), "version": flow.version}).to_string();
-                touch(session, &flow, "workflow_result_added", &data, by).await?;
+                touch(transaction, &flow, "workflow_result_added", &data, by).await?;
             }
             Ending::Ends => {
-                keep(session, asked).await?;
+                keep(transaction, asked).await?;
                 flow.version += 1;
-                flow.enter(session, asked.outcome, asked.error.as_deref(), by).await?;
+                flow.enter(transaction, asked.outcome, asked.error.as_deref(), by).await?;
             }
         }
-        Ok(Ok(changed(session, &flow).await?))
+        Ok(Ok(changed(transaction, &flow).await?))
     })
     .await
 }
 
 /// Whether what came of a completed workflow is told, and for the first time.
-async fn brings_the_result(session: &Transaction<'_>, asked: &Complete) -> Result<bool, Error> {
+async fn brings_the_result(transaction: &Transaction<'_>, asked: &Complete) -> Result<bool, Error> {
     if asked.result.is_none() || asked.error.is_some() {
         return Ok(false);
     }
     let sql = Sql::both(
         "-- workflow_has_result\nSELECT 1 FROM workflow_result WHERE workflow_id = $1 AND result IS NOT NULL",
     );
-    Ok(session.query(sql, &[(&asked.workflow_id).into()]).await?.is_empty())
+    Ok(transaction.query(sql, &[(&asked.workflow_id).into()]).await?.is_empty())
 }
 
 /// What came of it.
-async fn keep(session: &Transaction<'_>, asked: &Complete) -> Result<(), Error> {
+async fn keep(transaction: &Transaction<'_>, asked: &Complete) -> Result<(), Error> {
     if asked.result.is_none() && asked.error.is_none() {
         return Ok(());
     }
     let packed = asked.result.as_ref().map(payload::pack);
-    session
+    transaction
         .execute(
             Sql::both(
                 "-- workflow_result\n\
@@ -190,65 +190,65 @@ async fn keep(session: &Transaction<'_>, asked: &Complete) -> Result<(), Error> 
 
 /// Starts, pauses, resumes, cancels, tells, or forks.
 pub(super) async fn control(
-    session: &Transaction<'_>,
+    transaction: &Transaction<'_>,
     asked: &Control,
     room: &Room,
 ) -> Result<Result<Changed, ChangeRefused>, Error> {
-    once(session, asked.key.as_ref(), asked.now, async {
-        let mut flow = match current(session, &asked.workflow_id, asked.expected_version).await? {
+    once(transaction, asked.key.as_ref(), asked.now, async {
+        let mut flow = match current(transaction, &asked.workflow_id, asked.expected_version).await? {
             Ok(flow) => flow,
             Err(refused) => return Ok(Err(refused)),
         };
         if !asked.action.fits(flow.state) {
-            let version = flow.version_shown(session).await?;
+            let version = flow.version_shown(transaction).await?;
             return Ok(Err(ChangeRefused::State { state: flow.state, version }));
         }
         if asked.action == Action::Resume && has_only_dead_ends(flow.policy, flow.counts) {
-            let version = flow.version_shown(session).await?;
+            let version = flow.version_shown(transaction).await?;
             return Ok(Err(ChangeRefused::Dead { dead: flow.counts.dead, version }));
         }
         let by = By { now: asked.now, actor: None };
         let reason = asked.reason.as_deref();
         if asked.action == Action::Fork {
-            if create::is_full(session, asked.active_max, room, asked.now, 0).await? {
+            if create::is_full(transaction, asked.active_max, room, asked.now, 0).await? {
                 return Ok(Err(ChangeRefused::TooMany { active_max: asked.active_max }));
             }
-            let fork = fork::fork(session, &flow, &asked.fork_id, by).await?;
-            return Ok(Ok(Changed { fork: Some(fork), ..changed(session, &flow).await? }));
+            let fork = fork::fork(transaction, &flow, &asked.fork_id, by).await?;
+            return Ok(Ok(Changed { fork: Some(fork), ..changed(transaction, &flow).await? }));
         }
         flow.version += 1;
         match asked.action {
             Action::Start => {
-                flow.enter(session, State::Running, reason, by).await?;
-                flow.follow(session, Delta::default(), by).await?;
+                flow.enter(transaction, State::Running, reason, by).await?;
+                flow.follow(transaction, Delta::default(), by).await?;
             }
-            Action::Pause => flow.enter(session, State::Paused, reason, by).await?,
+            Action::Pause => flow.enter(transaction, State::Paused, reason, by).await?,
             Action::Resume => {
                 // Paused before its first claim, it is pending again.
                 let state = if flow.started_at.is_some() { State::Running } else { State::Pending };
-                flow.enter(session, state, None, by).await?;
-                flow.follow(session, Delta::default(), by).await?;
+                flow.enter(transaction, state, None, by).await?;
+                flow.follow(transaction, Delta::default(), by).await?;
             }
             Action::Cancel => {
-                flow.enter(session, State::Cancelling, reason, by).await?;
-                flow.follow(session, Delta::default(), by).await?;
+                flow.enter(transaction, State::Cancelling, reason, by).await?;
+                flow.follow(transaction, Delta::default(), by).await?;
             }
-            Action::Signal => signal(session, asked, &mut flow, by).await?,
+            Action::Signal => signal(transaction, asked, &mut flow, by).await?,
             Action::Fork => {}
         }
-        Ok(Ok(changed(session, &flow).await?))
+        Ok(Ok(changed(transaction, &flow).await?))
     })
     .await
 }
 
 async fn current(
-    session: &Transaction<'_>,
+    transaction: &Transaction<'_>,
     id: &str,
     expected_version: Option<i64>,
 ) -> Result<Result<Flow, ChangeRefused>, Error> {
-    let Some(flow) = flow::lock(session, id).await? else { return Ok(Err(ChangeRefused::NoSuchWorkflow)) };
+    let Some(flow) = flow::lock(transaction, id).await? else { return Ok(Err(ChangeRefused::NoSuchWorkflow)) };
     if let Some(expected) = expected_version {
-        let (state, version) = (flow.state, flow.version_shown(session).await?);
+        let (state, version) = (flow.state, flow.version_shown(transaction).await?);
         if expected != version {
             return Ok(Err(ChangeRefused::Version { state, version }));
         }
@@ -256,27 +256,27 @@ async fn current(
     Ok(Ok(flow))
 }
 
-async fn changed(session: &Transaction<'_>, flow: &Flow) -> Result<Changed, Error> {
-    let version = flow.version_shown(session).await?;
+async fn changed(transaction: &Transaction<'_>, flow: &Flow) -> Result<Changed, Error> {
+    let version = flow.version_shown(transaction).await?;
     Ok(Changed { workflow_id: flow.id.clone(), state: flow.state, version, fork: None })
 }
 
 /// Tells the workers; when all of them wait for an answer, this is one.
-async fn signal(session: &Transaction<'_>, asked: &Control, flow: &mut Flow, by: By<'_>) -> Result<(), Error> {
+async fn signal(transaction: &Transaction<'_>, asked: &Control, flow: &mut Flow, by: By<'_>) -> Result<(), Error> {
     let Some(signal) = &asked.signal else { return Ok(()) };
     let payload = signal.payload.as_ref().map(|payload| payload.get());
-    session
+    transaction
         .execute(
             Sql::both("-- signal_add\nINSERT INTO signal (workflow_id, name, payload, at) VALUES ($1, $2, $3, $4)"),
             &[(&flow.id).into(), (&signal.name).into(), payload.into(), by.now.into()],
         )
         .await?;
-    let data = json!({"signal": signal.name, "version": flow.version_shown(session).await?}).to_string();
-    touch(session, flow, "workflow_signalled", &data, by).await?;
+    let data = json!({"signal": signal.name, "version": flow.version_shown(transaction).await?}).to_string();
+    touch(transaction, flow, "workflow_signalled", &data, by).await?;
     if flow.state != State::Waiting {
         return Ok(());
     }
-    let parked = session
+    let parked = transaction
         .query(sql!("-- tasks_parked\nSELECT task_id FROM task_run WHERE workflow_id = $1 AND state = 'parked' ORDER BY task_id", (lock)),
             &[(&flow.id).into()],
         )
@@ -284,27 +284,27 @@ async fn signal(session: &Transaction<'_>, asked: &Control, flow: &mut Flow, by:
     let answer = format!(r#"{{"signal":{},"payload":{}}}"#, json!(signal.name), payload.unwrap_or("null"));
     let count = i64::try_from(parked.len()).unwrap_or(i64::MAX);
     for mut row in parked {
-        manage::resume(session, &row.text()?, Some(&answer), by).await?;
+        manage::resume(transaction, &row.text()?, Some(&answer), by).await?;
     }
     flow.parked -= count;
-    flow.follow(session, Delta::default(), by).await
+    flow.follow(transaction, Delta::default(), by).await
 }
 
 /// It has a new version, and an event says why; its state is what it was.
 async fn touch(
-    session: &Transaction<'_>,
+    transaction: &Transaction<'_>,
     flow: &Flow,
     kind: &'static str,
     data: &str,
     by: By<'_>,
 ) -> Result<(), Error> {
-    session
+    transaction
         .execute(
             Sql::both("-- workflow_version\nUPDATE workflow SET version = $2, changed_at = $3 WHERE id = $1"),
             &[(&flow.id).into(), flow.version.into(), by.now.into()],
         )
         .await?;
-    session.touch(Topic::Workflow(flow.id.clone()));
+    transaction.touch(Topic::Workflow(flow.id.clone()));
     let event = events::Event {
         at: by.now,
         entity: "workflow",
@@ -314,6 +314,6 @@ async fn touch(
         actor: by.actor,
         data: Some(data),
     };
-    events::write(session, &event);
+    events::write(transaction, &event);
     Ok(())
 }

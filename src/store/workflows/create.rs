@@ -131,7 +131,7 @@ pub(super) async fn create(
             Ok(created)
         });
     }
-    new.write(transaction).await?;
+    try_join(new.write(transaction), transaction.write()).await?;
     Ok(made)
 }
 

@@ -77,8 +77,8 @@ macro_rules! columns {
 }
 
 /// Locks a workflow for this transaction.
-pub(in crate::store) async fn lock(session: &Transaction<'_>, id: &str) -> Result<Option<Flow>, Error> {
-    let found = session
+pub(in crate::store) async fn lock(transaction: &Transaction<'_>, id: &str) -> Result<Option<Flow>, Error> {
+    let found = transaction
         .query(sql!("-- workflow_lock\nSELECT ", [columns!()], " FROM workflow WHERE id = $1", (lock)), &[id.into()])
         .await?;
     found.into_iter().next().map(read).transpose()
@@ -86,7 +86,7 @@ pub(in crate::store) async fn lock(session: &Transaction<'_>, id: &str) -> Resul
 
 /// Locks the workflows of tasks for this transaction, in their order.
 pub(in crate::store) async fn lock_of_tasks(
-    session: &Transaction<'_>,
+    transaction: &Transaction<'_>,
     tasks: &[String],
 ) -> Result<BTreeMap<String, Flow>, Error> {
     // An array is looked up by the index, however few tasks and workflows PostgreSQL takes there to be.
@@ -102,12 +102,12 @@ pub(in crate::store) async fn lock_of_tasks(
             " FROM workflow WHERE id IN (SELECT workflow_id FROM task WHERE id IN (SELECT value FROM json_each($1)))"
         ),
     };
-    let found = session.query(sql, &[Value::Texts(tasks)]).await?;
+    let found = transaction.query(sql, &[Value::Texts(tasks)]).await?;
     found.into_iter().map(|row| read(row).map(|flow| (flow.id.clone(), flow))).collect()
 }
 
 /// Writes the counts of workflows that are locked.
-pub(in crate::store) async fn write(session: &Transaction<'_>, flows: &[(&Flow, Instant)]) -> Result<(), Error> {
+pub(in crate::store) async fn write(transaction: &Transaction<'_>, flows: &[(Flow, Instant)]) -> Result<(), Error> {
     let rows: Vec<Vec<Value<'_>>> = flows
         .iter()
         .map(|(flow, now)| {
@@ -125,7 +125,7 @@ pub(in crate::store) async fn write(session: &Transaction<'_>, flows: &[(&Flow, 
             ]
         })
         .collect();
-    session.write_rows(WRITE, &rows).await.map(drop)
+    transaction.write_rows(WRITE, &rows).await.map(drop)
 }
 
 const WRITE: Sql = Sql {
@@ -142,12 +142,12 @@ const WRITE: Sql = Sql {
 
 /// Changes the counts of a workflow by what happened to its tasks, and lets it follow: it may be completed, fail, pause, or wait.
 pub(in crate::store) async fn settle(
-    session: &Transaction<'_>,
+    transaction: &Transaction<'_>,
     id: &str,
     delta: Delta,
     by: By<'_>,
 ) -> Result<Flow, Error> {
-    let found = session
+    let found = transaction
         .query(Sql::both("-- workflow_settle\n\
              UPDATE workflow SET tasks = tasks + $2, tasks_open = tasks_open + $3, tasks_completed = tasks_completed + $4, \
              tasks_dead = tasks_dead + $5, tasks_cancelled = tasks_cancelled + $6, tasks_parked = tasks_parked + $7, \
@@ -170,31 +170,42 @@ pub(in crate::store) async fn settle(
         .await?;
     let missing = || Error::new(Code::Internal, "a task belongs to a workflow that is not there").cause(id.to_owned());
     let mut flow = read(found.into_iter().next().ok_or_else(missing)?)?;
-    session.touch(Topic::Workflow(flow.id.clone()));
-    flow.follow(session, delta, by).await?;
+    transaction.touch(Topic::Workflow(flow.id.clone()));
+    flow.follow(transaction, delta, by).await?;
     Ok(flow)
 }
 
-/// Lets those of these workflows begin that wait for their first claim; by whom each.
-pub(in crate::store) async fn begin(session: &Transaction<'_>, by: &BTreeMap<String, By<'_>>) -> Result<(), Error> {
-    let Some(now) = by.values().map(|by| by.now).max() else { return Ok(()) };
-    let ids: Vec<String> = by.keys().cloned().collect();
-    let found = session
+/// A claim of tasks of a workflow.
+pub(in crate::store) struct Claimed<'a> {
+    pub by: By<'a>,
+    /// How many.
+    pub tasks: i64,
+}
+
+/// Lets those of these workflows begin that wait for their first claim.
+pub(in crate::store) async fn begin(
+    transaction: &Transaction<'_>,
+    claimed: &BTreeMap<String, Claimed<'_>>,
+) -> Result<(), Error> {
+    let Some(now) = claimed.values().map(|claimed| claimed.by.now).max() else { return Ok(()) };
+    let ids: Vec<String> = claimed.keys().cloned().collect();
+    let found = transaction
         .query(
             sql!(
                 "-- workflows_begin\n\
                  UPDATE workflow SET state = 'running', version = version + 1, changed_at = $2, started_at = COALESCE(started_at, $2) \
-                 WHERE state = 'pending' AND id ", (any 1), " RETURNING id, type, version + (SELECT count(*) FROM task_run r \
-                 WHERE r.workflow_id = workflow.id AND r.state = 'leased')"
+                 WHERE state = 'pending' AND id ", (any 1), " RETURNING id, type, version"
             ),
             &[Value::Texts(&ids), now.into()],
         )
         .await?;
     for mut row in found {
         let (id, kind, version) = (row.text()?, row.text()?, row.integer()?);
-        let Some(by) = by.get(&id) else { continue };
+        let Some(Claimed { by, tasks }) = claimed.get(&id) else { continue };
         let (before, state) = (State::Pending, State::Running);
-        tell(session, &Entered { id: &id, kind: &kind, version, before, state, reason: None }, *by);
+        // Nobody else holds a task of one that waited for its first claim.
+        let entered = Entered { id: &id, kind: &kind, version: version + tasks, before, state, reason: None };
+        tell(transaction, &entered, *by);
     }
     Ok(())
 }
@@ -226,53 +237,53 @@ impl Flow {
     }
 
     /// What the workflow becomes by itself, now that its counts are as they are.
-    pub async fn follow(&mut self, session: &Transaction<'_>, delta: Delta, by: By<'_>) -> Result<(), Error> {
+    pub async fn follow(&mut self, transaction: &Transaction<'_>, delta: Delta, by: By<'_>) -> Result<(), Error> {
         let signs = Signs {
             died: delta.dead > 0,
             budget_reached: self
                 .budget
                 .is_some_and(|budget| self.cost.0 - delta.cost < budget.0 && self.cost >= budget),
             leased: match self.state {
-                State::Cancelling => Some(self.exists(session, LEASED).await?),
+                State::Cancelling => Some(self.exists(transaction, LEASED).await?),
                 _ => None,
             },
             live: match self.state {
-                State::Running if self.parked > 0 => Some(self.exists(session, LIVE).await?),
-                State::Waiting => Some(self.exists(session, LIVE).await?),
+                State::Running if self.parked > 0 => Some(self.exists(transaction, LIVE).await?),
+                State::Waiting => Some(self.exists(transaction, LIVE).await?),
                 _ => None,
             },
         };
         match follow(self.state, self.policy, self.counts, signs) {
             Some((state, reason)) => {
                 self.needs_attention = state == State::Paused;
-                self.enter(session, state, reason, by).await
+                self.enter(transaction, state, reason, by).await
             }
             None => Ok(()),
         }
     }
 
     /// The version that callers know.
-    pub async fn version_shown(&self, session: &Transaction<'_>) -> Result<i64, Error> {
+    pub async fn version_shown(&self, transaction: &Transaction<'_>) -> Result<i64, Error> {
         if !self.state.is_open() {
             return Ok(self.version);
         }
         let sql =
             Sql::both("-- workflow_leases\nSELECT count(*) FROM task_run WHERE workflow_id = $1 AND state = 'leased'");
-        let found = session.query(sql, &[(&self.id).into()]).await?;
+        let found = transaction.query(sql, &[(&self.id).into()]).await?;
         let leased = found.into_iter().next().map_or(Ok(0), |mut row| row.integer())?;
         Ok(self.version + self.unsettled + leased)
     }
 
     /// 1 when it has such a task, else 0.
-    async fn exists(&self, session: &Transaction<'_>, sql: Sql) -> Result<i64, Error> {
-        let found = session.query(sql, &[(&self.id).into()]).await?;
+    async fn exists(&self, transaction: &Transaction<'_>, sql: Sql) -> Result<i64, Error> {
+        let found = transaction.query(sql, &[(&self.id).into()]).await?;
         Ok(i64::from(!found.is_empty()))
     }
 
     /// Makes it what it shall be, with all that follows for its tasks. The version is the caller's to raise.
     pub async fn enter(
         &mut self,
-        session: &Transaction<'_>,
+        transaction: &Transaction<'_>,
         state: State,
         reason: Option<&str>,
         by: By<'_>,
@@ -280,7 +291,7 @@ impl Flow {
         let before = self.state;
         if (!state.is_open() || state == State::Cancelling) && self.counts.open > 0 {
             let leased_too = state != State::Cancelling;
-            let cancelled = close::cancel_all(session, &self.id, leased_too, by).await?;
+            let cancelled = close::cancel_all(transaction, &self.id, leased_too, by).await?;
             self.counts.open -= cancelled.tasks;
             self.counts.cancelled += cancelled.tasks;
             self.version += cancelled.leased;
@@ -289,7 +300,7 @@ impl Flow {
             self.parked = 0;
         }
         if state == State::Paused || before == State::Paused {
-            close::hold(session, &self.id, state == State::Paused).await?;
+            close::hold(transaction, &self.id, state == State::Paused).await?;
         }
         self.state = state;
         let now = by.now;
@@ -297,7 +308,7 @@ impl Flow {
         let day = ended.map(Instant::day);
         let took =
             ended.map(|ended| i64::try_from(ended.ms_since(self.started_at.unwrap_or(ended))).unwrap_or(i64::MAX));
-        session
+        transaction
             .execute(Sql::both("-- workflow_become\n\
                  UPDATE workflow SET state = $2, reason = CASE WHEN $13 THEN COALESCE($3, reason) ELSE $3 END, needs_attention = $4, version = $5, tasks_open = $6, \
                  tasks_cancelled = $7, tasks_parked = $8, changed_at = $9, started_at = COALESCE(started_at, $10), \
@@ -322,15 +333,15 @@ impl Flow {
                 ],
             )
             .await?;
-        let version = self.version_shown(session).await?;
+        let version = self.version_shown(transaction).await?;
         let entered = Entered { id: &self.id, kind: &self.kind, version, before, state, reason };
-        tell(session, &entered, by);
+        tell(transaction, &entered, by);
         Ok(())
     }
 }
 
 /// That a workflow went from one state into another.
-fn tell(session: &Transaction<'_>, entered: &Entered<'_>, by: By<'_>) {
+fn tell(transaction: &Transaction<'_>, entered: &Entered<'_>, by: By<'_>) {
     let kind = match entered.state {
         State::Running if entered.before == State::Pending => "workflow_started",
         State::Pending | State::Running => "workflow_resumed",
@@ -343,7 +354,7 @@ fn tell(session: &Transaction<'_>, entered: &Entered<'_>, by: By<'_>) {
         State::TimedOut => "workflow_timed_out",
     };
     let data = json!({"from": entered.before.as_str(), "state": entered.state.as_str(), "version": entered.version, "type": entered.kind, "reason": entered.reason});
-    session.touch(Topic::Workflow(entered.id.to_owned()));
+    transaction.touch(Topic::Workflow(entered.id.to_owned()));
     let event = events::Event {
         at: by.now,
         entity: "workflow",
@@ -353,7 +364,7 @@ fn tell(session: &Transaction<'_>, entered: &Entered<'_>, by: By<'_>) {
         actor: by.actor,
         data: Some(&data.to_string()),
     };
-    events::write(session, &event);
+    events::write(transaction, &event);
 }
 
 /// A workflow in another state than before.

@@ -32,29 +32,29 @@ struct Old {
 }
 
 /// Makes it. Completed tasks are there with their results; all others begin anew, with all their attempts.
-pub(super) async fn fork(session: &Transaction<'_>, flow: &Flow, id: &str, by: By<'_>) -> Result<Created, Error> {
-    let old = tasks(session, &flow.id).await?;
-    let new = workflow(session, flow, id).await?;
+pub(super) async fn fork(transaction: &Transaction<'_>, flow: &Flow, id: &str, by: By<'_>) -> Result<Created, Error> {
+    let old = tasks(transaction, &flow.id).await?;
+    let new = workflow(transaction, flow, id).await?;
     let mut rows = NewWorkflows::default();
-    let mut created = rows.add(session, &new, Some(&flow.id), by)?;
-    rows.write(session).await?;
+    let mut created = rows.add(transaction, &new, Some(&flow.id), by)?;
+    rows.write(transaction).await?;
     for task in old.iter().filter(|task| task.completed) {
-        copy(session, task, id).await?;
+        copy(transaction, task, id).await?;
     }
-    let (left, existing) = left(session, &flow.id, &old).await?;
+    let (left, existing) = left(transaction, &flow.id, &old).await?;
     let into = enqueue::Into { workflow_id: id, held: false };
-    created.tasks = enqueue::insert(session, Some(into), &left, &existing, by).await?;
+    created.tasks = enqueue::insert(transaction, Some(into), &left, &existing, by).await?;
     let (completed, open) = (old.len() - left.len(), left.len());
     let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
     let delta =
         Delta { all: count(completed + open), open: count(open), completed: count(completed), ..Delta::default() };
-    let settled = settle(session, id, delta, by).await?;
+    let settled = settle(transaction, id, delta, by).await?;
     (created.state, created.version) = (settled.state, settled.version);
     Ok(created)
 }
 
-async fn workflow(session: &Transaction<'_>, flow: &Flow, id: &str) -> Result<NewWorkflow, Error> {
-    let found = session
+async fn workflow(transaction: &Transaction<'_>, flow: &Flow, id: &str) -> Result<NewWorkflow, Error> {
+    let found = transaction
         .query(Sql::both("-- workflow_to_fork\n\
              SELECT w.name, w.budget_micros, w.parent_id, r.input FROM workflow w LEFT JOIN workflow_result r ON r.workflow_id = w.id \
              WHERE w.id = $1"),
@@ -77,8 +77,8 @@ async fn workflow(session: &Transaction<'_>, flow: &Flow, id: &str) -> Result<Ne
     })
 }
 
-async fn tasks(session: &Transaction<'_>, workflow_id: &str) -> Result<Vec<Old>, Error> {
-    let found = session
+async fn tasks(transaction: &Transaction<'_>, workflow_id: &str) -> Result<Vec<Old>, Error> {
+    let found = transaction
         .query(Sql::both("-- tasks_to_fork\n\
              SELECT id, ended, key, title, description, queue, priority, input, capabilities, max_attempts, max_runtime_ms, \
              on_dependency_failure FROM task WHERE workflow_id = $1 ORDER BY id"),
@@ -112,8 +112,8 @@ fn read(mut row: Row) -> Result<Old, Error> {
 }
 
 /// A completed task as a task of the new workflow: what it was, and what came of it.
-async fn copy(session: &Transaction<'_>, task: &Old, workflow_id: &str) -> Result<(), Error> {
-    session
+async fn copy(transaction: &Transaction<'_>, task: &Old, workflow_id: &str) -> Result<(), Error> {
+    transaction
         .execute(Sql::both("-- task_copy\n\
              INSERT INTO task (id, workflow_id, key, title, description, input, result, errors, checkpoint, progress, message, \
              capabilities, max_attempts, max_runtime_ms, on_dependency_failure, queue, priority, cost_micros, redrive_count, \
@@ -128,13 +128,17 @@ async fn copy(session: &Transaction<'_>, task: &Old, workflow_id: &str) -> Resul
 }
 
 /// The tasks that are still to be done, each with whom it waits for; and those it waits for that are done.
-async fn left(session: &Transaction<'_>, workflow_id: &str, old: &[Old]) -> Result<(Vec<NewTask>, Existing), Error> {
+async fn left(
+    transaction: &Transaction<'_>,
+    workflow_id: &str,
+    old: &[Old],
+) -> Result<(Vec<NewTask>, Existing), Error> {
     let by_id: HashMap<&str, &Old> = old.iter().map(|task| (task.id.as_str(), task)).collect();
     let mut left: Vec<NewTask> = old.iter().filter(|task| !task.completed).map(|task| task.new.clone()).collect();
     let places: HashMap<String, usize> =
         left.iter().enumerate().map(|(place, task)| (task.id.clone(), place)).collect();
     let mut existing = Existing::default();
-    let links = session
+    let links = transaction
         .query(Sql::both("-- task_dependencies_to_fork\n\
              SELECT d.task_id, d.depends_on FROM task_dependency d JOIN task t ON t.id = d.task_id WHERE t.workflow_id = $1 \
              ORDER BY d.task_id, d.depends_on"),

@@ -56,7 +56,7 @@ macro_rules! events {
 }
 
 /// What happened, oldest first.
-pub(super) async fn events(session: &Transaction<'_>, asked: &History) -> Result<Vec<EventView>, Error> {
+pub(super) async fn events(transaction: &Transaction<'_>, asked: &History) -> Result<Vec<EventView>, Error> {
     let most = i64::try_from(asked.most).unwrap_or(i64::MAX).into();
     let found = match &asked.part {
         Part::Workflow { id, after } => {
@@ -65,7 +65,7 @@ pub(super) async fn events(session: &Transaction<'_>, asked: &History) -> Result
                 [events!()],
                 "WHERE workflow_id = $1 AND seq > $2 ORDER BY seq LIMIT $3"
             );
-            session.query(sql, &[id.into(), (*after).into(), most]).await?
+            transaction.query(sql, &[id.into(), (*after).into(), most]).await?
         }
         Part::EndOfWorkflow { id } => {
             let sql = sql!(
@@ -73,14 +73,14 @@ pub(super) async fn events(session: &Transaction<'_>, asked: &History) -> Result
                 [events!()],
                 "WHERE workflow_id = $1 ORDER BY seq DESC LIMIT $2"
             );
-            let mut newest = session.query(sql, &[id.into(), most]).await?;
+            let mut newest = transaction.query(sql, &[id.into(), most]).await?;
             newest.reverse();
             newest
         }
         Part::Entity { id, after } => {
             let sql =
                 sql!("-- events_of_entity\n", [events!()], "WHERE entity_id = $1 AND seq > $2 ORDER BY seq LIMIT $3");
-            session.query(sql, &[id.into(), (*after).into(), most]).await?
+            transaction.query(sql, &[id.into(), (*after).into(), most]).await?
         }
         Part::Agent { id, after } => {
             let sql = sql!(
@@ -90,11 +90,11 @@ pub(super) async fn events(session: &Transaction<'_>, asked: &History) -> Result
                 [events!()],
                 "WHERE actor = $1 AND seq > $2 ORDER BY seq LIMIT $3) AS did ORDER BY seq LIMIT $3"
             );
-            session.query(sql, &[id.into(), (*after).into(), most]).await?
+            transaction.query(sql, &[id.into(), (*after).into(), most]).await?
         }
         Part::All { after } => {
             let sql = sql!("-- events_of_all\n", [events!()], "WHERE seq > $1 ORDER BY seq LIMIT $2");
-            session.query(sql, &[(*after).into(), most]).await?
+            transaction.query(sql, &[(*after).into(), most]).await?
         }
     };
     found.into_iter().map(event).collect()

@@ -10,9 +10,9 @@ use crate::{clock::Instant, domain::workflows::State, error::Error, store::Sql, 
 const MOST: i64 = 100;
 
 /// Ends those whose deadline has passed, and cancelled ones whose workers had their time. How many.
-pub(super) async fn end(session: &Transaction<'_>, now: Instant) -> Result<u64, Error> {
+pub(super) async fn end(transaction: &Transaction<'_>, now: Instant) -> Result<u64, Error> {
     let by = By { now, actor: None };
-    let late = session
+    let late = transaction
         .query(
             sql!(
                 "-- workflows_late\n\
@@ -24,7 +24,7 @@ pub(super) async fn end(session: &Transaction<'_>, now: Instant) -> Result<u64, 
             &[now.into(), MOST.into()],
         )
         .await?;
-    let given_up = session
+    let given_up = transaction
         .query(
             sql!(
                 "-- workflows_given_up\n\
@@ -44,14 +44,14 @@ pub(super) async fn end(session: &Transaction<'_>, now: Instant) -> Result<u64, 
     let count = found.len();
     found.sort_by(|(one, _), (other, _)| one.cmp(other));
     for (id, becomes) in found {
-        let Some(mut flow) = flow::lock(session, &id).await? else { continue };
+        let Some(mut flow) = flow::lock(transaction, &id).await? else { continue };
         let reason = match (becomes, flow.state) {
             (State::TimedOut, State::Pending | State::Running | State::Waiting) => Some("its deadline has passed"),
             (State::Cancelled, State::Cancelling) => None,
             _ => continue,
         };
         flow.version += 1;
-        flow.enter(session, becomes, reason, by).await?;
+        flow.enter(transaction, becomes, reason, by).await?;
     }
     Ok(count as u64)
 }
@@ -79,9 +79,9 @@ const LEFT_BY_LONE_TASKS: [Sql; 3] = [
 
 /// Removes workflows that ended before `before`, the first that ended first, and tasks of no workflow. Nothing that is open; nothing whose
 /// events somebody still has to publish. How many.
-pub(super) async fn forget(session: &Transaction<'_>, before: Instant, most: u64) -> Result<u64, Error> {
+pub(super) async fn forget(transaction: &Transaction<'_>, before: Instant, most: u64) -> Result<u64, Error> {
     let most = i64::try_from(most).unwrap_or(i64::MAX);
-    let found = session
+    let found = transaction
         .query(
             Sql::both(
                 "-- workflows_to_forget\n\
@@ -94,15 +94,15 @@ pub(super) async fn forget(session: &Transaction<'_>, before: Instant, most: u64
     let ids = found.into_iter().map(|mut row| row.text()).collect::<Result<Vec<_>, _>>()?;
     if !ids.is_empty() {
         for sql in LEFT {
-            session.execute(sql, &[Value::Texts(&ids)]).await?;
+            transaction.execute(sql, &[Value::Texts(&ids)]).await?;
         }
     }
-    Ok(ids.len() as u64 + forget_lone_tasks(session, before, most).await?)
+    Ok(ids.len() as u64 + forget_lone_tasks(transaction, before, most).await?)
 }
 
 /// The same for tasks of no workflow.
-async fn forget_lone_tasks(session: &Transaction<'_>, before: Instant, most: i64) -> Result<u64, Error> {
-    let found = session
+async fn forget_lone_tasks(transaction: &Transaction<'_>, before: Instant, most: i64) -> Result<u64, Error> {
+    let found = transaction
         .query(Sql::both("-- lone_tasks_to_forget\n\
              SELECT id FROM task t WHERE workflow_id IS NULL AND completed_at < $1 AND NOT EXISTS (SELECT 1 FROM event e, sink s \
              WHERE e.entity_id = t.id AND e.seq > s.seq) ORDER BY completed_at, id LIMIT $2"),
@@ -112,7 +112,7 @@ async fn forget_lone_tasks(session: &Transaction<'_>, before: Instant, most: i64
     let ids = found.into_iter().map(|mut row| row.text()).collect::<Result<Vec<_>, _>>()?;
     if !ids.is_empty() {
         for sql in LEFT_BY_LONE_TASKS {
-            session.execute(sql, &[Value::Texts(&ids)]).await?;
+            transaction.execute(sql, &[Value::Texts(&ids)]).await?;
         }
     }
     Ok(ids.len() as u64)

@@ -32,9 +32,9 @@ const STATEMENTS: [Sql; 3] = [
 const QUEUES_MAX: usize = 100;
 
 /// Counts by state, what can be claimed, and who is there.
-pub(super) async fn overview(session: &Transaction<'_>, now: Instant) -> Result<Overview, Error> {
-    let answers = try_join_all(STATEMENTS.map(|sql| session.query(sql, &[])));
-    let (answers, agents) = try_join(answers, agents::list::counts(session)).await?;
+pub(super) async fn overview(transaction: &Transaction<'_>, now: Instant) -> Result<Overview, Error> {
+    let answers = try_join_all(STATEMENTS.map(|sql| transaction.query(sql, &[])));
+    let (answers, agents) = try_join(answers, agents::list::counts(transaction)).await?;
     let mut answers = answers.into_iter();
     let mut next = || answers.next().unwrap_or_default();
     let mut overview = Overview { agents, ..Overview::default() };
@@ -49,7 +49,7 @@ pub(super) async fn overview(session: &Transaction<'_>, now: Instant) -> Result<
     for mut row in next() {
         overview.tasks.insert(held::state(&row.text()?)?, row.count()?);
     }
-    wants(session, &mut overview).await?;
+    wants(transaction, &mut overview).await?;
     for state in workflows::State::ALL {
         overview.workflows.entry(state).or_default();
     }
@@ -60,15 +60,15 @@ pub(super) async fn overview(session: &Transaction<'_>, now: Instant) -> Result<
 }
 
 /// Tasks that nobody who is there can do; workflows, and tasks of none, at which somebody has to look.
-async fn wants(session: &Transaction<'_>, overview: &mut Overview) -> Result<(), Error> {
-    let missing = waiting::missing(session).await?;
+async fn wants(transaction: &Transaction<'_>, overview: &mut Overview) -> Result<(), Error> {
+    let missing = waiting::missing(transaction).await?;
     let ids: Vec<i64> = missing.keys().copied().collect();
     let mut found = Vec::new();
     if !ids.is_empty() {
         let sql = sql!("-- tasks_unable\n\
              SELECT capability_set, count(*) FROM task_run WHERE state = 'ready' AND NOT held AND capability_set ", (any 1), " \
              GROUP BY capability_set ORDER BY capability_set");
-        found = session.query(sql, &[Value::Integers(&ids)]).await?;
+        found = transaction.query(sql, &[Value::Integers(&ids)]).await?;
     }
     let mut count = 0;
     for mut row in found {
@@ -86,7 +86,7 @@ async fn wants(session: &Transaction<'_>, overview: &mut Overview) -> Result<(),
     }
     let (sql, values) =
         if count == 0 { (ATTENTION, &[][..]) } else { (ATTENTION_OR_UNABLE, &[Value::Integers(&ids)][..]) };
-    let found = session.query(sql, values).await?;
+    let found = transaction.query(sql, values).await?;
     overview.needs_attention = found.into_iter().next().map_or(Ok(0), |mut row| row.count())?;
     Ok(())
 }

@@ -80,8 +80,8 @@ macro_rules! workflows {
 }
 
 /// One workflow, by its id or that of one of its tasks.
-pub(super) async fn find(session: &Transaction<'_>, asked: &Find) -> Result<Option<Found>, Error> {
-    let mut workflow = one(session, &asked.id, asked.stalled_before).await?;
+pub(super) async fn find(transaction: &Transaction<'_>, asked: &Find) -> Result<Option<Found>, Error> {
+    let mut workflow = one(transaction, &asked.id, asked.stalled_before).await?;
     let mut task = None;
     if workflow.is_none() {
         let list = ListTasks {
@@ -92,16 +92,16 @@ pub(super) async fn find(session: &Transaction<'_>, asked: &Find) -> Result<Opti
             carried: true,
             carried_bytes_max: usize::MAX,
         };
-        task = show::list(session, &list).await?.into_iter().next();
+        task = show::list(transaction, &list).await?.into_iter().next();
         let Some(found) = &task else { return Ok(None) };
         if let Some(workflow_id) = &found.workflow_id {
-            workflow = one(session, workflow_id, asked.stalled_before).await?;
+            workflow = one(transaction, workflow_id, asked.stalled_before).await?;
         }
     }
     let (mut carried, mut tasks) = (Carried::default(), Vec::new());
     if let Some(workflow) = &workflow {
         if asked.carried {
-            carried = carried_by(session, &workflow.id).await?;
+            carried = carried_by(transaction, &workflow.id).await?;
         }
         if let Some(page) = &asked.tasks {
             let list = ListTasks {
@@ -112,25 +112,25 @@ pub(super) async fn find(session: &Transaction<'_>, asked: &Find) -> Result<Opti
                 carried: page.carried,
                 carried_bytes_max: page.carried_bytes_max.saturating_sub(carried.bytes()),
             };
-            tasks = show::list(session, &list).await?;
+            tasks = show::list(transaction, &list).await?;
         }
     }
     Ok(Some(Found { workflow, task, carried, tasks, with_tasks: asked.tasks.is_some() }))
 }
 
-async fn one(session: &Transaction<'_>, id: &str, stalled_before: Instant) -> Result<Option<WorkflowView>, Error> {
+async fn one(transaction: &Transaction<'_>, id: &str, stalled_before: Instant) -> Result<Option<WorkflowView>, Error> {
     let sql = sql!("-- workflow_find\n", [workflows!()], "WHERE w.id = $2");
-    let found = session.query(sql, &[stalled_before.into(), id.into()]).await?;
+    let found = transaction.query(sql, &[stalled_before.into(), id.into()]).await?;
     let mut found = found.into_iter().map(read).collect::<Result<Vec<_>, _>>()?;
-    explain(session, &mut found).await?;
+    explain(transaction, &mut found).await?;
     Ok(found.into_iter().next())
 }
 
 /// Says what their tasks wait for, and whether that needs somebody.
-async fn explain(session: &Transaction<'_>, found: &mut [WorkflowView]) -> Result<(), Error> {
+async fn explain(transaction: &Transaction<'_>, found: &mut [WorkflowView]) -> Result<(), Error> {
     let open = found.iter().filter(|workflow| workflow.counts.open > 0);
     let open: Vec<String> = open.map(|workflow| workflow.id.clone()).collect();
-    let mut waits = waiting::of_workflows(session, &open).await?;
+    let mut waits = waiting::of_workflows(transaction, &open).await?;
     for workflow in found {
         workflow.waits = waits.remove(&workflow.id).unwrap_or_default();
         workflow.needs_attention |= workflow.waits.keys().any(|waiting_for| waiting_for.needs_attention());
@@ -168,9 +168,9 @@ fn read(mut row: Row) -> Result<WorkflowView, Error> {
     })
 }
 
-async fn carried_by(session: &Transaction<'_>, id: &str) -> Result<Carried, Error> {
+async fn carried_by(transaction: &Transaction<'_>, id: &str) -> Result<Carried, Error> {
     let sql = Sql::both("-- workflow_carried\nSELECT input, result, error FROM workflow_result WHERE workflow_id = $1");
-    let found = session.query(sql, &[id.into()]).await?;
+    let found = transaction.query(sql, &[id.into()]).await?;
     let mut carried = match found.into_iter().next() {
         Some(mut row) => Carried {
             input: payload::json(&mut row)?,
@@ -185,20 +185,20 @@ async fn carried_by(session: &Transaction<'_>, id: &str) -> Result<Carried, Erro
                SELECT count(DISTINCT COALESCE(r.owner, t.owner)) FROM task t LEFT JOIN task_run r ON r.task_id = t.id \
                WHERE t.workflow_id = $1",
     );
-    let counted = session.query(sql, &[id.into()]).await?;
+    let counted = transaction.query(sql, &[id.into()]).await?;
     carried.agents = counted.into_iter().next().map(|mut row| row.count()).transpose()?;
     Ok(carried)
 }
 
 /// Workflows, newest first.
-pub(super) async fn list(session: &Transaction<'_>, asked: &List) -> Result<Vec<WorkflowView>, Error> {
+pub(super) async fn list(transaction: &Transaction<'_>, asked: &List) -> Result<Vec<WorkflowView>, Error> {
     let states: Vec<String> = asked.states.iter().map(|state: &State| state.as_str().to_owned()).collect();
     let (before_at, before_id) = match &asked.before {
         Some((at, id)) => (*at, id.as_str()),
         None => (Instant(i64::MAX / 4), ""),
     };
     let pattern = asked.text.as_ref().map(|text| format!("%{}%", escaped(text)));
-    let found = session.query(
+    let found = transaction.query(
             // Both sides are made small by the database, because not every one knows more letters than those of English.
             sql!(
                 "-- workflow_list\n",
@@ -221,7 +221,7 @@ pub(super) async fn list(session: &Transaction<'_>, asked: &List) -> Result<Vec<
         )
         .await?;
     let mut found = found.into_iter().map(read).collect::<Result<Vec<_>, _>>()?;
-    explain(session, &mut found).await?;
+    explain(transaction, &mut found).await?;
     Ok(found)
 }
 

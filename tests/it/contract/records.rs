@@ -95,7 +95,7 @@ fn put_one<'a>(session: &'a Transaction<'a>, key: &'a String) -> BoxFuture<'a, R
 }
 
 async fn keys_like(records: &Store, pattern: &str) -> Vec<String> {
-    let found = records.look(pattern.to_owned(), |session, pattern| {
+    let found = records.read(pattern.to_owned(), |session, pattern| {
         Box::pin(async move {
             let sql = "-- keys\nSELECT key FROM idempotency WHERE key LIKE $1 ORDER BY key";
             let rows = session.query(Sql::both(sql), &[pattern.into()]).await?;
@@ -155,7 +155,7 @@ async fn every_value_comes_back_as_it_went(records: &Store) {
         records.transact(of, put_values).await.unwrap();
     }
     let read: Vec<Values> = records
-        .look((), |session, ()| {
+        .read((), |session, ()| {
             Box::pin(async move {
                 let ids = ["values-2".to_owned(), "values-0".to_owned(), "values-1".to_owned(), "none".to_owned()];
                 let sql = Sql {
@@ -180,7 +180,7 @@ async fn every_value_comes_back_as_it_went(records: &Store) {
     assert_eq!((read[1].cost, read[1].at), (i64::MIN, Instant(-1)));
     assert_eq!((read[2].title.len(), read[2].bytes.len()), (3_000_000, 2_000_000));
     assert_eq!((read[2].progress, read[2].cost, read[2].at), (f64::MIN_POSITIVE, i64::MAX, NOW));
-    let sums = records.look((), |session, ()| {
+    let sums = records.read((), |session, ()| {
         Box::pin(async move {
             let sql =
                 "-- sums\nSELECT count(*), sum(n), max(at), sum(progress), max(title) IS NULL FROM probe WHERE id = $1";
@@ -329,7 +329,7 @@ async fn who_waits_is_woken(writes: &Store, waits: &Store) {
 }
 
 async fn a_look_sees_one_moment(records: &Store, open: Open) {
-    let seen = records.look(open, |session, open| {
+    let seen = records.read(open, |session, open| {
         Box::pin(async move {
             let sql = "-- moment\nSELECT count(*) FROM idempotency WHERE key LIKE 'moment-%'";
             let before = session.query(Sql::both(sql), &[]).await?.remove(0).count()?;
@@ -348,7 +348,7 @@ async fn a_look_sees_one_moment(records: &Store, open: Open) {
 
 async fn a_look_cannot_write(records: &Store) {
     for _ in 0..2 {
-        assert!(records.look("look-1".to_owned(), put_one).await.is_err());
+        assert!(records.read("look-1".to_owned(), put_one).await.is_err());
     }
     assert!(keys_like(records, "look-%").await.is_empty());
     records.transact("look-2".to_owned(), put_one).await.unwrap();

@@ -208,7 +208,7 @@ async fn the_last_twenty_failures_are_kept(store: &Arc<Store>) {
     }
     let id = made.tasks[0].clone();
     assert_eq!(board.task(&id).await.error.unwrap().message, "failure 21");
-    let kept = store.look(id, |session, id| {
+    let kept = store.read(id, |session, id| {
         Box::pin(async move {
             let sql = "-- kept\nSELECT errors FROM task WHERE id = $1";
             session.query(Sql::both(sql), &[id.into()]).await?.remove(0).text()

@@ -294,7 +294,7 @@ impl Board {
 
     /// Parked tasks as a workflow counts them, which is not shown.
     async fn parked(&self, id: &str) -> u64 {
-        let counted = self.store.look(id.to_owned(), |session, id| {
+        let counted = self.store.read(id.to_owned(), |session, id| {
             Box::pin(async move {
                 let sql = "-- parked\nSELECT tasks_parked FROM workflow WHERE id = $1";
                 session.query(Sql::both(sql), &[id.into()]).await?.remove(0).count()

@@ -14,7 +14,7 @@ use tokio::{runtime::Handle, sync::watch};
 
 use crate::{adapters::sqlite::file::File, changes::Changes};
 
-/// Between two looks while somebody waits. One takes two microseconds; whoever waits is to be woken within ten milliseconds of a commit.
+/// Between two probes while somebody waits. One takes two microseconds; whoever waits is to be woken within ten milliseconds of a commit.
 const PAUSE: Duration = Duration::from_millis(8);
 
 /// Notices other processes' commits.
@@ -33,8 +33,8 @@ impl Others {
         &self.changes
     }
 
-    /// Wakes everybody when another process has committed something since the last look.
-    pub(super) fn look(&self, writing: &Connection) {
+    /// Wakes everybody when another process has committed something since the last probe.
+    pub(super) fn probe(&self, writing: &Connection) {
         let found =
             writing.prepare_cached("PRAGMA data_version").and_then(|mut asked| asked.query_row([], |row| row.get(0)));
         if let Ok(version) = found
@@ -44,7 +44,7 @@ impl Others {
         }
     }
 
-    /// Looks from now on whenever somebody waits, on a thread of its own that ends with this.
+    /// Probes from now on whenever somebody waits, on a thread of its own that ends with this.
     pub(super) fn watch(self: &Arc<Self>, file: &Arc<File>) {
         let Ok(runtime) = Handle::try_current() else { return };
         let (count, others, file) = (self.changes.count(), Arc::downgrade(self), Arc::downgrade(file));
@@ -61,7 +61,7 @@ fn watch(runtime: &Handle, mut count: watch::Receiver<usize>, others: &Weak<Othe
     while runtime.block_on(count.wait_for(|count| *count > 0)).is_ok() {
         let (Some(others), Some(file)) = (others.upgrade(), file.upgrade()) else { return };
         // While it is in use, whoever uses it looks.
-        file.with_idle_writer(|writing| others.look(writing));
+        file.with_idle_writer(|writing| others.probe(writing));
         drop((others, file));
         thread::sleep(PAUSE);
     }

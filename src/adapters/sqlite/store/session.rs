@@ -20,7 +20,7 @@ use crate::{
     store::{Cell, Row, Session, Sql, Step, Value, keepable},
 };
 
-/// A transaction of the writing connection, or a look through a reading one. Its futures are ready at once.
+/// A transaction of the writing connection, or a read through a reading one. Its futures are ready at once.
 pub(super) struct SqliteSession<'a> {
     /// Used by one thread; the lock is there because a session is shared by reference.
     connection: Mutex<&'a mut Connection>,
@@ -43,8 +43,8 @@ impl<'a> SqliteSession<'a> {
         self.connection().prepare_cached(sql)?.execute([]).map(drop)
     }
 
-    /// Whether the transaction is gone: some failures take all of it back.
-    pub(super) fn has_ended(&self) -> bool {
+    /// Whether the transaction is gone: some failures roll all of it back.
+    pub(super) fn is_autocommit(&self) -> bool {
         self.connection().is_autocommit()
     }
 
@@ -119,7 +119,7 @@ pub(super) fn read(connection: &mut Connection, call: &Call, mut step: Box<dyn S
         Some(outcome) => outcome.err(),
         None => Some(Error::new(Code::Internal, "a read waited for something that is not a statement")),
     };
-    if !session.has_ended() {
+    if !session.is_autocommit() {
         session.order("ROLLBACK").map_err(meaning)?;
     }
     step.answer(failure);

@@ -1,5 +1,5 @@
 //! Group commit: one thread owns the writing. Callers that wait while it commits are committed together next, each in a savepoint of its
-//! own, so that one caller's failure takes back that caller's changes alone.
+//! own, so that one caller's failure rolls back that caller's changes alone.
 
 use std::{
     collections::VecDeque,
@@ -97,7 +97,7 @@ fn run(file: &File, others: &Others, mut steps: mpsc::Receiver<Box<dyn Step>>) {
         let mut batch = Batch { waiting: merged(std::mem::take(&mut taken)).into(), ..Batch::default() };
         let committed = file.write(&call, |connection| {
             let committed = commit(connection, &call, &mut batch);
-            others.look(connection);
+            others.probe(connection);
             committed
         });
         match committed {
@@ -131,7 +131,7 @@ fn commit(connection: &mut Connection, call: &Call, batch: &mut Batch) -> Result
     while let Some(mut step) = batch.waiting.pop_front() {
         let outcome = one(&session, step.as_mut(), call);
         let touched = session.take_touched();
-        if session.has_ended() {
+        if session.is_autocommit() {
             // Some failures of the disk roll everything back.
             batch.waiting.push_front(step);
             return Err(outcome.err().unwrap_or_else(|| Error::new(Code::Unavailable, "the record store failed")));
@@ -166,7 +166,7 @@ fn one(session: &SqliteSession<'_>, step: &mut dyn Step, call: &Call) -> Result<
         Ok(None) => Err(Error::new(Code::Internal, "a transition waited for something that is not a statement")),
         Err(_panic) => Err(Error::new(Code::Internal, "a transition failed unexpectedly")),
     };
-    if session.has_ended() {
+    if session.is_autocommit() {
         return outcome;
     }
     if outcome.is_err() {

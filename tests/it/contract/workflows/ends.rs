@@ -255,7 +255,7 @@ async fn is_counted_in_figures(store: &Arc<Store>) {
 
 /// All rows that could be left of anything.
 async fn rows(store: &Store) -> Vec<u64> {
-    let counts = store.look((), |session, ()| {
+    let counts = store.read((), |session, ()| {
         Box::pin(async move {
             let mut counts = Vec::new();
             for sql in [

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Datelike, Days, FixedOffset, Months, NaiveDate, NaiveTime, TimeDelta, Timelike, Utc};
 
-use crate::domain::values::time::{self, Clock, digits};
+use crate::domain::values::time::{self, TimeOfDay, digits};
 
 /// Formats of a field whose first value was written with slashes.
 pub(super) const SLASHED: &str = "yyyy/MM/dd HH:mm:ss||yyyy/MM/dd||epoch_millis";
@@ -54,13 +54,13 @@ fn moment(date: NaiveDate, time: NaiveTime, zone: FixedOffset) -> Option<i64> {
 
 /// The first and last millisecond of a time of day with or without a zone, which ends the text.
 fn within(date: NaiveDate, text: &str, zone: FixedOffset) -> Option<(i64, i64)> {
-    let (clock, rest) = Clock::read(text)?;
+    let (clock, rest) = TimeOfDay::read(text)?;
     let zone = if rest.is_empty() { zone } else { FixedOffset::east_opt(time::offset(rest)?)? };
     let open_ms = match clock {
-        Clock { fields: 1, .. } => 3_600_000,
-        Clock { fields: 2, .. } => 60_000,
-        Clock { digits: 0, .. } => 1_000,
-        Clock { digits: ..=9, .. } => 1,
+        TimeOfDay { fields: 1, .. } => 3_600_000,
+        TimeOfDay { fields: 2, .. } => 60_000,
+        TimeOfDay { digits: 0, .. } => 1_000,
+        TimeOfDay { digits: ..=9, .. } => 1,
         _ => return None,
     };
     let first = moment(date, clock.time, zone)?;

@@ -66,7 +66,7 @@ impl Decimal {
 
     /// Whether it has nothing before and in the first so many places after the point.
     pub(super) fn is_below(&self, places: i64) -> bool {
-        self.digit_count() == 0 || self.point() <= -places
+        self.point() <= -places
     }
 
     /// Whether it has no more digits than every double gives back.

@@ -11,7 +11,7 @@ pub const POSTGRES_OFFSET_MAX: i32 = 16 * 3600 - 1;
 
 /// A time of day, and how much of it was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Clock {
+pub struct TimeOfDay {
     /// Nanoseconds beyond the ninth digit are cut off.
     pub time: NaiveTime,
     /// 1 for an hour alone, 2 with minutes, 3 with seconds.
@@ -22,7 +22,7 @@ pub struct Clock {
     pub digits_needed: usize,
 }
 
-impl Clock {
+impl TimeOfDay {
     /// Reads `10`, `10:00`, `10:00:00`, `10:00:00.25` or `10:00:00,25` at the beginning of `text`, and what follows it.
     pub fn read(text: &str) -> Option<(Self, &str)> {
         let end = text.find(|c: char| !(c.is_ascii_digit() || matches!(c, ':' | '.' | ','))).unwrap_or(text.len());
@@ -67,14 +67,14 @@ pub fn moment(text: &str) -> Option<(i64, usize)> {
     if rest.is_empty() {
         return Some((midnight, 0));
     }
-    let (clock, zone) = Clock::read(rest.strip_prefix(['T', 't', ' '])?).filter(|(clock, _)| clock.fields > 1)?;
+    let (clock, zone) = TimeOfDay::read(rest.strip_prefix(['T', 't', ' '])?).filter(|(clock, _)| clock.fields > 1)?;
     let offset = if zone.is_empty() { 0 } else { offset(zone).filter(|offset| offset.abs() <= POSTGRES_OFFSET_MAX)? };
     Some((midnight + clock.micros() - i64::from(offset) * 1_000_000, clock.digits_needed))
 }
 
 /// Reads a time of day without a zone, `10:00` or `10:00:00.25`: microseconds since midnight, and the digits of a second that it needs.
 pub fn time_of_day(text: &str) -> Option<(i64, usize)> {
-    let (clock, rest) = Clock::read(text)?;
+    let (clock, rest) = TimeOfDay::read(text)?;
     (rest.is_empty() && clock.fields > 1).then(|| (clock.micros(), clock.digits_needed))
 }
 

@@ -70,6 +70,6 @@ mod tests {
             let date = NaiveDate::from_epoch_days(days).unwrap();
             assert_eq!(day(i64::from(days)), (date.to_string(), ""));
         }
-        assert_eq!(day(-719_529), ("0001-12-31".to_owned(), " BC"));
+        assert_eq!(day(-719_163), ("0001-12-31".to_owned(), " BC"));
     }
 }

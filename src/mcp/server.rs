@@ -182,10 +182,8 @@ impl Server {
             tidied => RawArguments(tidied.as_ref().into()),
         };
         // Arguments that name no agent are not read for it: they may be large.
-        let caller = match self.0.shapes.take_any(tool.name, &Caller::ARGUMENTS) {
-            true => Caller::of(&arguments.0),
-            false => Caller::default(),
-        };
+        let names_agents = self.0.shapes.take_any(tool.name, &Caller::ARGUMENTS);
+        let caller = if names_agents { Caller::of(&arguments.0) } else { Caller::default() };
         let _permit = self.turn(&context, deadline).await?;
         if tool.writes {
             let (key, rest) = key::split(tool.name, arguments, &context)?;

@@ -17,14 +17,17 @@ pub type Transition<C, T> = for<'a> fn(&'a Transaction<'a>, &'a C) -> BoxFuture<
 /// run alone.
 pub type Batched<C, T> = for<'a> fn(&'a Transaction<'a>, &'a [C]) -> BoxFuture<'a, Result<Vec<T>, Error>>;
 
-/// Which rows a step locks last. Rows are locked in the order workflows, tasks, agents, locks, so that no two transactions deadlock; the
-/// steps of one transaction run in this order.
+/// What a step locks. Rows are locked in the order workflows, tasks, agents, locks, so that no two transactions deadlock; the steps of one
+/// transaction run in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Order {
-    /// Workflows and tasks.
+    /// Workflows, and their tasks after them.
     Workflows,
-    /// Agents after workflows and tasks.
+    /// The same, and then the agents that did the work.
     Turns,
+    /// Tasks that nobody else has, without their workflows: who comes after these and locks a workflow could wait for somebody who has it and
+    /// waits for its tasks.
+    Claims,
     /// Agents and locks.
     Agents,
 }

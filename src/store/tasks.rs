@@ -48,7 +48,7 @@ impl Store {
     pub async fn claim_tasks(&self, claim: Claim) -> Result<Result<Claimed, Repeat>, Error> {
         let again = claim.clone();
         let batched = self
-            .transact_batched(Order::Workflows, claim, |transaction, asked| Box::pin(claim::claim(transaction, asked)));
+            .transact_batched(Order::Claims, claim, |transaction, asked| Box::pin(claim::claim(transaction, asked)));
         match batched.await? {
             // Jobs put it right too, but a lone call must not wait for them.
             claim::Found::Nothing(left) if left.lapsed || left.due => {

@@ -24,7 +24,7 @@ pub use self::{
     update::Update,
     waiting::LookForWaiting,
 };
-use super::{Order, Store};
+use super::{Order, Store, step::Run};
 use crate::{
     clock::Instant,
     domain::{
@@ -52,9 +52,9 @@ impl Store {
         match batched.await? {
             // Jobs put it right too, but a lone call must not wait for them.
             claim::Found::Nothing(left) if left.lapsed || left.due => {
-                let claimed =
-                    self.transact(again, |transaction, asked| Box::pin(claim::claim_what_is_left(transaction, asked)));
-                claimed.await.map(claim::Found::answer)
+                // It locks workflows, and no step that does so may follow: it holds tasks then.
+                let run = Run::One(|transaction, asked| Box::pin(claim::claim_what_is_left(transaction, asked)));
+                self.submit(Order::Turns, again, run).await.map(claim::Found::answer)
             }
             found => Ok(found.answer()),
         }

@@ -17,6 +17,9 @@ macro_rules! on_both_stores {
             let (store, other_process) =
                 crate::contract::records::opened_twice(&crate::contract::records::on_postgres(&url));
             $holds(store, other_process).await;
+            let deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
+            let name = crate::support::postgres::name_of(&url);
+            assert_eq!(crate::support::postgres::shared().psql(name, deadlocks), "0");
         }
     };
 }

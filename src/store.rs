@@ -5,14 +5,16 @@
 //! the same disk: `adapters/sqlite/store` for the embedded file, `adapters/postgres/store` for PostgreSQL.
 
 pub mod agents;
+mod collected;
 mod events;
 pub mod idempotency;
 pub mod keepable;
 pub mod locks;
 mod payload;
+mod rows;
 pub mod session;
 pub mod sessions;
-pub mod sql;
+mod sql;
 pub mod step;
 pub mod tasks;
 mod transaction;

@@ -3,7 +3,6 @@
 use super::{
     database::{DATABASE_DESCRIPTIONS, MORE_DATABASES},
     setting::Setting,
-    sources::Sources,
     table,
 };
 
@@ -52,37 +51,37 @@ const ADDRESSES: [&str; 4] = ["DATABASE_URL", "PGHOST", "PGDATABASE", "POSTGRES_
 /// Letters of the shortest name that can be misspelt; shorter ones are near too much.
 const LETTERS_LEAST: usize = 6;
 
-/// A sentence for each variable that is nearly a setting.
-pub fn warnings<'a>(variables: impl Iterator<Item = &'a str>, sources: &Sources) -> Vec<String> {
-    let is_set = |name: &str| table::find(name).is_some_and(|setting| sources.get(setting).is_some());
+/// A sentence for each variable that is nearly a setting. `found` is the name under which a setting is set; none while it is not.
+pub fn warnings<'a, 'found>(
+    variables: impl Iterator<Item = &'a str>,
+    found: impl Fn(&Setting) -> Option<&'found str>,
+) -> Vec<String> {
+    let set_as = |name: &str| found(table::find(name)?);
+    let is_set = |name: &str| set_as(name).is_some();
     let has_address = ADDRESSES.iter().any(|name| is_set(name));
-    let told = |name: &'a str| {
+    let warning = |name: &'a str| {
         if name == "PGSERVICE" && !has_address {
             return Some(
                 "`PGSERVICE` is set, but no service file is read; write the address into `DATABASE_URL`".to_owned(),
             );
         }
-        let meant = meant(name, &is_set)?;
+        let meant = suggestion(name, &is_set)?;
         Some(format!("`{name}` is set, but no setting has that name; did you mean `{meant}`?"))
     };
-    variables.filter_map(told).chain(without_host(sources)).collect()
+    variables.filter_map(warning).chain(without_host(set_as)).collect()
 }
 
 /// Parts of an address that a file for containers sets for the database beside this server, and that say nothing without its host.
-fn without_host(sources: &Sources) -> Option<String> {
-    let get = |name: &&str| table::find(name).and_then(|setting| sources.get(setting));
-    if ADDRESSES.iter().find_map(get).is_some() {
+fn without_host<'found>(set_as: impl Fn(&str) -> Option<&'found str>) -> Option<String> {
+    if ADDRESSES.iter().any(|name| set_as(name).is_some()) {
         return None;
     }
-    let part = ["POSTGRES_DATABASE", "POSTGRES_USER", "POSTGRES_PASSWORD"].iter().find_map(get)?;
-    Some(format!(
-        "`{}` is set, but PostgreSQL is used only where `POSTGRES_HOST` or `DATABASE_URL` is set too",
-        part.name
-    ))
+    let part = ["POSTGRES_DATABASE", "POSTGRES_USER", "POSTGRES_PASSWORD"].iter().find_map(|name| set_as(name))?;
+    Some(format!("`{part}` is set, but PostgreSQL is used only where `POSTGRES_HOST` or `DATABASE_URL` is set too"))
 }
 
 /// The setting that a name stands for which is not one.
-fn meant(name: &str, is_set: &dyn Fn(&str) -> bool) -> Option<String> {
+fn suggestion(name: &str, is_set: &dyn Fn(&str) -> bool) -> Option<String> {
     let plain = name.to_ascii_uppercase().replace(['-', '.'], "_");
     if OTHER_PROGRAMS.contains(&plain.as_str()) {
         return None;
@@ -136,7 +135,7 @@ fn is_swap(one: &str, other: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::meant;
+    use super::suggestion;
 
     #[test]
     fn a_typo_is_found() {
@@ -165,7 +164,7 @@ mod tests {
             ("callboard_read_only", "CALLBOARD_READ_ONLY"),
             ("CALBOARD_DATA_DIR", "CALLBOARD_DATA_DIR"),
         ] {
-            assert_eq!(meant(name, &|_| false).as_deref(), Some(setting), "{name}");
+            assert_eq!(suggestion(name, &|_| false).as_deref(), Some(setting), "{name}");
         }
     }
 
@@ -249,12 +248,12 @@ mod tests {
             "CARGO_HOME",
             "JAVA_HOME",
         ] {
-            assert_eq!(meant(name, &|_| false), None, "{name}");
+            assert_eq!(suggestion(name, &|_| false), None, "{name}");
         }
     }
 
     #[test]
     fn another_word_is_no_typo_where_the_setting_is_set() {
-        assert_eq!(meant("ELASTICSEARCH_USER", &|_| true), None);
+        assert_eq!(suggestion("ELASTICSEARCH_USER", &|_| true), None);
     }
 }

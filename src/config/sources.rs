@@ -98,7 +98,7 @@ impl Sources {
         }
         let strange = environment.variables.iter().filter(|(name, value)| !known(name) && is_filled(value));
         let strange = strange.map(|(name, _)| name.as_str()).filter(|name| !name.starts_with("CALLBOARD_"));
-        let near = near::warnings(strange, &sources);
+        let near = near::warnings(strange, |setting| sources.get(setting).map(|found| found.name.as_str()));
         sources.warnings.extend(near);
         Ok(sources)
     }

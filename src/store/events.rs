@@ -1,6 +1,6 @@
 //! The history: written in the transaction of what it tells of.
 
-use super::{Session, Sql, Transaction, Value, transaction::write_rows};
+use super::{Sql, Transaction, collected::EventRow};
 use crate::{
     changes::Topic,
     clock::Instant,
@@ -25,6 +25,13 @@ pub(super) struct Event<'a> {
     pub data: Option<&'a str>,
 }
 
+/// When, and by whom.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::store) struct By<'a> {
+    pub now: Instant,
+    pub actor: Option<&'a str>,
+}
+
 /// What somebody said, as the data of an event: in full when it is short. The task keeps it in any case.
 pub(super) fn said(name: &str, json: &str) -> String {
     if json.len() <= SAID_BYTES_MAX {
@@ -37,21 +44,10 @@ pub(super) fn said(name: &str, json: &str) -> String {
 /// Bytes of what somebody said that are written into the history too.
 const SAID_BYTES_MAX: usize = 4_096;
 
-/// An event on its way to the table.
-pub(super) struct Row {
-    at: Instant,
-    entity: &'static str,
-    entity_id: String,
-    workflow_id: Option<String>,
-    kind: &'static str,
-    actor: Option<String>,
-    data: Option<String>,
-}
-
 impl Event<'_> {
-    fn row(&self) -> Row {
+    fn row(&self) -> EventRow {
         let owned = |text: Option<&str>| text.map(str::to_owned);
-        Row {
+        EventRow {
             at: self.at,
             entity: self.entity,
             entity_id: self.entity_id.to_owned(),
@@ -60,21 +56,6 @@ impl Event<'_> {
             actor: owned(self.actor),
             data: owned(self.data),
         }
-    }
-}
-
-impl Row {
-    /// In the order of the statements' columns.
-    fn values(&self) -> Vec<Value<'_>> {
-        vec![
-            self.at.into(),
-            self.entity.into(),
-            (&self.entity_id).into(),
-            self.workflow_id.as_ref().into(),
-            self.kind.into(),
-            self.actor.as_ref().into(),
-            self.data.as_ref().into(),
-        ]
     }
 }
 
@@ -102,17 +83,4 @@ pub(super) async fn numbered(transaction: &Transaction<'_>, event: &Event<'_>) -
 pub(super) fn write(transaction: &Transaction<'_>, event: &Event<'_>) {
     transaction.touch(Topic::Events);
     transaction.note(event.row());
-}
-
-/// Writes the events of a transaction.
-pub(super) async fn insert(session: &dyn Session, events: &[Row]) -> Result<(), Error> {
-    let sql = Sql {
-        postgres: "-- event_add\n\
-                   INSERT INTO event (at, entity, entity_id, workflow_id, type, actor, data) \
-                   SELECT * FROM unnest($1::timestamptz[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[])",
-        sqlite: "-- event_add\n\
-                 INSERT INTO event (at, entity, entity_id, workflow_id, type, actor, data) VALUES ($1, $2, $3, $4, $5, $6, $7)",
-    };
-    let rows: Vec<Vec<Value<'_>>> = events.iter().map(Row::values).collect();
-    write_rows(session, sql, &rows).await.map(drop)
 }

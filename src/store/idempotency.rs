@@ -5,7 +5,7 @@ use std::{collections::HashMap, future::Future, time::Duration};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
-use super::{Session, Sql, Store, Transaction, Value, sql::sql, transaction::write_rows};
+use super::{Sql, Store, Transaction, Value, collected::KeptAnswer, sql::sql};
 use crate::{
     clock::Instant,
     domain::{
@@ -183,33 +183,8 @@ impl Answers {
         let found =
             Found { request_hash: request_hash.clone(), answer: Some(answer.clone()), attempt: None, effect: None };
         self.0.insert(key.clone(), found);
-        transaction.keep(Kept { key: key.clone(), request_hash: request_hash.clone(), answer, expires_at });
+        transaction.keep(KeptAnswer { key: key.clone(), request_hash: request_hash.clone(), answer, expires_at });
     }
-}
-
-/// An answer on its way to the table.
-pub(super) struct Kept {
-    key: String,
-    request_hash: String,
-    answer: String,
-    expires_at: Instant,
-}
-
-/// Writes the answers of a transaction.
-pub(super) async fn insert(session: &dyn Session, answers: &[Kept]) -> Result<(), Error> {
-    let sql = Sql {
-        postgres: "-- idempotency_keep\n\
-                   INSERT INTO idempotency (key, request_hash, answer, expires_at) \
-                   SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[])",
-        sqlite: "-- idempotency_keep\nINSERT INTO idempotency (key, request_hash, answer, expires_at) VALUES ($1, $2, $3, $4)",
-    };
-    let rows: Vec<Vec<Value<'_>>> = answers
-        .iter()
-        .map(|kept| {
-            vec![(&kept.key).into(), (&kept.request_hash).into(), (&kept.answer).into(), kept.expires_at.into()]
-        })
-        .collect();
-    write_rows(session, sql, &rows).await.map(drop)
 }
 
 struct Begin {

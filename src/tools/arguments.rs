@@ -110,7 +110,9 @@ pub fn split_key(text: &str) -> Result<(Option<String>, Cow<'_, str>), Error> {
         idempotency_key: Option<String>,
     }
     // What is no object is refused by the tool.
-    let Ok(Members(pairs)) = serde_json::from_str::<Members<&RawValue>>(text) else { return Ok((None, Cow::Borrowed(text))) };
+    let Ok(Members(pairs)) = serde_json::from_str::<Members<&RawValue>>(text) else {
+        return Ok((None, Cow::Borrowed(text)));
+    };
     let (own, rest): (Vec<_>, Vec<_>) = pairs.into_iter().partition(|(name, _)| name == IDEMPOTENCY_KEY);
     if own.is_empty() {
         return Ok((None, Cow::Borrowed(text)));

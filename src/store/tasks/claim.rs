@@ -21,11 +21,11 @@ use crate::{
     store::{
         Row, Sql, Transaction, Value,
         agents::{self, Caller},
-        events,
+        events::{self, By},
         idempotency::Answers,
         payload,
         sql::sql,
-        workflows::flow::{self, By},
+        workflows::flow,
     },
 };
 

@@ -4,7 +4,10 @@ use std::collections::BTreeSet;
 
 use futures_util::future::try_join;
 
-use super::super::{Transaction, Value, events, workflows::flow::By};
+use super::super::{
+    Transaction, Value,
+    events::{self, By},
+};
 use crate::{changes::Topic, clock::Instant, domain::tasks::State, error::Error, store::Sql, store::sql::sql};
 
 /// A task that is over, and what its queue row said last.

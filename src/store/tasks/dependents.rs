@@ -11,11 +11,7 @@ use crate::{
     clock::Instant,
     domain::tasks::{OnDependencyFailure, Priority, State},
     error::{Code, Error},
-    store::{
-        Row, Sql, Transaction, Value,
-        sql::sql,
-        workflows::flow::{By, Delta},
-    },
+    store::{Row, Sql, Transaction, Value, events::By, sql::sql, workflows::flow::Delta},
 };
 
 /// A task that is over.

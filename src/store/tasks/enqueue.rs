@@ -7,9 +7,10 @@ use serde_json::json;
 
 use super::{
     super::{
-        Transaction, Value, events,
+        Transaction, Value,
+        events::{self, By},
         idempotency::once,
-        workflows::flow::{self, By, Delta},
+        workflows::flow::{self, Delta},
     },
     dependents, held,
 };

@@ -4,8 +4,9 @@ use serde_json::json;
 
 use super::{
     super::{
-        Transaction, events,
-        workflows::flow::{self, By, Delta},
+        Transaction,
+        events::{self, By},
+        workflows::flow::{self, Delta},
     },
     close, dependents,
     finish::{KeptFailure, with_failure},

@@ -22,10 +22,11 @@ use crate::{
     },
     error::Error,
     store::{
-        Sql, Transaction, Value, events,
+        Sql, Transaction, Value,
+        events::{self, By},
         idempotency::Answers,
         payload,
-        workflows::flow::{self, By, Delta, Flow},
+        workflows::flow::{self, Delta, Flow},
     },
 };
 

@@ -6,9 +6,10 @@ use serde_json::json;
 
 use super::{
     super::{
-        Transaction, Value, events,
+        Transaction, Value,
+        events::{self, By},
         idempotency::once,
-        workflows::flow::{self, By, Delta},
+        workflows::flow::{self, Delta},
     },
     close, dependents,
     held::{self, state},

@@ -4,10 +4,11 @@ use serde_json::json;
 
 use super::{
     super::{
-        Transaction, events,
+        Transaction,
+        events::{self, By},
         idempotency::once,
         payload,
-        workflows::flow::{self, By, Delta},
+        workflows::flow::{self, Delta},
     },
     close,
     cost::{self, Spent},

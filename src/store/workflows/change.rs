@@ -3,9 +3,15 @@
 use serde_json::json;
 
 use super::{
-    super::{Transaction, Value, events, idempotency::once, payload, tasks::manage},
+    super::{
+        Transaction, Value,
+        events::{self, By},
+        idempotency::once,
+        payload,
+        tasks::manage,
+    },
     create::{self, Room},
-    flow::{self, By, Delta, Flow},
+    flow::{self, Delta, Flow},
     fork,
 };
 use crate::{

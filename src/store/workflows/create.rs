@@ -8,7 +8,6 @@ use std::{
 use futures_util::future::{try_join, try_join4};
 use serde_json::json;
 
-use super::flow::By;
 use crate::{
     changes::Topic,
     clock::Instant,
@@ -18,7 +17,8 @@ use crate::{
     },
     error::Error,
     store::{
-        Sql, Transaction, Value, events,
+        Sql, Transaction, Value,
+        events::{self, By},
         idempotency::Answers,
         sql::sql,
         tasks::enqueue::{self, Existing, NewTasks},

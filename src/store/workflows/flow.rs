@@ -7,7 +7,11 @@ use std::{collections::BTreeMap, ops::AddAssign};
 
 use serde_json::json;
 
-use super::super::{Row, Transaction, Value, events, tasks::close};
+use super::super::{
+    Row, Transaction, Value,
+    events::{self, By},
+    tasks::close,
+};
 use crate::{
     changes::Topic,
     clock::Instant,
@@ -208,13 +212,6 @@ pub(in crate::store) async fn begin(
         tell(transaction, &entered, *by);
     }
     Ok(())
-}
-
-/// When, and by whom.
-#[derive(Debug, Clone, Copy)]
-pub(in crate::store) struct By<'a> {
-    pub now: Instant,
-    pub actor: Option<&'a str>,
 }
 
 impl Flow {

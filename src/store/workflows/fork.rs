@@ -11,7 +11,7 @@ use super::{
         },
     },
     create::NewWorkflows,
-    flow::{By, Delta, Flow, settle},
+    flow::{Delta, Flow, settle},
 };
 use crate::{
     domain::{
@@ -21,7 +21,7 @@ use crate::{
     },
     error::{Code, Error},
     ids,
-    store::Sql,
+    store::{Sql, events::By},
 };
 
 /// A task of the old workflow.

@@ -2,9 +2,14 @@
 
 use super::{
     super::{Transaction, Value},
-    flow::{self, By},
+    flow,
 };
-use crate::{clock::Instant, domain::workflows::State, error::Error, store::Sql, store::sql::sql};
+use crate::{
+    clock::Instant,
+    domain::workflows::State,
+    error::Error,
+    store::{Sql, events::By, sql::sql},
+};
 
 /// Workflows in one go at the most.
 const MOST: i64 = 100;

@@ -1,5 +1,8 @@
 //! The key of a call that may be repeated.
 
+/// What the key is called in the arguments of every tool that writes.
+pub const IDEMPOTENCY_KEY: &str = "idempotency_key";
+
 /// An idempotency key with what it stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Key {

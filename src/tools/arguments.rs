@@ -19,7 +19,10 @@ use serde_json::value::RawValue;
 
 use super::answer::FAILURE;
 use crate::{
-    domain::{idempotency::Key, json::Members},
+    domain::{
+        idempotency::{IDEMPOTENCY_KEY, Key},
+        json::Members,
+    },
     error::Error,
 };
 
@@ -38,9 +41,6 @@ impl RawArguments {
         })
     }
 }
-
-/// What the idempotency key is called in the arguments of every tool that writes.
-pub const IDEMPOTENCY_KEY: &str = "idempotency_key";
 
 /// The idempotency key of a call that writes. The choke point takes it out of the arguments and leaves it in the request's extensions.
 #[derive(Clone, Debug, Default)]

@@ -6,8 +6,7 @@ use rmcp::model::{JsonObject, Tool, ToolAnnotations};
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
-use super::arguments::IDEMPOTENCY_KEY;
-use crate::domain::catalogue;
+use crate::domain::{catalogue, idempotency::IDEMPOTENCY_KEY};
 
 /// Levels of references within references.
 const NESTING_MAX: usize = 16;

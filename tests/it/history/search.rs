@@ -31,7 +31,7 @@ pub fn order<M: Model>(model: &M, ops: &[Op<M::Op>]) -> Result<(), String> {
     sorted.sort_by_key(|op| op.began);
     let mut search = Search { model, ops: sorted, done: Vec::new(), seen: HashSet::new(), longest: (0, String::new()) };
     search.done.resize(search.ops.len(), false);
-    if search.from(&model.start()) {
+    if search.has_an_order(model.start()) {
         return Ok(());
     }
     let (count, at) = search.longest;
@@ -47,34 +47,54 @@ struct Search<'a, M: Model> {
     longest: (usize, String),
 }
 
+/// A state on the way, with the operations that may come next and that are not tried yet.
+struct Step<S> {
+    state: S,
+    open: std::vec::IntoIter<usize>,
+    /// The one that was tried last.
+    tried: Option<usize>,
+}
+
 impl<M: Model> Search<'_, M> {
-    fn from(&mut self, state: &M::State) -> bool {
+    /// Depth first, over a path of its own: a history is longer than a thread's stack is deep.
+    fn has_an_order(&mut self, start: M::State) -> bool {
+        let Some(open) = self.open(&start) else { return true };
+        let mut path = vec![Step { state: start, open: open.into_iter(), tried: None }];
+        while let Some(step) = path.last_mut() {
+            if let Some(place) = step.tried.take() {
+                self.done[place] = false;
+            }
+            let Some(place) = step.open.next() else {
+                path.pop();
+                continue;
+            };
+            let Some(next) = self.model.next(&step.state, self.ops[place]) else { continue };
+            self.done[place] = true;
+            step.tried = Some(place);
+            let Some(open) = self.open(&next) else { return true };
+            path.push(Step { state: next, open: open.into_iter(), tried: None });
+        }
+        false
+    }
+
+    /// The operations that may come next; none of them where this was tried before. None: all that were answered are done.
+    fn open(&mut self, state: &M::State) -> Option<Vec<usize>> {
         let left = |(place, op): (usize, &&Op<M::Op>)| (!self.done[place]).then_some(op.ended).flatten();
         // Whoever has ended by then must come before what begins later.
-        let Some(first_end) = self.ops.iter().enumerate().filter_map(left).min() else { return true };
+        let first_end = self.ops.iter().enumerate().filter_map(left).min()?;
         if !self.seen.insert((self.done.clone(), state.clone())) {
-            return false;
-        }
-        let count = self.done.iter().filter(|done| **done).count();
-        if count >= self.longest.0 {
-            let open = self.ops.iter().zip(&self.done).filter(|(op, done)| !**done && op.began <= first_end);
-            let open: Vec<_> = open.map(|(op, _)| op).collect();
-            self.longest = (count, format!("{state:?} and {open:?}"));
+            return Some(Vec::new());
         }
         let open = |place: &usize| !self.done[*place] && self.ops[*place].began <= first_end;
         let mut open: Vec<usize> = (0..self.ops.len()).filter(open).collect();
+        let count = self.done.iter().filter(|done| **done).count();
+        if count >= self.longest.0 {
+            let ops: Vec<_> = open.iter().map(|place| self.ops[*place]).collect();
+            self.longest = (count, format!("{state:?} and {ops:?}"));
+        }
         // What nobody was told of is needed only where the others have no order without it.
         open.sort_by_key(|place| self.ops[*place].ended.is_none());
-        for place in open {
-            let op = self.ops[place];
-            let Some(next) = self.model.next(state, op) else { continue };
-            self.done[place] = true;
-            if self.from(&next) {
-                return true;
-            }
-            self.done[place] = false;
-        }
-        false
+        Some(open)
     }
 }
 

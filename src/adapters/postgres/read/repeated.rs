@@ -131,14 +131,15 @@ impl Default for Repeated {
 
 impl Repeated {
     fn forget(&self, pool: &Pool, read: &Read) {
-        let known = self.kept.lock().unwrap_or_else(PoisonError::into_inner).known.pop(&key(read));
-        if let Some(old) = known {
-            pool.forget(&old.shape.sent, &old.params);
-        }
+        close(pool, self.kept().known.pop(&key(read)));
     }
 
     fn known(&self, read: &Read) -> Option<Arc<Known>> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner).known.get(&key(read)).cloned()
+        self.kept().known.get(&key(read)).cloned()
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Keeps what was found at the second meeting; gives what has to go for it.
@@ -148,7 +149,7 @@ impl Repeated {
         }
         let key = key(read);
         let hash = self.hasher.hash_one(&key);
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.kept();
         if !kept.met.remove(&hash) {
             if kept.met.len() >= MET_MAX {
                 kept.met.clear();
@@ -161,9 +162,7 @@ impl Repeated {
 
     /// Keeps what was found, for the next statement like this one.
     pub(super) fn remember(&self, pool: &Pool, read: &Read, known: Known) {
-        if let Some(old) = self.keep(read, known) {
-            pool.forget(&old.shape.sent, &old.params);
-        }
+        close(pool, self.keep(read, known));
     }
 
     /// Runs `read` if it is known; `None` when it is not, or when what was known could not be proved.
@@ -171,7 +170,7 @@ impl Repeated {
         let known = self.known(read).filter(|_| !pool.is_pooled())?;
         let bound = params::bind(&read.params, &known.params).ok()?;
         let bound = bound.into_iter().map(|(parameter, _)| parameter).collect();
-        let asked = Asked { access, read, known, bound };
+        let asked = Repetition { access, read, known, bound };
         let done = pool
             .transaction(
                 Writes::No,
@@ -188,12 +187,20 @@ impl Repeated {
     }
 }
 
+/// Lets a statement go on every connection on which it stayed prepared.
+fn close(pool: &Pool, old: Option<Arc<Known>>) {
+    if let Some(old) = old {
+        pool.forget(&old.shape.sent, &old.params);
+    }
+}
+
 /// Bounds are a part of the text that is sent.
 fn key(read: &Read) -> String {
     format!("{} {} {}", read.offset, read.bounds.rows_max, read.statement.text())
 }
 
-struct Asked<'asked> {
+/// A statement on its way as it was before.
+struct Repetition<'asked> {
     access: &'asked Access,
     read: &'asked Read,
     known: Arc<Known>,
@@ -211,7 +218,7 @@ enum Begun {
     Late,
 }
 
-impl Asked<'_> {
+impl Repetition<'_> {
     /// The order in which these are sent is what makes them safe: the look at the words comes first.
     async fn first(&self, work: &Work) -> Result<Begun, Error> {
         let Self { access, read, known, .. } = self;
